@@ -1,0 +1,45 @@
+# The two commands: `make course` reads the course to the end, `make test` checks everything. Both set up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help course test notebooks speed lab clean
+
+help:
+	@echo "make course     run every notebook, HTML in runs/"
+	@echo "make test       unit tests, notebook contract, outputs of every notebook, a papermill run"
+	@echo "make notebooks  rebuild the notebooks whose .py changed"
+	@echo "make speed      the speed bars, measured in one sitting"
+	@echo "make lab        open the course in JupyterLab"
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "aminet needs Python 3.10 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[course,test]'
+	@touch $@
+
+course: .venv/ready
+	@mkdir -p runs; n=0; total=$$(ls notebooks/*.ipynb | wc -l); \
+	for notebook in notebooks/*.ipynb; do \
+	  n=$$((n+1)); name=$$(basename $$notebook .ipynb); start=$$(date +%s); \
+	  $(BIN)/papermill $$notebook runs/$$name.ipynb --cwd notebooks --no-progress-bar --log-level ERROR >runs/$$name.log 2>&1 \
+	    || { echo "[$$n/$$total] $$name: FAILED, see runs/$$name.log"; exit 1; }; \
+	  $(BIN)/jupyter nbconvert --to html --log-level ERROR --output-dir runs runs/$$name.ipynb || exit 1; \
+	  echo "[$$n/$$total] $$name: $$(( $$(date +%s) - start )) s -> runs/$$name.html"; \
+	done
+
+test: .venv/ready
+	$(BIN)/ruff check -q aminet tests notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval notebooks/
+
+notebooks: .venv/ready
+	$(BIN)/python notebooks/build.py
+
+speed: .venv/ready
+	$(BIN)/python tests/speed.py
+
+lab: .venv/ready
+	cd notebooks && ../$(BIN)/jupyter lab
+
+clean:
+	rm -rf .venv runs build *.egg-info

@@ -1,0 +1,143 @@
+"""AMINet's configuration: the reading that matches the published counts, and every switch the paper leaves open."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+
+from .errors import BadInput
+
+CHOICES = {
+    "gate": ("maps", "features"),
+    "scale": ("temperature", "sqrt"),
+    "frm_norm": ("batch", "instance", "none"),
+    "block": ("lgfi", "transformer"),
+    "local": ("rdfe", "ffn", "none"),
+    "skaf": ("everywhere", "edff", "none"),
+}
+
+
+@dataclass(frozen=True)
+class AMINetConfig:
+    """Everything that decides AMINet's architecture. The defaults are the preset `aminet` (12.62 M, 15.6 G).
+
+    Size
+        channels: C, the width at 128x128; widths are C, 2C, 4C and min(8, cap) C at 128, 64, 32 and 16 pixels.
+        cap: widest level as a multiple of C: 4 as labelled in Fig. 2, 8 as written in Sec. III-A.
+        heads, depths: SA heads and hourglass depths of the four levels.
+    What the paper leaves open
+        norm, residual: LayerNorm before and shortcut around an LGFI (neither is drawn in Fig. 2).
+        gate: SKAF returns the two `maps` of Eq. 14, or multiplies its input `features` by them (Fig. 2).
+        scale: SA's logits: unit-norm q and k times a learned `temperature`, or the literal 1/`sqrt`(d) of Eq. 4.
+        frm_norm: normalisation inside the feature refinement module.
+        zero_tail: the last convolution starts at zero, so the untrained net returns its bicubic input.
+        dilated: SKAF's 5x5 as a dilated 3x3 (the `aminet-c32` reading).
+    Removals and replacements (Tables I to V)
+        block: `lgfi`, or Restormer's `transformer` blocks, `blocks` of them in each stage (Table II).
+        sa: keep the global branch of LGFI (Table I).
+        local: the local branch of LGFI: `rdfe`, a gated `ffn` (Table III), or `none` (Table I).
+        skaf: SKAF `everywhere`, in the `edff` only (Table I's "w/o SKAF"), or `none` at all (Table V's first row).
+        paths, attention_unit, refine: RDFE's kernel sizes, attention unit and FRM (Table IV).
+        kernels, pools: SKAF's convolutions and channel poolings (Table V).
+    """
+
+    channels: int = 28
+    cap: int = 4
+    heads: tuple[int, ...] = (1, 2, 4, 4)
+    depths: tuple[int, ...] = (3, 3, 2, 2)
+    norm: bool = True
+    residual: bool = True
+    gate: str = "maps"
+    scale: str = "temperature"
+    frm_norm: str = "batch"
+    zero_tail: bool = True
+    dilated: bool = False
+    block: str = "lgfi"
+    blocks: int = 15
+    sa: bool = True
+    local: str = "rdfe"
+    ffn_expansion: float = 26.33
+    skaf: str = "everywhere"
+    paths: tuple[int, ...] = (3, 5, 7)
+    attention_unit: bool = True
+    refine: bool = True
+    kernels: tuple[int, ...] = (5, 7)
+    pools: tuple[str, ...] = ("avg", "max")
+
+    def __post_init__(self):
+        for field in fields(self):  # JSON has no tuples
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
+        for name, allowed in CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise BadInput(f"{name}={value!r}: choose one of {', '.join(allowed)}")
+        if not isinstance(self.channels, int) or self.channels < 1 or self.cap not in (4, 8):
+            raise BadInput(f"channels={self.channels!r}, cap={self.cap!r}: channels must be >= 1 and cap 4 or 8")
+        if len(self.heads) != 4 or len(self.depths) != 4 or min(self.heads + self.depths) < 1:
+            raise BadInput("heads and depths need four positive numbers, one for each level 128, 64, 32, 16")
+        if any(width % heads for width, heads in zip(self.widths, self.heads)):
+            raise BadInput(f"heads={self.heads} must divide the widths {self.widths}")
+        if not self.paths or not set(self.paths) <= {3, 5, 7}:
+            raise BadInput(f"paths={self.paths}: RDFE's kernels are taken from 3, 5, 7")
+        if not self.kernels or not set(self.kernels) <= {5, 7} or not set(self.pools) <= {"avg", "max"}:
+            raise BadInput(f"kernels={self.kernels}, pools={self.pools}: SKAF has kernels 5, 7 and pools avg, max")
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Channels at 128, 64, 32 and 16 pixels."""
+        c = self.channels
+        return c, 2 * c, 4 * c, min(8, self.cap) * c
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the input must be multiples of this many pixels (three halvings, then an hourglass)."""
+        return max(2 ** (level + depth) for level, depth in enumerate(self.depths))
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> AMINetConfig:
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise BadInput(f"unknown configuration keys {sorted(unknown)}: written by another version of aminet?")
+        return cls(**values)
+
+
+AMINET = AMINetConfig()
+PRESETS = {
+    "aminet": AMINET,
+    "aminet-s": replace(AMINET, skaf="edff"),
+    "aminet-8c": AMINetConfig(channels=20, cap=8),
+    "aminet-c32": AMINetConfig(channels=32, dilated=True),
+    "pocket": AMINetConfig(channels=8),
+}
+
+# The rows of Tables I to V, by the name the paper prints. Table V's rows read "5x5 7x7 avg max".
+ABLATIONS = {
+    "w/o SA": dict(sa=False),
+    "w/o RDFE": dict(local="none"),
+    "w/o SKAF": dict(skaf="edff"),
+    "LGFI->Transformer": dict(block="transformer"),
+    "RDFE->FFN": dict(local="ffn"),
+    "single path 3x3": dict(paths=(3,)),
+    "single path 5x5": dict(paths=(5,)),
+    "single path 7x7": dict(paths=(7,)),
+    "w/o AU": dict(attention_unit=False),
+    "w/o FRM": dict(refine=False),
+    "SKAF none": dict(skaf="none"),
+    "SKAF 7x7 avg max": dict(kernels=(7,)),
+    "SKAF 5x5 avg max": dict(kernels=(5,)),
+    "SKAF 7x7": dict(kernels=(7,), pools=()),
+    "SKAF 7x7 avg": dict(kernels=(7,), pools=("avg",)),
+    "SKAF 7x7 max": dict(kernels=(7,), pools=("max",)),
+    "SKAF 5x5 7x7 avg max": dict(),
+}
+
+
+def preset(name: str) -> AMINetConfig:
+    """The configuration of a preset, or of an ablation row as `PRESET/ROW`, for example `pocket/w/o SA`."""
+    base, _, row = name.partition("/")
+    if base not in PRESETS:
+        raise BadInput(f"unknown preset {base!r}: choose one of {', '.join(PRESETS)}")
+    if row and row not in ABLATIONS:
+        raise BadInput(f"unknown ablation {row!r}: choose one of {', '.join(ABLATIONS)}")
+    return replace(PRESETS[base], **ABLATIONS[row]) if row else PRESETS[base]

@@ -1,0 +1,93 @@
+"""What every notebook of the course shares: its start, its pictures, its exercises' checks."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from .errors import BadInput
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAMEWORK = {"In", "Out", "get_ipython", "exit", "quit", "open", "PARAMETERS"}
+
+
+def begin(names: dict, parameters: set[str]) -> None:
+    """Start a notebook: refuse unknown papermill parameters, set the plot style, fix the seed.
+
+    names: the notebook's `globals()`. parameters: the names that its parameters cell defined. papermill itself only
+    warns of a parameter that the notebook does not have.
+    """
+    unknown = sorted(n for n in names if not n.startswith("_") and n not in parameters | FRAMEWORK)
+    if unknown:
+        known = sorted(n for n in parameters - FRAMEWORK if not n.startswith("_") and n != "begin")
+        raise BadInput(f"unknown parameter {', '.join(unknown)}: this notebook has {', '.join(known)}")
+    import matplotlib.pyplot as plt
+
+    plt.style.use(ROOT / "figures" / "aminet.mplstyle")
+    torch.manual_seed(0)
+
+
+def show(rows: Sequence[Sequence[torch.Tensor]], titles: Sequence[str] = (), labels: Sequence[str] = (),
+         height: float = 1.5):
+    """A grid of pictures. rows: lists of (3, H, W) faces, uint8 or float in [-1, 1], or (H, W) maps; None leaves a gap.
+
+    titles: over the columns. labels: left of the rows. height: of a row, in inches. Returns the figure.
+    """
+    import matplotlib.pyplot as plt
+
+    columns = max(len(row) for row in rows)
+    figure, axes = plt.subplots(len(rows), columns, figsize=(height * columns, height * len(rows)),
+                                squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.grid(False)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            if picture is not None:
+                axes[i, j].imshow(picture_of(picture))
+        if labels:
+            axes[i, 0].set_ylabel(labels[i])
+    for axis, title in zip(axes[0], titles):
+        axis.set_title(title)
+    return figure
+
+
+def picture_of(x: torch.Tensor):
+    """What `imshow` takes: a face as (H, W, 3) uint8, a map as it is."""
+    x = x.detach().cpu()
+    if x.dim() == 2:
+        return x.float().numpy()
+    if x.is_floating_point():
+        x = ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return x.permute(1, 2, 0).numpy()
+
+
+def grade(answer: Callable, cases: Sequence[tuple[tuple, object]], hint: str, tolerance: float = 1e-4) -> bool:
+    """Check an exercise: `answer(*arguments)` against the expected value of every case. Prints the verdict.
+
+    Numbers, tensors and tuples of them are compared within `tolerance`, everything else by equality.
+    """
+    for arguments, expected in cases:
+        try:
+            given = answer(*arguments)
+            right = given is not None and agrees(given, expected, tolerance)
+        except Exception as error:  # a learner's mistake of any kind gets the hint, not a traceback
+            print(f"not yet: {type(error).__name__}. {hint}")
+            return False
+        if not right:
+            print(f"not yet: {hint}")
+            return False
+    print("right")
+    return True
+
+
+def agrees(given, expected, tolerance: float) -> bool:
+    """Whether two answers are the same within `tolerance`."""
+    if isinstance(expected, (str, bool, type(None))):
+        return given == expected
+    if isinstance(expected, (tuple, list)):
+        return len(given) == len(expected) and all(agrees(g, e, tolerance) for g, e in zip(given, expected))
+    given, expected = torch.as_tensor(given).double(), torch.as_tensor(expected).double()
+    return given.shape == expected.shape and torch.allclose(given, expected, rtol=0, atol=tolerance)

@@ -1,0 +1,73 @@
+"""From a 16x16 face, or the largest face of a photograph, to 128x128."""
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .degrade import LR, degrade, to_float, upsample
+from .errors import BadInput
+from .faces import align, open_image, to_tensor
+from .inputs import find
+from .protocol import to_uint8
+from .weights import load_weights, write_atomically
+
+YUNET = "face_detection_yunet_2023mar.onnx"
+
+
+def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The eye centres (left of the picture first), in pixels, of the largest face that YuNet finds."""
+    import cv2
+
+    model = find(YUNET, "AMINET_WEIGHTS")
+    if not model.exists():
+        raise BadInput(f"the picture is {image.width}x{image.height}, not a {LR}x{LR} face, and finding the face needs "
+                       f"OpenCV's YuNet: put {YUNET} (233 KB, OpenCV Zoo) in a folder and set AMINET_WEIGHTS to it")
+    scale = min(1.0, 1024 / max(image.size))  # YuNet is trained on small pictures
+    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    detector = cv2.FaceDetectorYN.create(str(model), "", small.size, score_threshold=0.6)
+    _, found = detector.detect(np.ascontiguousarray(np.array(small)[:, :, ::-1]))
+    if found is None:
+        raise BadInput("no face found: give a picture with a visible face, or an aligned face of 16x16 pixels")
+    face = max(found, key=lambda row: row[2] * row[3]) / scale
+    right, left = (face[4], face[5]), (face[6], face[7])  # YuNet names the person's own sides
+    return tuple(sorted((tuple(map(float, right)), tuple(map(float, left)))))
+
+
+@torch.inference_mode()
+def upscale(source: str | Path, target: str | Path, weights: str = "pocket") -> Path:
+    """Restore `source` to a 128x128 picture `target`, and write a side-by-side picture next to it.
+
+    A 16x16 picture is taken as the LR face; in any other the largest face is found, aligned, and reduced to 16x16.
+    Returns the path of the side-by-side picture: LR, bicubic, network (and the aligned original of a photograph).
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp", ".bmp"):
+        raise BadInput(f"{target}: give the result a name that ends in .png, .jpg, .webp or .bmp")
+    beside = target.with_name(f"{target.stem}_side_by_side.png")
+    if target.resolve() == source.resolve() or beside.resolve() == source.resolve():
+        raise BadInput(f"{target} would overwrite the input: choose another name")
+    image = open_image(source)
+    model, _ = load_weights(weights)
+    if image.size == (LR, LR):
+        lr, original = to_tensor(image).unsqueeze(0), []
+    else:
+        hr = to_tensor(align(image, *eyes(image))).unsqueeze(0)
+        lr, original = degrade(hr), [hr]
+    bicubic = upsample(lr)
+    sr = to_uint8(model(to_float(bicubic)), "round")
+    nearest = lr.repeat_interleave(8, -1).repeat_interleave(8, -2)
+    write_picture(sr, target)
+    write_picture(torch.cat([nearest, bicubic, sr, *original], dim=-1), beside)
+    return beside
+
+
+def write_picture(x: torch.Tensor, path: Path) -> None:
+    """Write a uint8 (1, 3, H, W) picture in the format of its name."""
+    buffer = io.BytesIO()
+    Image.init()
+    Image.fromarray(x[0].permute(1, 2, 0).numpy()).save(buffer, Image.EXTENSION[path.suffix.lower()], quality=95)
+    write_atomically(path, buffer.getvalue())

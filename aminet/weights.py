@@ -1,0 +1,106 @@
+"""Weights: safetensors with a JSON sidecar, written atomically, read without executing code."""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+
+from .config import AMINetConfig
+from .errors import BadInput
+from .model import AMINet
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "weights"
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write, then rename: the file is the old one or the new one, never half of one. A full disk raises BadInput."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes private files
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept, free some space and "
+                       "continue with --resume") from error
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """The tensors and the JSON header of a file that `save_tensors` wrote; BadInput for anything else."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"no such file: {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("aminet", "null"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, ValueError) as error:
+        raise BadInput(f"{path} is not a whole safetensors file (pickles are never loaded): {error}") from error
+    if not isinstance(header, dict):
+        raise BadInput(f"{path} was not written by aminet: its header has no configuration")
+    return tensors, header
+
+
+def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], header: dict) -> None:
+    """One safetensors file with `header` as JSON inside, written atomically."""
+    from safetensors.torch import save
+
+    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    write_atomically(path, save(contiguous, metadata={"aminet": json.dumps(header)}))
+
+
+def save_weights(path: str | Path, state: dict[str, torch.Tensor], header: dict, half: bool = False) -> None:
+    """Weights and their record: `x.safetensors` and the readable twin of its header, `x.json`.
+
+    `header` holds config, protocol, data fingerprint, seed, versions and images seen. half: store floats as fp16.
+    """
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    save_tensors(path, state, header)
+    write_atomically(Path(path).with_suffix(".json"), (json.dumps(header, indent=1) + "\n").encode())
+
+
+def find_weights(name: str | Path) -> Path:
+    """A path, or the name of weights that come with the course (data/weights/NAME.safetensors)."""
+    path = Path(name)
+    if path.suffix == ".safetensors" or path.exists():
+        return path
+    ours = PRETRAINED / f"{name}.safetensors"
+    if not ours.exists():
+        known = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors"))) or "none yet"
+        raise BadInput(f"no weights {str(name)!r}: give a .safetensors file, or the name of ours ({known})")
+    return ours
+
+
+def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[AMINet, dict]:
+    """The network in eval mode, in float32, and its header. `name`: a file, or weights of the course by name."""
+    path = find_weights(name)
+    state, header = read_tensors(path)
+    if "config" not in header:
+        raise BadInput(f"{path} holds no network: its header has no config")
+    model = AMINet(AMINetConfig.from_dict(header["config"]))
+    try:
+        model.load_state_dict({key: value.float() if value.is_floating_point() else value
+                               for key, value in state.items()})
+    except RuntimeError as error:
+        raise BadInput(f"{path} does not fit its own configuration: {str(error).splitlines()[1].strip()}") from error
+    return model.to(device).eval(), header
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
