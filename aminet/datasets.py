@@ -1,0 +1,169 @@
+"""The official layouts of CelebA, Helen and SCface: the files as their authors publish them -> `Faces`."""
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from .errors import BadInput
+from .faces import Faces
+
+CELEBA = ("expected img_align_celeba/ (or .zip), list_eval_partition.txt and identity_CelebA.txt, "
+          "as published on mmlab.ie.cuhk.edu.hk/projects/CelebA.html")
+HELEN = ("expected helen_1..helen_5, annotation/*.txt with 194 points and testnames.txt, "
+         "as published on www.ifp.illinois.edu/~vuongle2/helen")
+SCFACE = ("expected mugshot_frontal_cropped_all/ and surveillance_cameras_distance_1..3/cam_1..5/, "
+          "as released by www.scface.org")
+
+
+def celeba(root, split: str = "random", seed: int = 0, train: int = 18_000, test: int = 1_000, val: int = 500,
+           size: int = 128) -> dict[str, Faces]:
+    """CelebA from its official files: {"train", "val", "test"} -> Faces, centre crop 178, resized to size.
+
+    root holds img_align_celeba/ or img_align_celeba.zip, list_eval_partition.txt and, for "identity",
+    identity_CelebA.txt.
+    split: "random" draws all three from the 202,599 images, as the paper's sizes suggest (Sec. IV: 18,000 and
+        1,000; its lists are unpublished), so that a person may be in two of them; "identity" draws from the
+        official partitions and leaves out every person of a later one, so that no person is in two.
+    seed: images are ranked by the SHA-256 of "seed/name", the same on every machine and version.
+    """
+    root = Path(root)
+    images = next((p for p in (root / "img_align_celeba", root / "img_align_celeba.zip") if p.exists()), None)
+    if images is None:
+        raise BadInput(f"{root}: no img_align_celeba in it; {CELEBA}")
+
+    def ranked(names) -> list[str]:
+        return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+
+    partition = _celeba_list(root / "list_eval_partition.txt")
+    if split == "random":
+        order = ranked(partition)
+        parts = {"train": order[:train], "test": order[train:train + test], "val": order[train + test:][:val]}
+    elif split == "identity":
+        person = _celeba_list(root / "identity_CelebA.txt")
+        parts, seen = {}, set()
+        for part, code, count in (("test", "2", test), ("val", "1", val), ("train", "0", train)):
+            pool = [name for name in partition if partition[name] == code and person.get(name) not in seen]
+            parts[part] = ranked(pool)[:count]
+            seen |= {person.get(name) for name in pool}
+    else:
+        raise BadInput(f"split {split!r}: choose random or identity")
+    for part, count in (("train", train), ("val", val), ("test", test)):
+        if len(parts[part]) < count:
+            raise BadInput(f"{root}: only {len(parts[part])} images for {part}, {count} asked; {CELEBA}")
+    base = root if images.is_dir() else images  # either way the names start with img_align_celeba/
+    return {part: Faces(base, size=size, crop=178, names=sorted(f"img_align_celeba/{n}" for n in parts[part]))
+            for part in ("train", "val", "test")}
+
+
+def _celeba_list(path: Path) -> dict[str, str]:
+    """Lines "name value"."""
+    if not path.is_file():
+        raise BadInput(f"{path.parent}: no {path.name} in it; {CELEBA}")
+    rows = [line.split() for line in _lines(path)]
+    if not rows or any(len(row) != 2 for row in rows):
+        raise BadInput(f"{path}: expected lines of an image name and a number")
+    return dict(rows)
+
+
+def helen(root, size: int = 128) -> dict[str, Faces]:
+    """Helen from its official files: {"train", "test"} -> Faces (2,000 and 330 images in the full set).
+
+    root holds the unzipped images (helen_1 .. helen_5, or train_1 .. train_4 and test, or trainset and
+    testset), annotation/*.txt (first line the image name, then 194 lines "x , y") and, unless the images
+    already lie in test/ or testset/, testnames.txt. A split without images is left out.
+
+    Each face is aligned (`faces.align`) on its eyes: the means of points 114-133 and of points 134-153.
+    The paper does not say how it cropped Helen.
+    """
+    root = Path(root)
+    images = {p.stem: p.relative_to(root).as_posix()
+              for folder in ("helen_[1-5]", "train_[1-4]", "test", "trainset", "testset")
+              for p in sorted(root.glob(f"{folder}/**/*.jpg"))}
+    if not images:
+        raise BadInput(f"{root}: no Helen images in it; {HELEN}")
+    eyes = dict(_helen_eyes(p) for p in sorted((root / "annotation").glob("*.txt")))
+    if (root / "testnames.txt").exists():
+        tests = {Path(line.strip()).stem for line in _lines(root / "testnames.txt")}
+    else:
+        tests = {stem for stem, name in images.items() if name.startswith(("test/", "testset/"))}
+    if not tests:
+        raise BadInput(f"{root}: nothing says which images are for testing; {HELEN}")
+    for what, stems in (("image", tests - set(images)), ("annotation of", set(images) - set(eyes))):
+        if stems:
+            raise BadInput(f"{root}: no {what} {min(stems)}.jpg; {HELEN}")
+    parts = {"train": sorted(name for stem, name in images.items() if stem not in tests),
+             "test": sorted(images[stem] for stem in tests)}
+    return {part: Faces(root, size=size, names=names, eyes=eyes) for part, names in parts.items() if names}
+
+
+def _helen_eyes(path: Path) -> tuple[str, tuple]:
+    """One annotation: image name without suffix, and the eye centres, left first as seen."""
+    name, *lines = _lines(path) or [""]
+    try:
+        points = np.array([[float(v) for v in line.split(",")] for line in lines])
+    except ValueError:
+        points = np.empty(0)
+    if points.shape != (194, 2) or not np.isfinite(points).all():
+        raise BadInput(f"{path}: expected the image name and 194 lines of x , y")
+    eyes = points[114:134].mean(0), points[134:154].mean(0)
+    return Path(name.strip()).stem, tuple(sorted(tuple(eye.tolist()) for eye in eyes))
+
+
+def scface(root, size: int = 128, landmarks=None) -> dict[str, Faces]:
+    """SCface from its official folders: group -> Faces. 130 people, first field of every file name.
+
+    The set has three distances, not five: 1 is 4.20 m, 2 is 2.60 m, 3 is 1.00 m; and five visible-light
+    cameras (1-5), two infrared ones (6, 7) and an infrared mugshot camera (8). Groups:
+      "gallery"                              mugshot_frontal_cropped_all/001_frontal.jpg
+      "distance1" .. "distance3"             surveillance_cameras_distance_D/cam_C/001_camC_D.jpg, cameras 1-5
+      "cam1_distance1" .. "cam7_distance3"   one camera at one distance
+      "ir_distance1" .. "ir_distance3"       cameras 6 and 7
+      "ir_gallery"                           surveillance_cameras_IR_cam8/001_cam8.jpg
+    Infrared groups are there only when their folders are.
+
+    landmarks: text file of lines "001_cam1_1 x y x y ..." (the two eyes first, as in the set's own lists):
+        faces are then aligned on the eyes. Without it each image is centre-cropped to a square.
+    """
+    root = Path(root)
+    eyes = None if landmarks is None else _scface_eyes(Path(landmarks))
+
+    def group(*folders: str) -> Faces:
+        for folder in folders:
+            if not (root / folder).is_dir():
+                raise BadInput(f"{root}: no {folder}/ in it; {SCFACE}")
+        return Faces(*(root / folder for folder in folders), size=size, eyes=eyes)
+
+    groups = {"gallery": group("mugshot_frontal_cropped_all")}
+    for d in (1, 2, 3):
+        cameras = {c: f"surveillance_cameras_distance_{d}/cam_{c}" for c in range(1, 8)}
+        visible = [cameras[c] for c in range(1, 6)]
+        infrared = [cameras[c] for c in (6, 7) if (root / cameras[c]).is_dir()]
+        groups[f"distance{d}"] = group(*visible)
+        if infrared:
+            groups[f"ir_distance{d}"] = group(*infrared)
+        groups |= {f"cam{folder[-1]}_distance{d}": group(folder) for folder in visible + infrared}
+    if (root / "surveillance_cameras_IR_cam8").is_dir():
+        groups["ir_gallery"] = group("surveillance_cameras_IR_cam8")
+    return groups
+
+
+def _scface_eyes(path: Path) -> dict[str, tuple]:
+    """Image name without suffix -> the eye centres, left first as seen."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no such landmark file")
+    eyes = {}
+    for line in _lines(path):
+        name, *values = line.split()
+        try:
+            x0, y0, x1, y1 = map(float, values[:4])
+        except ValueError:
+            continue  # a heading
+        eyes[Path(name).stem] = tuple(sorted([(x0, y0), (x1, y1)]))
+    return eyes
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty."""
+    return [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

@@ -1,0 +1,34 @@
+"""Shared by all tests: one thread per process, and the command line as a function."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def aminet(tmp_path):
+    """Run `python -m aminet ...` in an empty folder; returns the finished process."""
+    def run(*arguments, env=None, timeout=240):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | (env or {})
+        return subprocess.run([sys.executable, "-m", "aminet", *map(str, arguments)], cwd=tmp_path, text=True,
+                              capture_output=True, env=environment, timeout=timeout)
+    return run
+
+
+@pytest.fixture
+def refuses(aminet):
+    """Run a command that must fail as a user's mistake: exit 2, one line that holds `words`."""
+    def run(words, *arguments, **options):
+        done = aminet(*arguments, **options)
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        line = done.stderr.strip().splitlines()[-1]
+        assert line.startswith("aminet") and words in line, line
+        return line
+    return run

@@ -1,0 +1,141 @@
+"""The command line as a user meets it, bad input first: exit 2, one line, nothing overwritten."""
+import json
+import zipfile
+
+import pytest
+import torch
+from PIL import Image
+
+from aminet import PRESETS, AMINet
+from aminet.synthetic import faces
+from aminet.weights import save_weights
+
+TRAIN = ["train", "pocket", "--out", "run", "--images", "2", "--batch", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, seed in (("some", 0), ("others", 1)):
+        (tmp_path / name).mkdir()
+        for i, face in enumerate(faces(3, seed)):
+            Image.fromarray(face.permute(1, 2, 0).numpy()).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    header = {"preset": "pocket", "config": PRESETS["pocket"].to_dict(), "images": 0}
+    save_weights(tmp_path / "net.safetensors", AMINet(PRESETS["pocket"]).state_dict(), header)
+    return "net.safetensors"
+
+
+def test_bad_faces(folder, refuses):
+    refuses("missing", *TRAIN, "--faces", "missing")
+    (folder / "empty").mkdir()
+    refuses("empty", *TRAIN, "--faces", "empty")
+    (folder / "some" / "text.png").write_text("no image")
+    refuses("text.png", *TRAIN, "--faces", "some", "--val", "others")
+    refuses("synthetic:N", *TRAIN, "--faces", "synthetic:many")
+    with zipfile.ZipFile(folder / "cut.zip", "w") as archive:
+        archive.write(folder / "some" / "0.png", "0.png")
+    (folder / "cut.zip").write_bytes((folder / "cut.zip").read_bytes()[:500])
+    refuses("cut.zip", *TRAIN, "--faces", "cut.zip")
+    assert not (folder / "run").exists()
+
+
+def test_validation_faces_must_not_be_trained_on(folder, refuses):
+    refuses("3 validation images are also in --faces", *TRAIN, "--faces", "some", "others", "--val", "others")
+
+
+def test_unknown_words(refuses, tmp_path):
+    refuses("unknown preset 'huge'", "train", "huge", "--out", "run", "--images", "2")
+    refuses("unknown ablation", "train", "pocket/w/o everything", "--out", "run", "--images", "2")
+    refuses("--images N or --minutes M", "train", "pocket", "--out", "run")
+    refuses("no weights 'nothing'", "evaluate", "nothing")
+    refuses("positive number", "train", "pocket", "--out", "run", "--images", "-4")
+    refuses("invalid choice", "train", "pocket", "--out", "run", "--device", "tpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_skip_bad_counts(folder, aminet):
+    (folder / "some" / "text.png").write_text("no image")
+    done = aminet(*TRAIN, "--faces", "some", "--val", "others", "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    header = json.loads((folder / "run" / "best.json").read_text())
+    assert header["data"]["train"]["images"] == 3 and header["data"]["train"]["skipped"] == 1
+
+
+def test_evaluate_writes_a_record_once(folder, weights, aminet, refuses):
+    command = ["evaluate", weights, "--faces", "some", "--json"]
+    done = aminet(*command)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert {"images", "protocol", "psnr", "ssim", "bicubic_psnr", "bicubic_ssim"} <= set(printed)
+    assert printed["images"] == 3 and printed["protocol"] == "paper"
+    assert printed["psnr"] == pytest.approx(printed["bicubic_psnr"], abs=0.1)  # untrained: starts at bicubic
+    record = json.loads((folder / printed["record"]).read_text())
+    assert record["command"] == "python -m aminet evaluate net.safetensors --faces some --json"
+    refuses("measured once", *command)
+    refuses("unknown protocol", "evaluate", weights, "--faces", "some", "--protocol", "mine")
+    refuses("unknown metric", "evaluate", weights, "--faces", "others", "--metrics", "beauty")
+
+
+def test_faces_are_also_found_in_the_environments_folder(folder, weights, aminet, tmp_path):
+    (tmp_path / "sets").mkdir()
+    (folder / "some").rename(tmp_path / "sets" / "some")
+    done = aminet("evaluate", weights, "--faces", "some", env={"AMINET_FACES": str(tmp_path / "sets")})
+    assert done.returncode == 0, done.stderr
+
+
+def test_upscale_a_small_face(folder, weights, aminet, refuses):
+    small = Image.open(folder / "some" / "0.png").resize((16, 16), Image.Resampling.BICUBIC)
+    small.save(folder / "small.png")
+    done = aminet("upscale", "small.png", "large.png", "--weights", weights)
+    assert done.returncode == 0, done.stderr
+    result = Image.open(folder / "large.png")
+    assert result.size == (128, 128) and Image.open(folder / "large_side_by_side.png").size == (384, 128)
+    difference = torch.tensor(list(result.tobytes())).float() - torch.tensor(
+        list(small.resize((128, 128), Image.Resampling.BICUBIC).tobytes())).float()
+    assert difference.abs().max() <= 1  # untrained: bicubic
+    refuses("overwrite the input", "upscale", "small.png", "small.png", "--weights", weights)
+    refuses("ends in", "upscale", "small.png", "large.txt", "--weights", weights)
+    refuses("missing.png", "upscale", "missing.png", "out.png", "--weights", weights)
+
+
+def test_upscale_a_photograph(tmp_path, weights, aminet, refuses):
+    from skimage.data import astronaut
+    Image.fromarray(astronaut()).save(tmp_path / "photo.jpg")
+    import os
+    from pathlib import Path
+
+    from aminet.upscale import YUNET
+    folder = os.environ.get("AMINET_WEIGHTS")
+    refuses("AMINET_WEIGHTS", "upscale", "photo.jpg", "face.png", "--weights", weights,
+            env={"AMINET_WEIGHTS": str(tmp_path)})
+    if not folder or not (Path(folder) / YUNET).exists():
+        pytest.skip(f"{YUNET} is not at hand (set AMINET_WEIGHTS)")
+    done = aminet("upscale", "photo.jpg", "face.png", "--weights", weights)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "face_side_by_side.png").size == (512, 128)
+    from aminet.faces import to_tensor
+    from aminet.portraits import portraits
+    found = to_tensor(Image.open(tmp_path / "face_side_by_side.png").crop((384, 0, 512, 128))).float()
+    assert (found - portraits()["collins"].float()).abs().mean() < 20  # the same crop, up to the detector's pixels
+    Image.new("RGB", (200, 200), "white").save(tmp_path / "white.png")
+    refuses("no face found", "upscale", "white.png", "out.png", "--weights", weights)
+
+
+def test_data_check(folder, aminet):
+    done = aminet("data", "check", "some", "others", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["clean"] is True
+
+
+def test_ledger(aminet):
+    done = aminet("ledger", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert {"aminet", "aminet-s", "w/o SA", "w/o RDFE", "w/o SKAF"} <= set(rows)
+    assert {"name", "params", "macs", "thop_macs", "published_params", "published_macs"} <= set(rows["aminet"])
+    assert rows["aminet"]["params"] == 12_623_547

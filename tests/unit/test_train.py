@@ -1,0 +1,152 @@
+"""Training: resumed equals uninterrupted, stops lose nothing, bad runs say what to do."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from aminet import PRESETS, BadInput
+from aminet.synthetic import faces
+from aminet.train import Recipe, Run, batch_of, restore
+from aminet.weights import load_weights, read_tensors
+
+TINY = replace(PRESETS["pocket"], channels=4)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return faces(10, 0), faces(4, 1)
+
+
+def run(data, out, images, resume=False, **recipe):
+    recipe = Recipe(**{"images": images, "batch": 4, "lr": 1e-3, "ema": 0.9, "val_every": 8} | recipe)
+    return Run(TINY, recipe, *data, out, resume=resume, device="cpu", preset="tiny")
+
+
+def tensors(folder, name="state"):
+    return read_tensors(folder / f"{name}.safetensors")[0]
+
+
+def test_resume_is_bit_exact(data, tmp_path):
+    torch.set_num_threads(1)
+    run(data, tmp_path / "whole", 24).train(bar=False)
+    run(data, tmp_path / "parts", 12).train(bar=False)  # stops in the middle of an epoch and of a validation period
+    run(data, tmp_path / "parts", 24, resume=True).train(bar=False)
+    whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_it_learns(data, tmp_path):
+    trained = Run(TINY, Recipe(batch=4, lr=3e-3), data[0][:4], data[1], tmp_path, device="cpu")
+    losses = [trained.step().item() for _ in range(90)]
+    assert sum(losses[-10:]) < 0.97 * sum(losses[:10])
+
+
+def test_validation_picks_the_best_and_the_log_says_so(data, tmp_path):
+    run(data, tmp_path, 32).train(bar=False)
+    scores = [line for line in map(json.loads, open(tmp_path / "log.jsonl")) if "val_psnr" in line]
+    assert [line["images"] for line in scores] == [8, 16, 24, 32]
+    model, header = load_weights(tmp_path / "best.safetensors")
+    assert header["val_psnr"] == max(line["val_psnr"] for line in scores)
+    assert json.loads((tmp_path / "best.json").read_text()) == header
+    assert header["preset"] == "tiny" and header["recipe"]["seed"] == 0
+    from aminet.protocol import PROTOCOLS, psnr
+    assert psnr(restore(model, data[1]), data[1], PROTOCOLS["paper"]).mean() == pytest.approx(header["val_psnr"], abs=1e-3)
+
+
+def test_batches_cover_every_face_once_an_epoch():
+    marked = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 128, 128).contiguous() * 20
+    recipe = Recipe(batch=5)
+    epoch = torch.cat([batch_of(marked, step, recipe)[1] for step in (2, 3)])  # the second epoch
+    assert sorted(((epoch.mean((1, 2, 3)) + 1) * 127.5 / 20).round().int().tolist()) == list(range(10))
+
+
+def test_an_existing_run_is_not_overwritten(data, tmp_path):
+    run(data, tmp_path, 8).train(bar=False)
+    with pytest.raises(BadInput, match="--resume"):
+        run(data, tmp_path, 8)
+    with pytest.raises(BadInput, match="recipe differs in lr"):
+        run(data, tmp_path, 8, resume=True, lr=5e-4)
+
+
+def test_nan_stops_and_keeps_the_last_good_state(data, tmp_path):
+    trained = run(data, tmp_path, 8)
+    trained.train(bar=False)
+    before = (tmp_path / "state.safetensors").read_bytes()
+    broken = run(data, tmp_path, 16, resume=True)
+    with torch.no_grad():
+        broken.plain.head.weight.fill_(torch.nan)
+    with pytest.raises(BadInput, match="last good state"):
+        broken.train(bar=False)
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+
+
+def test_full_disk_keeps_the_state(data, tmp_path, monkeypatch):
+    trained = run(data, tmp_path, 8)
+    trained.train(bar=False)
+    before = (tmp_path / "state.safetensors").read_bytes()
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BadInput, match="No space left on device; what was there before is kept"):
+        trained.save()
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+    assert not list(tmp_path.glob(".state*"))
+
+
+@pytest.mark.parametrize("options, words", [
+    (dict(batch=0), "positive"), (dict(images=3, batch=4), "less than one batch"), (dict(ema=1.0), r"\[0, 1\)"),
+    (dict(schedule="cosine"), "--images"), (dict(schedule="step", images=100), "unknown schedule"),
+])
+def test_bad_recipes(options, words):
+    with pytest.raises(BadInput, match=words):
+        Recipe(**options)
+
+
+def test_cosine_ends_at_zero():
+    recipe = Recipe(images=100, batch=4, schedule="cosine", lr=1.0)
+    assert recipe.rate(0) == 1 and recipe.rate(50).item() == pytest.approx(0.5) and recipe.rate(100) < 1e-6
+
+
+def test_ctrl_c_leaves_a_state_that_resumes(tmp_path, aminet):
+    command = [sys.executable, "-m", "aminet", "train", "pocket", "--faces", "synthetic:8", "--val", "synthetic:2:1",
+               "--out", "run", "--batch", "2", "--images", "1000000", "--device", "cpu"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+                               env=os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"})
+    log = tmp_path / "run" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and "loss" in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "--resume" in error and "Traceback" not in error
+    seen = read_tensors(tmp_path / "run" / "state.safetensors")[1]["progress"]["seen"]
+    assert seen >= 100
+    done = aminet(*command[3:-4], "--images", seen + 2, "--device", "cpu", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == seen + 2
+
+
+def test_two_processes_see_the_batches_of_one(tmp_path):
+    """gloo, 2 CPU processes: the same faces, and weights that agree with those of one process but for BatchNorm."""
+    env = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    command = ["train", "pocket/w/o FRM", "--faces", "synthetic:8", "--val", "synthetic:2:1", "--batch", "4",
+               "--images", "8", "--device", "cpu", "--lr", "1e-3"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "aminet"]
+    for launcher, out in (([sys.executable, "-m", "aminet"], "one"), (launch, "two")):
+        done = subprocess.run([*launcher, *command, "--out", out], cwd=tmp_path, env=env, text=True,
+                              capture_output=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = tensors(tmp_path / "one", "best"), tensors(tmp_path / "two", "best")
+    assert read_tensors(tmp_path / "two" / "best.safetensors")[1]["processes"] == 2
+    for name in one:  # Adam divides by a root: tiny gradient differences may show, as large as a step
+        torch.testing.assert_close(one[name], two[name], atol=5e-4, rtol=0)
+    drift = torch.cat([(one[n] - two[n]).flatten().abs() for n in one]).median()
+    assert drift < 1e-6
