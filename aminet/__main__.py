@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true")
 
     p = commands.add_parser("train", help="train a network", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, or PRESET/ROW for "
-                                                    "a row of Tables I to V, for example 'pocket/w/o SA'")
+    p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, or PRESET/ROW "
+                   "for a row of Tables I to V, for example 'pocket/w/o SA'")
     p.add_argument("--faces", nargs="+", default=["synthetic"], help="folders or zips (also looked for in "
                    "$AMINET_FACES), or synthetic[:N[:SEED]]")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="the same, to choose the weights on")
@@ -72,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def ledger(arguments) -> None:
-    from .ledger import format_ledger, ledger as rows
+    from .ledger import format_ledger
+    from .ledger import ledger as rows
 
     bill = rows()
     print(json.dumps(bill, indent=1) if arguments.json else format_ledger(bill))
@@ -115,7 +116,8 @@ def train(arguments) -> None:
 
 
 def evaluate(arguments) -> None:
-    from .evaluate import evaluate as run, write_record
+    from .evaluate import evaluate as run
+    from .evaluate import write_record
     from .inputs import open_faces
     from .weights import find_weights
 

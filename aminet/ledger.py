@@ -295,22 +295,23 @@ def ledger() -> list[dict]:
     return [entry(name, config) for name, config in configs.items()]
 
 
+def against(row: dict, key: str) -> tuple[str, str, str]:
+    """The cells "published", "deviation" and "match" of `params` or `macs`."""
+    if (printed := row[f"printed_{key}"]) is None:
+        return "-", "", ""
+    how = row[f"{key}_match"]
+    return printed, f"{100 * row[f'{key}_deviation']:+.2f}%", f"True ({how})" if how else "False"
+
+
 def format_ledger(rows: list[dict]) -> str:
     """The ledger as a table for people."""
     table = [("name", "params", "= torch", "published", "deviation", "match",
               "G MACs", "= torch", "thop", "published", "deviation", "match")]
     for row in rows:
-
-        def against(key: str) -> tuple[str, str, str]:
-            if (printed := row[f"printed_{key}"]) is None:
-                return "-", "", ""
-            how = row[f"{key}_match"]
-            return printed, f"{100 * row[f'{key}_deviation']:+.2f}%", f"True ({how})" if how else "False"
-
         table.append((row["name"],
-                      f"{row['params']:,}", str(row["params"] == row["torch_params"]), *against("params"),
+                      f"{row['params']:,}", str(row["params"] == row["torch_params"]), *against(row, "params"),
                       f"{row['macs'] / 1e9:.3f}", str(row["macs"] == row["torch_macs"]),
-                      f"{row['thop_macs'] / 1e9:.3f}", *against("macs")))
+                      f"{row['thop_macs'] / 1e9:.3f}", *against(row, "macs")))
     first, *others = [max(map(len, column)) for column in zip(*table)]
     return "\n".join(
         "  ".join([name.ljust(first)] + [cell.rjust(n) for cell, n in zip(cells, others)]).rstrip()

@@ -22,7 +22,7 @@ from scipy.ndimage import uniform_filter
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from aminet.errors import BadInput
+from .errors import BadInput
 
 ROUNDINGS = ("truncate", "round")
 CHANNELS = ("y", "rgb")

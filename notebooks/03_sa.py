@@ -73,8 +73,8 @@ image = to_float(upsample(degrade(hr)))  # (1, 3, 128, 128) in [-1, 1]
 head, norm = nn.Conv2d(3, C, 3, padding=1), LayerNorm(C)  # not trained: seed 0
 X = norm(head(image)).detach()
 print("X:", tuple(X.shape))
-figure = show([[hr[0], image[0], X[0, 0], X[0, 1], X[0, 3]]],
-              ["the face", "the input", "X, channel 0", "X, channel 1", "X, channel 3"], height=1.2)
+figure = show([[hr[0], image[0], X[0, 0], X[0, 1]]], ["the face", "the input", "X, channel 0", "X, channel 1"],
+              height=1.15)
 
 # %% [markdown]
 # ## Eqs. 1-3: three views of the same feature
@@ -144,7 +144,7 @@ best = A[0, row].topk(4).indices.tolist()
 rest = 1 - A[0, row, best].sum()
 values = [V[0, c] for c in best] + [X_weighted[0, row].reshape(H, W)]
 titles = [f"{A[0, row, c]:.2f} × $V_{{{c}}}$" for c in best] + [f"+ {rest:.2f} of others\n= output {row}"]
-figure = show([values], titles, height=1.3)
+figure = show([values], titles, height=1.2)
 
 # %% [markdown]
 # ## Channels against pixels: the price
@@ -174,8 +174,8 @@ figure, axis = plt.subplots(figsize=(5.2, 2.8), layout="constrained")
 axis.loglog(sides, 2 * n * n * C / 1e6, "o-", base=2, label="between pixels: four times the side, 256 times the cost")
 axis.loglog(sides, 2 * n * C * C / 1e6, "o-", base=2, label="between channels: four times the side, 16 times")
 axis.set_yscale("log", base=10)
-axis.axvline(C ** 0.5, color="0.6", ls=":")
-axis.text(C ** 0.5 * 1.1, 3e5, "HW = C", color="0.4", ha="left")
+axis.axvline(C ** 0.5, ymax=0.6, color="0.6", ls=":")
+axis.text(C ** 0.5 * 1.1, 5e3, "HW = C", color="0.4", ha="left")
 axis.set(xlabel="side of the feature in pixels", ylabel="millions of MACs",
          title=f"The price of attention, C = {C}, one head", xticks=sides, xticklabels=sides.tolist(), ylim=(5e-3, 5e8))
 axis.legend(loc="upper left", fontsize=8)
@@ -484,22 +484,25 @@ def gallery(sa: nn.Module, x: torch.Tensor) -> None:
     with torch.no_grad():
         a, v = (t[0, 0] for t in sa.attention(x))  # (C, C), (C, HW)
     n, side = len(a), x.shape[-1]
-    figure = plt.figure(figsize=(5.4, 5.4))
+    figure = plt.figure(figsize=(4.7, 4.7))
     grid = figure.add_gridspec(n + 1, n + 1, wspace=0.06, hspace=0.06)
     for j in range(n):
         for place, picture, label in (((0, j + 1), v[j], f"$V_{j}$"), ((j + 1, 0), a[j] @ v, f"out {j}")):
             axis = figure.add_subplot(grid[place])
             axis.imshow(picture.reshape(side, side), cmap="gray")
             axis.set(xticks=[], yticks=[])
-            axis.set_title(label, pad=2) if place[0] == 0 else axis.set_ylabel(label)
+            if place[0] == 0:
+                axis.set_title(label, pad=2)
+            else:
+                axis.set_ylabel(label, rotation=0, ha="right", va="center")
     axis = figure.add_subplot(grid[1:, 1:])
     axis.imshow(a, vmin=0, vmax=max(0.5, float(a.max())), aspect="auto")
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
     for i in range(n):
         for j in range(n):
-            axis.text(j, i, f"{a[i, j]:.2f}", ha="center", va="center", fontsize=8, color="w" if a[i, j] < 0.35 else "k")
-    figure.suptitle("Which channel looks at which: the first SA of the trained network", y=0.94)
+            axis.text(j, i, f"{a[i, j]:.2f}", ha="center", va="center", fontsize=7, color="w" if a[i, j] < 0.35 else "k")
+    figure.suptitle("Who looks at whom: the first SA of the trained network", y=0.96, fontsize=10)
     plt.show()
 
 gallery(model.encoders[0].sa, inputs["encoders.0.sa"])

@@ -1,13 +1,20 @@
 """The command line as a user meets it, bad input first: exit 2, one line, nothing overwritten."""
 import json
+import os
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from skimage.data import astronaut
 
 from aminet import PRESETS, AMINet
+from aminet.degrade import degrade
+from aminet.faces import to_tensor
+from aminet.portraits import portraits
 from aminet.synthetic import faces
+from aminet.upscale import YUNET
 from aminet.weights import save_weights
 
 TRAIN = ["train", "pocket", "--out", "run", "--images", "2", "--batch", "2", "--device", "cpu"]
@@ -104,12 +111,7 @@ def test_upscale_a_small_face(folder, weights, aminet, refuses):
 
 
 def test_upscale_a_photograph(tmp_path, weights, aminet, refuses):
-    from skimage.data import astronaut
     Image.fromarray(astronaut()).save(tmp_path / "photo.jpg")
-    import os
-    from pathlib import Path
-
-    from aminet.upscale import YUNET
     folder = os.environ.get("AMINET_WEIGHTS")
     refuses("AMINET_WEIGHTS", "upscale", "photo.jpg", "face.png", "--weights", weights,
             env={"AMINET_WEIGHTS": str(tmp_path)})
@@ -118,10 +120,10 @@ def test_upscale_a_photograph(tmp_path, weights, aminet, refuses):
     done = aminet("upscale", "photo.jpg", "face.png", "--weights", weights)
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "face_side_by_side.png").size == (512, 128)
-    from aminet.faces import to_tensor
-    from aminet.portraits import portraits
-    found = to_tensor(Image.open(tmp_path / "face_side_by_side.png").crop((384, 0, 512, 128))).float()
-    assert (found - portraits()["collins"].float()).abs().mean() < 20  # the same crop, up to the detector's pixels
+    found = to_tensor(Image.open(tmp_path / "face_side_by_side.png").crop((384, 0, 512, 128))).unsqueeze(0)
+    def distance(name):  # at 16x16, where the detector's few pixels hardly count
+        return (degrade(found).float() - degrade(portraits()[name].unsqueeze(0)).float()).abs().mean()
+    assert distance("collins") < 0.5 * distance("hopper")
     Image.new("RGB", (200, 200), "white").save(tmp_path / "white.png")
     refuses("no face found", "upscale", "white.png", "out.png", "--weights", weights)
 

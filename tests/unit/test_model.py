@@ -12,8 +12,22 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aminet import (ABLATIONS, EDFF, LGFI, PRESETS, RDFE, SKAF, AMINet, AMINetConfig, AttentionUnit, BadInput,
-                    FeatureRefinement, Hourglass, SelfAttention, preset)
+from aminet import (
+    ABLATIONS,
+    EDFF,
+    LGFI,
+    PRESETS,
+    RDFE,
+    SKAF,
+    AMINet,
+    AMINetConfig,
+    AttentionUnit,
+    BadInput,
+    FeatureRefinement,
+    Hourglass,
+    SelfAttention,
+    preset,
+)
 from aminet.transformer import FeedForward, LayerNorm, TransformerBlock
 
 TINY = AMINetConfig(channels=4, zero_tail=False, blocks=1)

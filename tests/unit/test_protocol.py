@@ -311,14 +311,14 @@ def test_protocol_checks_its_fields(field, value):
 @pytest.mark.parametrize("metric", [P.psnr, P.ssim])
 def test_bad_images(metric):
     hr = solid(1, 2, 3)
-    for sr, hr, message in [(hr[..., :-1], hr, "differ in shape"),
-                            (torch.cat([hr, hr]), hr, "differ in shape"),
-                            (hr, hr / 127.5 - 1, "must be uint8"), (hr.int(), hr, "must be uint8"),
-                            (hr[:, :1], hr[:, :1], "must be uint8"), (hr[:0], hr[:0], "must be uint8"),
-                            (torch.full((1, 3, 32, 32), torch.nan), hr, "NaN"),
-                            (hr[..., :9, :9], hr[..., :9, :9], "pixels")]:
+    for result, original, message in [(hr[..., :-1], hr, "differ in shape"),
+                                        (torch.cat([hr, hr]), hr, "differ in shape"),
+                                        (hr, hr / 127.5 - 1, "must be uint8"), (hr.int(), hr, "must be uint8"),
+                                        (hr[:, :1], hr[:, :1], "must be uint8"), (hr[:0], hr[:0], "must be uint8"),
+                                        (torch.full((1, 3, 32, 32), torch.nan), hr, "NaN"),
+                                        (hr[..., :9, :9], hr[..., :9, :9], "pixels")]:
         with pytest.raises(BadInput, match=message):
-            metric(sr, hr, DIC)
+            metric(result, original, DIC)
 
 
 def test_other_bad_input():

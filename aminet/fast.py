@@ -1,0 +1,79 @@
+"""The same function in less time: an exact rewrite of a trained AMINet for inference, meant for CPUs.
+
+Three changes, each kept because it pays. Tried and left out, since they gained nothing: one 7x7 for the parallel
+convolutions of RDFE or of SKAF (more work than it saves), a 1x1 on each part instead of a concatenation, pooling
+without the concatenation, and in-place element-wise steps.
+"""
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .model import AMINet
+from .sa import SelfAttention
+
+
+class PixelMajorAttention(nn.Module):
+    """SA on channels_last features: every step reads them as an (H*W, C) matrix, in the order they lie in memory.
+
+    The L2 norms divide the small matrix of logits, not q and k; and P (A V) = (P A) V, so attention and projection
+    are one C x C matrix for all pixels. 1.2 to 1.6 times as fast as SelfAttention in channels_last.
+
+    Shape: (B, C, H, W) -> (B, C, H, W).
+    """
+
+    def __init__(self, sa: SelfAttention):
+        super().__init__()
+        self.qkv, self.depthwise, self.project, self.temperature = sa.qkv, sa.depthwise, sa.project, sa.temperature
+        self.heads = sa.heads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b, c, height, width = x.shape
+        pixels, d = height * width, c // self.heads
+        qkv = self.depthwise(self.qkv(x)).permute(0, 2, 3, 1).reshape(b, pixels, 3, self.heads, d)
+        q, k = qkv[:, :, 0].transpose(1, 2), qkv[:, :, 1].transpose(1, 2)  # (B, h, H*W, d)
+        logits = q.transpose(-2, -1) @ k
+        if self.temperature is None:
+            logits = logits / pixels**0.5
+        else:
+            length_q, length_k = (torch.linalg.vector_norm(t, dim=-2).clamp_min(1e-12) for t in (q, k))
+            logits = logits / (length_q[..., :, None] * length_k[..., None, :]) * self.temperature
+        weights = logits.softmax(dim=-1)
+        project = self.project.weight.reshape(c, self.heads, d).transpose(0, 1) @ weights  # (B, h, C, d)
+        project = project.transpose(1, 2).reshape(b, c, c)
+        y = qkv[:, :, 2].reshape(b, pixels, c) @ project.transpose(1, 2)
+        return y.reshape(b, height, width, c).permute(0, 3, 1, 2)
+
+
+class Faster(nn.Module):
+    """A network for inference only: takes any layout, computes in channels_last, records no gradients."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    @torch.inference_mode()
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.network(image.contiguous(memory_format=torch.channels_last))
+
+
+def faster(model: AMINet) -> nn.Module:
+    """A copy of `model` that computes the same, to about 1e-5, in less time. `model` stays as it is.
+
+    Further options: `torch.autocast("cpu", torch.bfloat16)` around the call (errors of about 1e-2), and `torch.compile`
+    on the result, which needs a C++ compiler and compiles for minutes.
+    """
+    network = copy.deepcopy(model).eval().requires_grad_(False)
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, SelfAttention):
+                setattr(parent, name, PixelMajorAttention(child))
+        if isinstance(parent, nn.Sequential):  # a BatchNorm after a convolution only scales and shifts its weights
+            for i in range(1, len(parent)):
+                if isinstance(parent[i], nn.BatchNorm2d) and isinstance(parent[i - 1], nn.Conv2d):
+                    parent[i - 1], parent[i] = fuse_conv_bn_eval(parent[i - 1], parent[i]), nn.Identity()
+    # oneDNN's convolutions work in channels_last; from any other layout they copy their input and output.
+    return Faster(network.to(memory_format=torch.channels_last))

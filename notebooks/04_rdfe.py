@@ -1,0 +1,658 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks///ipynb,notebooks///py:percent
+#     notebook_metadata_filter: kernelspec,-all
+#     cell_metadata_filter: tags,-all
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · RDFE: three windows on a face
+#
+# The local branch of AMINet looks through a small, a medium and a large window at once, and decides place by place what to keep.
+#
+# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/04_rdfe.ipynb) · previous: [03 SA](03_sa.ipynb) · next: [05 SKAF](05_skaf.ipynb)
+#
+# You will be able to
+# - **correct** Eqs. 8 and 9 by their shapes, and **build** RDFE from Eqs. 6-10;
+# - **measure** the receptive field of any module by its gradient;
+# - **weigh** each part of RDFE: its parameters, its multiply-adds, and the decibels that Table IV gives it.
+
+# %% tags=["parameters"]
+FACE = "collins"  # the portrait in the pictures: hopper or collins
+WIDGETS = False  # True in a live notebook: sliders
+PARAMETERS = {*globals(), "PARAMETERS"}
+
+# %% tags=["setup"]
+import os
+import sys
+from pathlib import Path
+
+if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
+    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
+    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
+    os.chdir("/content/aminet/notebooks")
+sys.path.insert(0, "..")
+from aminet.notebook import begin, grade, show
+
+begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
+
+# %% [markdown]
+# ## What the paper asks for
+#
+# > "Specifically, for the input feature $X \in \mathbb{R}^{C\times H\times W}$, we use depthwise convolutions of 3×3,
+# > 5×5, and 7×7 to parallelly extract three scales facial features, which depthwise convolution can reduce the
+# > computational complexity of the model, while convolution with different kernel sizes can effectively extracting rich
+# > face details." (Sec. III-B2)
+#
+# $$f_1, f_2, f_3 = F_{dw3}(X),\; F_{dw5}(X),\; F_{dw7}(X) \qquad (6)$$
+#
+# A face has structure at several sizes: an eyelid is thin, an iris is round, a cheek is wide. The whole module,
+# as Fig. 3a draws it, in six steps:
+#
+# 1. three depthwise convolutions side by side (Eq. 6);
+# 2. the **attention unit** makes one map from all three and multiplies each by it (Eqs. 7-8);
+# 3. a second round of depthwise 3×3, 5×5, 7×7, each with a ReLU;
+# 4. a 1×1 convolution merges the three, and $X$ is added (Eq. 9);
+# 5. two 3×3 convolutions with normalisation: the start of the **feature refinement module**, FRM;
+# 6. an **hourglass** draws one map over the face and multiplies by it; a shortcut closes the FRM (Eq. 10).
+#
+# We take the input from a trained network: `pocket`, the small AMINet ($C = 8$) of the course.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aminet import rdfe as package
+from aminet.degrade import degrade, to_float, upsample
+from aminet.portraits import portraits
+from aminet.weights import load_weights
+
+hr = portraits()[FACE][None]
+image = to_float(upsample(degrade(hr)))  # (1, 3, 128, 128) in [-1, 1]
+model, header = load_weights("pocket")
+parts, inputs = dict(model.named_modules()), {}
+for name, module in parts.items():  # keep what enters each RDFE and each hourglass
+    if name.endswith((".local", ".hourglass")):
+        module.register_forward_pre_hook(lambda module, args, name=name: inputs.update({name: args[0]}))
+with torch.no_grad():
+    restored = model(image)
+
+trained = parts["encoders.0.local"]  # the first RDFE, at 128x128
+X = inputs["encoders.0.local"]
+C = X.shape[1]
+print("X:", tuple(X.shape))
+
+# %% [markdown]
+# ## Depthwise: one kernel per channel
+#
+# A dense $k \times k$ convolution has a kernel for every pair of an input and an output channel, $C^2k^2$ weights. A
+# depthwise one has one kernel per channel, $Ck^2$ weights: $C$ times fewer, and $C$ times fewer multiply-adds (MACs),
+# since each weight is used once per pixel. It does not mix channels. The 1×1 of step 4 does that, for $3C^2$. The
+# paper calls the pair "depthwise separable". Here are the numbers at the paper's size ($C = 28$, 128×128). After them come the first
+# lines of `aminet/rdfe.py`: this convolution, the normalisation (a switch, see below), and the attention unit.
+
+# %%
+c, pixels = 28, 128 * 128
+print(f"{'kernel':8s}{'dense weights':>15s}{'depthwise':>11s}{'dense MACs':>14s}{'depthwise':>12s}")
+for k in (3, 5, 7):
+    dense, thin = c * c * k * k, c * k * k
+    print(f"{k}×{k}     {dense:15,d}{thin:11,d}{dense * pixels / 1e6:12.1f} M{thin * pixels / 1e6:10.1f} M")
+print(f"all three{c * c * 83:14,d}{c * 83:11,d}{c * c * 83 * pixels / 1e6:12.1f} M{c * 83 * pixels / 1e6:10.1f} M")
+
+conv = package.depthwise(C, 5)
+with torch.no_grad():
+    one_by_one = torch.cat([F.conv2d(X[:, i:i + 1], conv.weight[i:i + 1], padding=2) for i in range(C)], dim=1)
+    torch.testing.assert_close(conv(X), one_by_one)
+print("depthwise = a loop over the channels: True")
+
+# %% tags=["mirror:aminet/rdfe.py"]
+def norm(kind: str, channels: int) -> nn.Module:
+    return {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": nn.Identity}[kind](channels)
+
+
+def depthwise(channels: int, kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+
+
+class AttentionUnit(nn.Module):
+    """F_au of Eq. 7. List of n tensors (B, C, H, W) -> (B, C, H, W) in (0, 1)."""
+
+    def __init__(self, channels: int, branches: int = 3):
+        super().__init__()
+        self.mix = nn.Conv2d(branches * channels, channels, 1)
+
+    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
+        return self.mix(torch.cat(features, dim=1)).sigmoid()
+
+# %% [markdown]
+# Eq. 6 on the portrait, with the trained kernels. The same channel through the three windows:
+
+# %%
+with torch.no_grad():
+    f = [conv(X) for conv in trained.first]  # Eq. 6: three times (1, C, H, W)
+print([tuple(t.shape) for t in f])
+strongest = torch.stack(f).std((1, 3, 4)).sum(0).topk(2).indices.tolist()  # the channels with most contrast
+figure = show([[X[0, i]] + [t[0, i] for t in f] for i in strongest], ["X", "$f_1$: 3×3", "$f_2$: 5×5", "$f_3$: 7×7"],
+              [f"channel {i}" for i in strongest], height=1.05)
+
+# %% [markdown]
+# ## Eqs. 7-8: one map for the three
+#
+# > "However, relying solely on convolutions may lead to insufficient feature fusion across scales […] To address this
+# > issue, we use an attention unit $F_{au}$ to calculate the feature weight of the fusion feature of three branches. Next,
+# > we use the calculated weights to modulate the three-branch features at different scales through element-wise
+# > multiplications." (Sec. III-B2)
+#
+# $$f' = F_{au}(H_{cat}(f_1, f_2, f_3)) \quad (7) \qquad
+# f_1', f_2', f_3' = f_1(X)\cdot f',\; f_2(X)\cdot f',\; f_3(X)\cdot f' \quad (8)$$
+#
+# Eq. 8 writes $f_i(X)$, but Eq. 6 has defined $f_i$ as a tensor, not a function. It must mean $f_i \cdot f'$. Fig. 3a
+# shows what $F_{au}$ is: concat, 1×1 ($3C \to C$), sigmoid.
+#
+# Note what the unit does not do. The three branches share **one** $f'$, so it cannot prefer the 3×3 to the 7×7 at
+# some place. It says where and in which channel there is something worth keeping, at all scales together.
+
+# %%
+with torch.no_grad():
+    f_map = trained.attention_unit(f)          # (1, C, H, W)   Eq. 7
+    f_prime = [t * f_map for t in f]           # three times (1, C, H, W)   Eq. 8
+print("f'  :", tuple(f_map.shape), " values in (0, 1):", bool((f_map > 0).all() and (f_map < 1).all()))
+
+figure, axes = plt.subplots(1, 5, figsize=(6.6, 1.5), layout="constrained")
+axes[0].imshow(hr[0].permute(1, 2, 0))
+axes[0].set_title("the face", fontsize=9)
+wide = f_map[0].std((1, 2)).topk(3).indices.tolist()  # the channels whose map varies most
+for axis, i in zip(axes[1:], ["mean"] + wide):
+    drawn = axis.imshow(f_map[0].mean(0) if i == "mean" else f_map[0, i], vmin=0, vmax=1)
+    axis.set_title("mean of channels" if i == "mean" else f"channel {i}", fontsize=9)
+for axis in axes:
+    axis.set_axis_off()
+figure.colorbar(drawn, ax=axes, label="weight $f'$")
+plt.show()
+
+# %% [markdown]
+# ## Eq. 9: which comes first?
+#
+# > "To further refine and reconstruct the weighted fused facial features, we apply depthwise convolutions with kernel sizes of
+# > 3×3, 5×5, and 7×7, ensuring the joint optimization of local texture details and global structural consistency."
+# > (Sec. III-B2)
+#
+# $$f'' = H_{cat}(F_{conv1}(f_1', f_2', f_3')) + X \qquad (9)$$
+#
+# As printed: first the 1×1 convolution, then the concat, then add $X$. The second round of depthwise convolutions
+# is in the text and in Fig. 3a, but in no equation. Let the shapes decide.
+
+# %%
+with torch.no_grad():
+    second = [F.relu(conv(t)) for conv, t in zip(trained.second, f_prime)]   # the second round, three times (1, C, H, W)
+    each = nn.Conv2d(C, C, 1)
+    printed = torch.cat([each(t) for t in second], dim=1)                    # H_cat(F_conv1(.)): (1, 3C, H, W)
+    meant = trained.fuse(torch.cat(second, dim=1))                           # F_conv1(H_cat(.)): (1, C, H, W)
+for order, tensor in (("as printed, concat last ", printed), ("as drawn, concat first  ", meant)):
+    print(f"{order} {str(tuple(tensor.shape)):18s} + X {tuple(X.shape)}: ", end="")
+    try:
+        print("gives", tuple((tensor + X).shape))
+    except RuntimeError:
+        print("cannot be added")
+f2 = meant + X  # Eq. 9 as it must be
+
+# %% [markdown]
+# ## The receptive field, measured
+#
+# The receptive field of an output pixel is the set of input pixels that can change it. There is a direct way to see
+# it: take one pixel of the output, ask for its gradient with respect to the input, and look where it is not zero.
+# Before you run the next cell, guess: what does the 3×3 branch see after its second 3×3?
+
+# %%
+def seen(function, x: torch.Tensor) -> torch.Tensor:
+    """|gradient| of the centre pixel of function(x) with respect to x, summed over channels. (B, C, H, W) -> (H, W)."""
+    x = x.double().clone().requires_grad_()
+    y = function(x)
+    centre = y[..., y.shape[-2] // 2, y.shape[-1] // 2]
+    (gradient,) = torch.autograd.grad(centre.pow(2).sum(), x)
+    return gradient.abs().sum((0, 1))
+
+def extent(gradient: torch.Tensor) -> int:
+    """Side of the square outside which the gradient is zero."""
+    return int((gradient > 0).any(0).sum())
+
+net = load_weights("pocket")[0].double().encoders[0].local  # float64: small gradients do not vanish
+
+def branch(i: int, unit: bool = True):
+    """The i-th branch after its second convolution, with or without the attention unit."""
+    def run(x):
+        f = [conv(x) for conv in net.first]
+        weight = net.attention_unit(f) if unit else 1
+        return F.relu(net.second[i](f[i] * weight))
+    return run
+
+def fused(x):
+    return net.fuse(torch.cat([branch(i)(x) for i in range(3)], dim=1)) + x
+
+# %%
+stages = {f"first {k}×{k}": net.first[i] for i, k in enumerate((3, 5, 7))}
+stages |= {f"second {k}×{k}, no unit": branch(i, unit=False) for i, k in enumerate((3, 5, 7))}
+stages |= {f"second {k}×{k}": branch(i) for i, k in enumerate((3, 5, 7))}
+stages |= {"Eq. 9": fused, "3×3s of the FRM": lambda x: net.refine.body(fused(x)), "RDFE, hourglass in": net}
+fields = {name: seen(stage, X) for name, stage in stages.items()}
+
+figure, axes = plt.subplots(3, 3, figsize=(6, 5.9), layout="constrained")
+order = [name for first in ("first", "second") for name in fields if name.startswith(first)]
+for row, names, r in zip(axes, (order[:3], order[6:], list(fields)[9:]), (8, 8, 33)):  # r: pixels around the centre
+    for axis, name in zip(row, names):
+        gradient = fields[name][64 - r:65 + r, 64 - r:65 + r]
+        drawn = axis.imshow((gradient / gradient.max()).log10(), vmin=-6, vmax=0, extent=(-r - 0.5, r + 0.5) * 2)
+        axis.set(title=f"{name}\nsees {extent(fields[name])}×{extent(fields[name])}", facecolor="0.85",
+                 xticks=[-r, 0, r], yticks=[-r, 0, r])
+        axis.grid(False)
+figure.colorbar(drawn, ax=axes, label="log10 of |gradient|; grey: none", shrink=0.6)
+figure.supxlabel("pixels from the centre (the last row shows a larger area)", fontsize=10)
+plt.show()
+for k in (3, 5, 7):
+    print(f"{k}×{k} twice: {extent(fields[f'second {k}×{k}, no unit'])} without the unit,"
+          f" {extent(fields[f'second {k}×{k}'])} with it")
+
+# %% [markdown]
+# Two convolutions of size $k$ see $2k - 1$: 5, 9, 13. That is the textbook answer, and it holds without the attention unit.
+# With the unit the 3×3 branch sees 9: its values are multiplied by $f'$, and $f'$ has looked through the 7×7. **The
+# attention unit widens the small branches.** It is the only exchange between the scales before the 1×1.
+#
+# The colours tell a second story. The field is 63 wide on paper, but most of the weight sits in the middle.
+# The far part comes through the hourglass, which can only scale what is there.
+#
+# The same on a face: the windows of the two stages around one eye. (The unit is left out here, so $n$ convolutions
+# of size $k$ see $n(k-1)+1$.)
+
+# %%
+def draw(kernel: int = 7, layers: int = 2) -> None:
+    """The receptive field of 3, 5 and `kernel` after one to `layers` convolutions, on the face and on the input."""
+    figure, axes = plt.subplots(1, 2, figsize=(4.4, 2.5), layout="constrained")
+    for axis, picture, title in zip(axes, (hr[0], (image[0] + 1) / 2), ("the face", "what the network gets")):
+        axis.imshow(picture.permute(1, 2, 0).clamp(0, 1 if picture.is_floating_point() else 255))
+        for k, color in ((3, "#ffffff"), (5, "#63e6be"), (kernel, "#ffd43b")):
+            for n in range(1, layers + 1):
+                side = n * (k - 1) + 1
+                axis.add_patch(plt.Rectangle((45 - side / 2, 52 - side / 2), side, side, fill=False, ec=color,
+                                             lw=1.5, ls="-" if n == 1 else "--"))
+        half = max(20, side / 2 + 2)
+        axis.set(title=title, xlim=(45 - half, 45 + half), ylim=(52 + half, 52 - half))
+        axis.set_axis_off()
+    figure.suptitle(f"white 3×3, green 5×5, yellow {kernel}×{kernel}; dashed: after {layers}", fontsize=10)
+    plt.show()
+
+draw()
+if WIDGETS:
+    from ipywidgets import interact
+    interact(draw, kernel=(3, 31, 2), layers=(1, 6))
+
+# %% [markdown]
+# An LR pixel is 8 pixels wide at this resolution. At 128×128 even the widest window, 13 pixels, sees less than two pixels of
+# the original picture. It takes the lower levels of the U, where the same kernels cover 2, 4 and 8 times as much,
+# to see an eye.
+#
+# ## Eq. 10: feature refinement and the hourglass
+#
+# > "we begin by applying normalization and multiple 3×3 convolutional layers to refine the local facial context. Afterward,
+# > the hourglass block further integrates multiscale information to capture global and local relationships"
+# > (Sec. III-B2)
+#
+# $$f''' = F_{frm}(f'') \qquad (10)$$
+#
+# Left open: which normalisation, how many 3×3, how deep the hourglass, and what it does. Fig. 3a draws norm, ReLU, 3×3, 3×3, hourglass and
+# a shortcut. This is the face attention unit of SPARNet, so we build it as SPARNet does: a normalisation and a PReLU before each
+# 3×3, and as the hourglass a small U-net whose output is one map in (0, 1), and the map multiplies the feature. The depth is 3, 3, 2, 2 at 128, 64, 32,
+# 16 pixels. With that the published parameter count is met (notebook 08).
+
+# %% tags=["mirror:aminet/rdfe.py"]
+class Hourglass(nn.Module):
+    """One map in (0, 1) times the input; `depth` halvings. (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int, depth: int, norm_kind: str = "batch"):
+        super().__init__()
+
+        def conv(stride: int = 1) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False),
+                norm(norm_kind, channels),
+                nn.PReLU(channels),
+            )
+
+        self.skip = nn.ModuleList(conv() for _ in range(depth))
+        self.down = nn.ModuleList(conv(stride=2) for _ in range(depth))
+        self.middle = conv()
+        self.up = nn.ModuleList(conv() for _ in range(depth))
+        self.to_map = nn.Conv2d(channels, 1, 3, padding=1)
+
+    def attention(self, x: torch.Tensor) -> torch.Tensor:
+        """The map (B, 1, H, W)."""
+        skips, low = [], x
+        for skip, down in zip(self.skip, self.down):
+            skips.append(skip(low))
+            low = down(low)
+        low = self.middle(low)
+        for skip, up in zip(reversed(skips), reversed(self.up)):
+            low = skip + up(F.interpolate(low, scale_factor=2, mode="nearest"))
+        return self.to_map(low).sigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.attention(x)
+
+# %% tags=["mirror:aminet/rdfe.py"]
+class FeatureRefinement(nn.Module):
+    """F_frm of Eq. 10: norm, activation and two 3x3, then the hourglass, around a shortcut. (B, C, H, W) -> same."""
+
+    def __init__(self, channels: int, depth: int = 2, norm_kind: str = "batch"):
+        super().__init__()
+        self.body = nn.Sequential(
+            norm(norm_kind, channels),
+            nn.PReLU(channels),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            norm(norm_kind, channels),
+            nn.PReLU(channels),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            norm(norm_kind, channels),
+        )
+        self.hourglass = Hourglass(channels, depth, norm_kind)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.hourglass(self.body(x))
+
+# %% [markdown]
+# Where does a trained hourglass look? The eight maps of `pocket` on the portrait, in the order in which the network draws them. The number
+# is the side in pixels.
+
+# %%
+way = {"encoders.0": "down", "encoders.1": "down", "encoders.2": "down", "bottleneck.0": "bottom, first",
+       "bottleneck.1": "bottom, second", "decoders.2": "up", "decoders.1": "up", "decoders.0": "up"}
+figure, axes = plt.subplots(2, 5, figsize=(6.4, 2.7), layout="constrained")
+for axis, picture, title in ((axes[0, 0], hr[0] / 255, "the face"), (axes[1, 4], (restored[0] + 1) / 2, "the output")):
+    axis.imshow(picture.clamp(0, 1).permute(1, 2, 0))
+    axis.set_title(title, fontsize=9)
+for axis, (place, title) in zip([*axes[0, 1:], *axes[1, :4]], way.items()):
+    name = f"{place}.local.refine.hourglass"
+    with torch.no_grad():
+        drawn = axis.imshow(parts[name].attention(inputs[name])[0, 0], vmin=0, vmax=1)
+    axis.set_title(f"{title}, {inputs[name].shape[-1]}", fontsize=9)
+for axis in axes.flat:
+    axis.set_axis_off()
+figure.colorbar(drawn, ax=axes, label="hourglass map")
+plt.show()
+
+# %% [markdown]
+# Bright is kept, dark is suppressed. The maps of the large levels follow the contours of the face. Those of the small levels are coarse and
+# hard, near 0 or 1: a feature of 16×16 has no contours to follow. Where a map shows a fine regular pattern, the cause is the
+# enlargement by repetition inside the hourglass: each of the repeated pixels meets other zeros and borders of the grid. A map is one number per pixel, the same for all channels: the
+# opposite of SA, whose numbers belong to channels and are the same at all pixels.
+#
+# ## The whole module
+
+# %% tags=["mirror:aminet/rdfe.py"]
+class RDFE(nn.Module):
+    """Eqs. 6-10. (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int, depth: int = 2, paths: tuple[int, ...] = (3, 5, 7),
+                 attention_unit: bool = True, refine: bool = True, norm_kind: str = "batch"):
+        super().__init__()
+        self.first = nn.ModuleList(depthwise(channels, kernel) for kernel in paths)
+        self.attention_unit = AttentionUnit(channels, len(paths)) if attention_unit else None
+        self.second = nn.ModuleList(depthwise(channels, kernel) for kernel in paths)
+        self.fuse = nn.Conv2d(len(paths) * channels, channels, 1)
+        self.refine = FeatureRefinement(channels, depth, norm_kind) if refine else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = [conv(x) for conv in self.first]  # Eq. 6
+        if self.attention_unit is not None:
+            weight = self.attention_unit(features)  # Eq. 7
+            features = [f * weight for f in features]  # Eq. 8
+        features = [F.relu(conv(f)) for conv, f in zip(self.second, features)]
+        return self.refine(self.fuse(torch.cat(features, dim=1)) + x)  # Eqs. 9-10
+
+# %%
+ours = RDFE(C, depth=3).eval()
+ours.load_state_dict(trained.state_dict())
+with torch.no_grad():
+    torch.testing.assert_close(ours(X), trained(X))              # our class is the package's
+    torch.testing.assert_close(ours(X), ours.refine(f2))         # and equals the steps above
+print("the class equals the package and the steps above: True")
+
+# %% [markdown]
+# ## The normalisation is a choice
+#
+# The paper writes "normalization" and no more. SPARNet uses batch normalisation; it is our default. The switch is
+# `frm_norm` of `AMINetConfig`. The counts cannot decide, because batch normalisation adds few parameters. But the three
+# behave differently, and it can be measured:
+
+# %%
+batch = torch.cat([X, X.flip(-1) * 2, torch.randn_like(X)])  # a face in two kinds of company
+with torch.no_grad():
+    for kind in ("batch", "instance", "none"):
+        torch.manual_seed(0)
+        module = RDFE(C, depth=3, norm_kind=kind)  # not trained
+        moved = (module(batch)[:1] - module(X)).abs().max() > 1e-3
+        module.eval()
+        moved_later = (module(batch)[:1] - module(X)).abs().max() > 1e-3
+        with torch.enable_grad():
+            reach = extent(seen(module.double().refine.body, X))
+        parameters = sum(p.numel() for p in module.parameters())
+        print(f"{kind:9s} {parameters:6,d} parameters   its neighbours in the batch matter: in training "
+              f"{str(bool(moved)):6s} after it {str(bool(moved_later)):6s}  the two 3×3 see {reach}×{reach}")
+
+# %% [markdown]
+# - `batch`: in training the output for a face depends on the other faces in the batch; afterwards stored averages are used. Small
+#   batches make the averages noisy.
+# - `instance`: each picture is normalised by itself. Its mean is a sum over all pixels, so even a 3×3 convolution becomes
+#   global, and the level of brightness is lost inside the branch.
+# - `none`: nothing is coupled, and nothing holds the size of the values either.
+#
+# ## Three kernels in one
+#
+# Three depthwise convolutions are three passes over the same memory. A 3×3 kernel with a frame of zeros is a 5×5 or
+# a 7×7 kernel: the frame multiplies by zero. So all three fit in **one** 7×7 convolution with three outputs per
+# channel. The result is exact, not an approximation. It has more multiplications, but one pass instead of three: whether it is
+# faster depends on the machine.
+#
+# The same trick shows what the attention unit is. Its logit is a 1×1 on three depthwise convolutions, all linear, so it **is** one dense 7×7
+# convolution from $C$ to $C$ channels, written with $83C + 3C^2$ weights instead of $49C^2$. The sigmoid, the product of
+# Eq. 8 and the ReLU are not linear; no merging goes across them.
+
+# %%
+def widen(weight: torch.Tensor, side: int = 7) -> torch.Tensor:
+    """A frame of zeros around depthwise kernels. (C, 1, k, k) -> (C, 1, side, side)."""
+    frame = (side - weight.shape[-1]) // 2
+    return F.pad(weight, (frame, frame, frame, frame))
+
+three = [conv.weight.detach() for conv in trained.first]         # (C, 1, 3, 3), (C, 1, 5, 5), (C, 1, 7, 7)
+seven = torch.stack([widen(w) for w in three], dim=1)            # (C, 3, 1, 7, 7)
+with torch.no_grad():
+    merged = F.conv2d(X, seven.flatten(0, 1), padding=3, groups=C)         # (1, C*3, H, W), channel by channel
+    merged = merged.unflatten(1, (C, 3)).transpose(1, 2).flatten(1, 2)     # (1, 3*C, H, W), branch by branch
+    torch.testing.assert_close(merged, torch.cat([conv(X) for conv in trained.first], dim=1))
+    mix = trained.attention_unit.mix
+    share = mix.weight[:, :, 0, 0].unflatten(1, (3, C))                    # (C out, 3 branches, C in)
+    dense = torch.einsum("obi,ibxy->oixy", share, seven[:, :, 0])          # (C out, C in, 7, 7)
+    torch.testing.assert_close(F.conv2d(X, dense, mix.bias, padding=3).sigmoid(), f_map)
+print("one 7×7 = 3×3, 5×5 and 7×7: True")
+print(f"weights and MACs per pixel: {83 * C} before, {147 * C} after ({147 / 83:.2f} times)")
+print("attention unit = sigmoid of one dense 7×7, kernel", tuple(dense.shape))
+limit = float(seven[strongest[0]].abs().max())
+figure, axes = plt.subplots(1, 3, figsize=(5, 1.8), layout="constrained")
+for axis, kernel, k in zip(axes, seven[strongest[0], :, 0], (3, 5, 7)):
+    drawn = axis.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axis.set(title=f"{k}×{k}, as 7×7", xticks=[], yticks=[])
+    axis.spines[:].set_visible(True)
+figure.colorbar(drawn, ax=axes, label="weight")
+plt.show()
+
+# %% [markdown]
+# ## Table IV: what each part is worth
+#
+# The paper removes parts of RDFE, one at a time (CelebA, ×8). It prints no sizes for these rows. The column
+# "parameters" is ours: the same removal, made by the switch in the table, in the reading with 12.62 M parameters. In the
+# rows "single path" we keep the attention unit and the FRM, which the paper does not say. For comparison: RDFE
+# replaced by an FFN (Table III) and by nothing (Table I).
+
+# %%
+from aminet.config import preset
+from aminet.ledger import bill
+from aminet.ledger import rdfe as rdfe_bill
+
+published = {  # row: (where, switch of AMINetConfig, PSNR in dB, LPIPS)
+    "single path 3x3": ("Table IV", "paths=(3,)", 27.73, 0.1915),
+    "single path 5x5": ("Table IV", "paths=(5,)", 27.71, 0.1944),
+    "single path 7x7": ("Table IV", "paths=(7,)", 27.72, 0.1922),
+    "w/o AU": ("Table IV", "attention_unit=False", 27.76, 0.1846),
+    "w/o FRM": ("Table IV", "refine=False", 27.75, 0.1928),
+    "RDFE->FFN": ("Table III", 'local="ffn"', 27.72, 0.1922),
+    "w/o RDFE": ("Table I", 'local="none"', 27.51, 0.2085),
+    "": ("Table IV", "", 27.83, 0.1821),
+}
+sizes = {}
+print(f"{'row':17s}{'printed in':11s}{'switch':22s}{'PSNR':>6s}{'LPIPS':>8s}   {'parameters':>10s}{'GMACs':>7s}   (ours)")
+for row, (table, switch, psnr, lpips) in published.items():
+    cost = bill(preset(f"aminet/{row}"))[""]
+    sizes[row] = cost.params / 1e6
+    print(f"{row or 'RDFE, whole':17s}{table:11s}{switch:22s}{psnr:6.2f}{lpips:8.4f}   {cost.params / 1e6:9.2f}M"
+          f"{cost.macs / 1e9:7.2f}")
+
+# %%
+figure, axis = plt.subplots(figsize=(5.6, 3), layout="constrained")
+below = {"single path 5x5", "w/o AU", "RDFE->FFN"}
+for row, (table, _, psnr, _) in published.items():
+    axis.plot(sizes[row], psnr, "o", color={"Table IV": "C0", "Table III": "C1", "Table I": "C2"}[table])
+    label = {"single path 3x3": "3×3 only", "single path 5x5": "5×5 only", "single path 7x7": "7×7 only"}.get(row, row)
+    axis.annotate(label or "RDFE", (sizes[row], psnr), xytext=(-6, 0), textcoords="offset points", ha="right", va="center",
+                  fontsize=8)
+axis.set(xlabel="parameters of the whole network, millions (ours)", ylabel="PSNR in dB, CelebA ×8 (published)",
+         title="Tables I, III, IV: what RDFE's parts buy", xlim=(5.8, 13.2))
+plt.show()
+
+whole = rdfe_bill(28, 128, 128, depth=3)
+print("one RDFE at 128×128, C = 28")
+for name, label in (("", "all"), ("attention_unit", "attention unit"), ("refine", "FRM"), ("refine.hourglass", "  its hourglass")):
+    cost = whole[name]
+    print(f"{label:16s}{cost.params:9,d} parameters ({cost.params / whole[''].params:4.0%})"
+          f"{cost.macs / 1e6:9.1f} M MACs ({cost.macs / whole[''].macs:4.0%})")
+
+# %% [markdown]
+# What can be read from it, and what cannot:
+#
+# - **The branches are almost free, the refinement is the bill.** Nearly all of RDFE's weights are the dense 3×3 of the FRM: 4.9 M in the
+#   whole network, for 0.08 dB. The second and third branch cost some 0.3 M and bring 0.10 to 0.12 dB; the attention unit
+#   costs 0.2 M and brings 0.07 dB.
+# - A larger single kernel is not better: 27.73, 27.71, 27.72 dB for 3, 5, 7. The gain comes with the combination.
+# - All differences in Table IV lie within 0.12 dB, one run each, no spread given. The order of the first three rows means nothing.
+# - The text says "the comparison between the second and the last rows" shows the worth of the attention unit. The second row is the
+#   single 5×5; the fourth is meant.
+# - 27.83 dB here and 28.26 dB in Table VII are the same network after different trainings. Never compare across.
+#
+# ### Exercise 1: RDFE by hand
+#
+# Count the parameters of `RDFE(c, d)` with batch normalisation. Two rounds of depthwise 3, 5, 7 without bias; two 1×1 from $3c$ to $c$ **with** bias; in the
+# FRM two 3×3, three norms ($2c$ each), two PReLU ($c$ each); in the hourglass $3d + 1$ blocks (3×3, norm, PReLU) and a
+# 3×3 with bias from $c$ to 1.
+
+# %% tags=["exercise"]
+CASES_1 = [((c, d), sum(p.numel() for p in RDFE(c, d).parameters())) for c, d in ((8, 3), (28, 3), (56, 3), (112, 2))]
+
+def parameters(c: int, d: int) -> int:
+    ...  # your turn
+
+passed = grade(parameters, CASES_1, "how many depthwise rounds are there? a block of the hourglass has 9c^2 + 3c")
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def one_round(c: int, d: int) -> int:
+    return parameters_right(c, d) - 83 * c
+
+def parameters_right(c: int, d: int) -> int:
+    depthwise_twice = 2 * (9 + 25 + 49) * c
+    pointwise_twice = 2 * (3 * c * c + c)
+    body = 2 * 9 * c * c + 3 * 2 * c + 2 * c
+    hourglass = (3 * d + 1) * (9 * c * c + 2 * c + c) + 9 * c + 1
+    return depthwise_twice + pointwise_twice + body + hourglass
+
+passed = grade(one_round, CASES_1, "how many depthwise rounds are there? a block of the hourglass has 9c^2 + 3c")
+passed = grade(parameters_right, CASES_1, "")
+
+# %% [markdown]
+# ### Exercise 2: the receptive field of a stack
+#
+# Convolutions with kernel sizes $k_1, k_2, \dots$ and strides $s_1, s_2, \dots$ follow each other. How many input pixels does one
+# output pixel see along a line? Start at 1. Layer $i$ adds $k_i - 1$ steps, and one of its steps is as long as the
+# strides before it, multiplied. The truth is measured by gradient.
+
+# %% tags=["exercise"]
+def measured(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    x = torch.ones(1, 1, 400, requires_grad=True)
+    y = x
+    for k, s in zip(kernels, strides):
+        y = F.conv1d(y, torch.ones(1, 1, k), stride=s)
+    return int((torch.autograd.grad(y[0, 0, 2], x)[0] != 0).sum())
+
+STACKS = [((7, 7), (1, 1)), ((3, 3, 3), (1, 2, 1)), ((3, 3, 3, 3), (2, 2, 2, 1)), ((5, 3, 7), (1, 2, 1))]
+CASES_2 = [(stack, measured(*stack)) for stack in STACKS]
+
+def receptive_field(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    ...  # your turn
+
+passed = grade(receptive_field, CASES_2, "keep two numbers: what is seen so far, and the length of one step")
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def without_strides(kernels, strides):
+    return 1 + sum(k - 1 for k in kernels)
+
+def receptive_field(kernels, strides):
+    field, step = 1, 1
+    for k, s in zip(kernels, strides):
+        field += (k - 1) * step
+        step *= s
+    return field
+
+passed = grade(without_strides, CASES_2, "keep two numbers: what is seen so far, and the length of one step")
+passed = grade(receptive_field, CASES_2, "")
+
+# %% [markdown]
+# ### Exercise 3: one kernel for a sum
+#
+# If the three branches were **added**, $F_{dw3}(x) + F_{dw5}(x) + F_{dw7}(x)$, one 7×7 kernel per channel would do the work of all three, with 49
+# weights instead of 83. Write `merge(w3, w5, w7)`: three weights of shape $(C, 1, k, k)$ in, one of shape $(C, 1, 7, 7)$ out.
+
+# %% tags=["exercise"]
+generator = torch.Generator().manual_seed(3)
+weights = [torch.randn(4, 1, k, k, generator=generator) for k in (3, 5, 7)]
+impulse = F.pad(torch.ones(1, 4, 1, 1), (6, 6, 6, 6))  # the answer of a convolution to one bright pixel is its kernel, turned
+answer = sum(F.conv2d(impulse, w, padding=w.shape[-1] // 2, groups=4) for w in weights)[0, :, None, 3:10, 3:10].flip(-2, -1)
+CASES_3 = [(tuple(weights), answer)]
+
+def merge(w3: torch.Tensor, w5: torch.Tensor, w7: torch.Tensor) -> torch.Tensor:
+    ...  # your turn
+
+passed = grade(merge, CASES_3, "put the small kernels in the middle of the large one: zeros on all four sides")
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def in_the_corner(w3, w5, w7):
+    return F.pad(w3, (0, 4, 0, 4)) + F.pad(w5, (0, 2, 0, 2)) + w7
+
+def merge(w3, w5, w7):
+    return F.pad(w3, (2, 2, 2, 2)) + F.pad(w5, (1, 1, 1, 1)) + w7
+
+passed = grade(in_the_corner, CASES_3, "put the small kernels in the middle of the large one: zeros on all four sides")
+passed = grade(merge, CASES_3, "")
+
+# %% [markdown]
+# ## What to remember
+#
+# - Shapes correct equations: $f_i \cdot f'$ in Eq. 8, and concat before the 1×1 in Eq. 9.
+# - A receptive field can be measured: RDFE's branches see 3, 5, 7, then 9, 11, 13 through the attention unit, and 63 with the hourglass.
+# - Depthwise branches and the attention unit are cheap; the refinement is nearly the whole price. Table IV's differences are within 0.12 dB.
+#
+# Next: [05 SKAF](05_skaf.ipynb), which weighs SA against RDFE.

@@ -1,0 +1,73 @@
+"""The project's files agree with each other."""
+import hashlib
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aminet import __version__
+from aminet.evaluate import read_record
+from aminet.weights import load_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+
+
+def test_environment_yml_agrees_with_pyproject():
+    listed = re.findall(r'^    "([^"]+)",$', (ROOT / "pyproject.toml").read_text(), re.M)
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert environment[-1]["pip"] == listed
+
+
+def test_versions_agree():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_workflow_and_readme_call_the_same_commands():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    assert commands == ["make test", "make course"]
+    assert all(command in (ROOT / "README.md").read_text() for command in commands)
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_no_path_of_a_machine_is_committed():
+    private = re.compile(rb"/work/|/root/|/farm/|\.\./shared")
+    for path in tracked():
+        if path.suffix in (".py", ".md", ".yml", ".toml", ".json", ".jsonl", ".cff", ".csv", ""):
+            if path != ROOT / ".ci" / "run" and path.parent != ROOT / "tests" / "contract":
+                assert not private.search(path.read_bytes()), path
+
+
+def test_the_weights_fit_into_60_mb_and_are_safetensors():
+    weights = [path for path in tracked() if path.suffix in (".safetensors", ".pt", ".pth", ".ckpt", ".onnx", ".bin")]
+    assert all(path.suffix == ".safetensors" for path in weights)
+    assert sum(path.stat().st_size for path in weights) <= 60e6
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "data" / "weights").glob("*.safetensors")), ids=lambda path: path.stem)
+def test_weights_have_their_record_beside_them(path):
+    _, header = load_weights(path)
+    assert header == json.loads(path.with_suffix(".json").read_text())
+    assert {"preset", "config", "recipe", "data", "images", "val_psnr", "versions"} <= set(header)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "data" / "records").glob("*.json")), ids=lambda path: path.stem)
+def test_records_are_whole_and_their_weights_are_here(path):
+    record = read_record(path)  # the seal fits
+    weights = ROOT / "data" / "weights" / record["weights"]["name"]
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == record["weights"]["sha256"]
+    assert record["weights"]["chosen"] < record["created"]  # validation chose before the test set was seen
+    for name, values in record["values"].items():
+        assert len(values) == record["faces"]["images"]
+        assert sum(values) / len(values) == pytest.approx(record["means"][name]["mean"], abs=1e-4)
