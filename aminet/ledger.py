@@ -308,10 +308,11 @@ def format_ledger(rows: list[dict]) -> str:
     table = [("name", "params", "= torch", "published", "deviation", "match",
               "G MACs", "= torch", "thop", "published", "deviation", "match")]
     for row in rows:
-        table.append((row["name"],
-                      f"{row['params']:,}", str(row["params"] == row["torch_params"]), *against(row, "params"),
-                      f"{row['macs'] / 1e9:.3f}", str(row["macs"] == row["torch_macs"]),
-                      f"{row['thop_macs'] / 1e9:.3f}", *against(row, "macs")))
+        table.append((
+            row["name"],
+            f"{row['params']:,}", str(row["params"] == row["torch_params"]), *against(row, "params"),
+            f"{row['macs'] / 1e9:.3f}", str(row["macs"] == row["torch_macs"]),
+            f"{row['thop_macs'] / 1e9:.3f}", *against(row, "macs")))
     first, *others = [max(map(len, column)) for column in zip(*table)]
     return "\n".join(
         "  ".join([name.ljust(first)] + [cell.rjust(n) for cell, n in zip(cells, others)]).rstrip()

@@ -108,7 +108,7 @@ class Run:
         if len(faces) == 0 or len(val) == 0:
             raise BadInput("no faces to train on, or none to validate on")
         self.faces, self.val = faces.to(self.accelerator.device), val
-        self.seen, self.best, self.seconds = 0, -torch.inf, 0.0
+        self.seen, self.best, self.seconds, self.validated = 0, -torch.inf, 0.0, False
         self.header = {
             "preset": preset, "config": config.to_dict(), "recipe": asdict(recipe), "protocol": "paper",
             "data": data or {}, "processes": self.world, "device": str(self.accelerator.device),
@@ -200,6 +200,7 @@ class Run:
             group["lr"] = self.recipe.rate(self.seen).item()
         self.optimizer.step()
         self.seen += self.recipe.batch
+        self.validated = False
         if self.average is not None:
             step = self.seen // self.recipe.batch
             decay = min(self.recipe.ema, (1 + step) / (10 + step))  # a short memory while the weights still race
@@ -222,6 +223,7 @@ class Run:
                 chosen = {"images": self.seen, "val_psnr": round(score, 4),
                           "chosen": time.strftime("%FT%TZ", time.gmtime())}
                 save_weights(self.out / "best.safetensors", self.weights(), self.header | chosen)
+        self.validated = True
         self.accelerator.wait_for_everyone()
         return self.best
 
@@ -247,7 +249,8 @@ class Run:
                     now = time.monotonic()
                     self.seconds = seconds + now - begin
                     due = self.seen % self.recipe.val_every < self.recipe.batch
-                    over = self.agree(stop.is_set() or minutes is not None and now - begin > 60 * minutes)
+                    over, stale = self.agree([stop.is_set() or minutes is not None and now - begin > 60 * minutes,
+                                              now - last_save > save_every])
                     if len(losses) >= CHECK_EVERY or due or over:
                         loss = torch.stack(losses).mean().item()
                         losses.clear()
@@ -259,14 +262,14 @@ class Run:
                         progress.set_postfix_str(f"L1 {loss:.4f}{best}", refresh=False)
                     if due:
                         self.validate()
-                    if due or over or self.agree(now - last_save > save_every):
+                    if due or over or stale:
                         self.save()
                         last_save = time.monotonic()
                     if over:
                         break
                 if stop.is_set():
                     raise KeyboardInterrupt
-            if self.seen % self.recipe.val_every >= self.recipe.batch or self.best == -torch.inf:
+            if not self.validated:
                 self.validate()
                 self.save()
         finally:
@@ -275,13 +278,13 @@ class Run:
         return {"images": self.seen, "val_psnr": round(self.best, 4), "seconds": round(self.seconds, 1),
                 "images_per_second": round((self.seen - before) / (time.monotonic() - begin), 2)}
 
-    def agree(self, flag: bool) -> bool:
-        """The first process's clock decides for all."""
+    def agree(self, flags: list[bool]) -> list[bool]:
+        """The first process's clock, and its signals, decide for all."""
         if self.world == 1:
-            return flag
+            return flags
         from accelerate.utils import broadcast_object_list
 
-        return broadcast_object_list([flag])[0]
+        return broadcast_object_list(flags)
 
 
 @contextmanager

@@ -627,9 +627,9 @@ def two_channels_only(n: int, p: float) -> float:
 def temperature(n: int, p: float) -> float:
     return log(p / (1 - p)) + log(n - 1)
 
+print(f"n = 28, p = 0.9: tau = {temperature(28, 0.9):.2f}")
 passed = grade(two_channels_only, CASES_3, "write the odds p / (1 - p) first: they are e^tau against n - 1")
 passed = grade(temperature, CASES_3, "")
-print(f"n = 28, p = 0.9: tau = {temperature(28, 0.9):.2f}")
 
 # %% [markdown]
 # ## What to remember

@@ -66,7 +66,7 @@ def test_its_frame(source):
     number = source.stem.split("_")[0]
     first = cells[0].source
     assert first.startswith(f"# {number} · ") and "You will be able to" in first and "on a CPU" in first
-    assert f"https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/{source.stem}.ipynb" in first
+    assert f"colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/{source.stem}.ipynb" in first
     position = COURSE.index(source.stem)
     for neighbour in COURSE[max(0, position - 1):position] + COURSE[position + 1:position + 2]:
         assert f"]({neighbour}.ipynb)" in first

@@ -1,0 +1,577 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks///ipynb,notebooks///py:percent
+#     notebook_metadata_filter: kernelspec,-all
+#     cell_metadata_filter: tags,-all
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · LGFI: global and local, side by side
+#
+# SA, RDFE and SKAF become one block, the block that AMINet uses eight times.
+#
+# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/06_lgfi.ipynb) · previous: [05 · SKAF](05_skaf.ipynb) · next: [07 · EDFF](07_edff.ipynb)
+#
+# You will be able to
+#
+# - **assemble** LGFI from Fig. 2, and name the two things that the figure does not draw;
+# - **read** an ablation table by its parameter counts: what exactly was removed?
+# - **measure** what each branch contributes inside a trained network.
+
+# %% tags=["parameters"]
+FACE = "hopper"  # the portrait in the pictures: hopper or collins
+PARAMETERS = {*globals(), "PARAMETERS"}
+
+# %% tags=["setup"]
+import os
+import sys
+from pathlib import Path
+
+if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
+    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
+    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
+    os.chdir("/content/aminet/notebooks")
+sys.path.insert(0, "..")
+from aminet.notebook import begin, grade, show
+
+begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
+
+# %%
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+import aminet.lgfi
+import aminet.transformer
+from aminet.config import AMINetConfig, preset
+from aminet.degrade import degrade, to_float, upsample
+from aminet.ledger import match
+from aminet.model import AMINet
+from aminet.portraits import portraits
+from aminet.rdfe import RDFE
+from aminet.sa import SelfAttention
+from aminet.skaf import SKAF
+from aminet.synthetic import faces, random_params, render
+from aminet.transformer import FeedForward
+from aminet.weights import load_weights
+
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 90})  # photographs: a fifth of the bytes of PNG
+
+# %% [markdown]
+# ## What the paper asks for
+#
+# > "As shown in Fig. 2, LGFI consists of Self-attention(SA), a Residual Depth Feature Extraction Module (RDFE), and a Selective Kernel Attention Fusion Module (SKAF), used for local and global feature fusion and interaction, respectively." (Sec. III-B)
+#
+# > "As shown in Fig. 6, LGFI uses a dual-branch structure to represent the local and global features. In contrast, the traditional Transformer in Restormer [50] uses a serial structure to link local and global features." (Sec. IV-C2)
+#
+# Parallel against serial: here are both, in our drawing. Dashed is what the paper's Fig. 2 does not show.
+
+# %%
+def box(axis, x, y, text, colour="#dbe7f5", style="-"):
+    axis.add_patch(plt.Rectangle((x - 0.5, y - 0.35), 1, 0.7, facecolor=colour, edgecolor="black", ls=style, zorder=2))
+    axis.text(x, y, text, ha="center", va="center", fontsize=9, zorder=3)
+
+
+def node(axis, x, y, sign):
+    axis.add_patch(plt.Circle((x, y), 0.22, facecolor="white", edgecolor="black", zorder=2))
+    axis.text(x, y, sign, ha="center", va="center", fontsize=11, zorder=3)
+
+
+def arrow(axis, *points, style="-"):
+    axis.plot(*zip(*points), color="black", lw=1, ls=style)
+    axis.annotate("", points[-1], points[-2], arrowprops=dict(arrowstyle="-|>", color="black", lw=1, ls=style, shrinkA=0, shrinkB=0))
+
+
+def canvas(axis, title, end):
+    axis.set(xlim=(-0.3, 12.3), ylim=(0.2, 4.3), aspect="equal")
+    axis.set_title(title, loc="left")
+    axis.axis("off")
+    axis.text(0, 2, "x", ha="center", va="center", fontsize=11)
+    axis.text(end, 2, "y", ha="center", va="center", fontsize=11)
+
+# %%
+figure, (top, bottom) = plt.subplots(2, 1, figsize=(8.2, 5.6), layout="constrained")
+canvas(top, "LGFI: two views at once, then a choice", 12)
+arrow(top, (0.2, 2), (0.9, 2))
+box(top, 1.4, 2, "LN", "white", "--")
+for y, name, weight in ((3.2, "SA", "w1"), (0.8, "RDFE", "w2")):
+    side = 0.15 if y > 2 else -0.15
+    arrow(top, (1.9, 2), (2.3, 2), (2.3, y), (2.7, y))
+    box(top, 3.2, y, name)
+    arrow(top, (3.7, y), (8.18, y))
+    arrow(top, (4.2, y), (4.2, 2 + side), (4.7, 2 + side))
+    arrow(top, (7.3, 2 + side), (8.4, 2 + side), (8.4, y - 1.5 * side))
+    top.text(8.55, 2 + 4 * side, weight, va="center")
+    node(top, 8.4, y, "×")
+    arrow(top, (8.62, y), (9.6, y), (9.6, 2 + 1.5 * side))
+box(top, 5.2, 2, "cat, 1x1")
+arrow(top, (5.7, 2), (6.3, 2))
+box(top, 6.8, 2, "SKAF", "#f6d9c5")
+arrow(top, (9.82, 2), (10.78, 2))
+node(top, 9.6, 2, "+")
+arrow(top, (0.4, 2), (0.4, 4.05), (11, 4.05), (11, 2.22), style="--")
+node(top, 11, 2, "+")
+arrow(top, (11.22, 2), (11.8, 2))
+
+canvas(bottom, "Transformer: one after the other", 12)
+arrow(bottom, (0.2, 2), (11.8, 2))
+for x, name, plus, start in ((3.4, "SA", 5.2, 0.5), (8.1, "FFN", 10, 5.8)):
+    box(bottom, x - 1.6, 2, "LN")
+    box(bottom, x, 2, name)
+    arrow(bottom, (start, 2), (start, 3.2), (plus, 3.2), (plus, 2.22))
+    node(bottom, plus, 2, "+")
+plt.show()
+
+# %% [markdown]
+# In the Transformer the local part (FFN) sees what attention made of $x$. In LGFI both see the same $u$, and a third module decides between them.
+#
+# ## Building it
+#
+# The first line is the one that is not drawn: $u = LN(x)$. LayerNorm brings the $C$ numbers of every pixel to mean 0 and variance 1. We take it as Restormer has it, since LGFI is compared with Restormer's block.
+
+# %% tags=["mirror:aminet/transformer.py"]
+class LayerNorm(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.permute(0, 2, 3, 1)  # a view, and a contiguous one in channels_last
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias).permute(0, 3, 1, 2)
+
+# %% [markdown]
+# Now the block at the second level of AMINet: C = 56 channels. (Real size is 64x64; 32x32 is enough to follow the shapes.)
+
+# %%
+C, heads, depth = 56, 2, 3
+norm, sa, rdfe = LayerNorm(C), SelfAttention(C, heads), RDFE(C, depth)
+reduce, skaf = nn.Conv2d(2 * C, C, 1), SKAF(C)
+x = 5 * torch.randn(1, C, 32, 32)
+
+u = norm(x)                                     # not drawn
+a = sa(u)                                       # X_SA, global
+r = rdfe(u)                                     # X_RD, local: from the same u
+m = reduce(torch.cat([a, r], dim=1))            # concatenate, 1x1 from 2C to C
+w1, w2 = skaf(m)                                # Eqs. 11-14
+fused = a * w1 + r * w2                         # X_out of Fig. 2
+y = x + fused                                   # the shortcut: not drawn
+for name, value in dict(x=x, u=u, a=a, r=r, m=m, w1=w1, fused=fused, y=y).items():
+    print(f"{name:6s} {str(tuple(value.shape)):17s} RMS {value.square().mean().sqrt():.2f}")
+
+# %% [markdown]
+# The same as a class. `config` holds the switches of the ablations; a branch that is removed passes $u$ on (`nn.Identity`), and without SKAF the branches are added.
+
+# %% tags=["mirror:aminet/lgfi.py"]
+class LGFI(nn.Module):
+    def __init__(self, channels: int, heads: int = 1, depth: int = 2, config: AMINetConfig = AMINetConfig()):
+        super().__init__()
+        self.residual = config.residual
+        self.norm = LayerNorm(channels) if config.norm else nn.Identity()
+        self.sa = SelfAttention(channels, heads, config.scale) if config.sa else nn.Identity()
+        self.local = {
+            "rdfe": lambda: RDFE(channels, depth, config.paths, config.attention_unit, config.refine, config.frm_norm),
+            "ffn": lambda: FeedForward(channels, config.ffn_expansion),
+            "none": nn.Identity,
+        }[config.local]()
+        fused = config.skaf == "everywhere"
+        self.reduce = nn.Conv2d(2 * channels, channels, 1) if fused else None
+        self.skaf = SKAF(channels, config.kernels, config.pools, config.gate, config.dilated) if fused else None
+
+    def branches(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        u = self.norm(x)
+        return self.sa(u), self.local(u)
+
+    def fuse(self, a: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
+        if self.skaf is None:
+            return a + r
+        w1, w2 = self.skaf(self.reduce(torch.cat([a, r], dim=1)))
+        return a * w1 + r * w2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.fuse(*self.branches(x))
+        return x + y if self.residual else y
+
+# %%
+torch.manual_seed(1)
+ours, package = LGFI(C, heads, depth), aminet.lgfi.LGFI(C, heads, depth)
+package.load_state_dict(ours.state_dict())
+assert_close(ours(x), package(x))
+for part, module in (("norm", norm), ("sa", sa), ("local", rdfe), ("reduce", reduce), ("skaf", skaf)):
+    getattr(ours, part).load_state_dict(module.state_dict())
+    print(f"{part:7s} {sum(p.numel() for p in module.parameters()):9,} parameters")
+assert_close(ours(x), y)
+print(f"{'LGFI':7s} {sum(p.numel() for p in ours.parameters()):9,} parameters; equal to the package and to the lines above")
+
+# %% [markdown]
+# ## What is not drawn: norm and shortcut
+#
+# Fig. 2 shows $X$ entering both branches directly and $X_{out} = X_{SA}\,w_1 + X_{RD}\,w_2$ leaving. No norm, no shortcut. The text mentions neither. The published counts cannot tell: all LayerNorms together hold 1,232 of 12.62 million parameters. So both are switches, `norm` and `residual`.
+#
+# What do they change before any training? We send crops of faces through four untrained nets, then send the gradient of a loss back, and note both at the output of each of the eight LGFIs.
+
+# %%
+def flow(norm, residual, size=64):
+    """RMS of the feature, and of the loss's gradient, at the output of each LGFI of an untrained pocket net."""
+    torch.manual_seed(0)
+    net = AMINet(replace(preset("pocket"), norm=norm, residual=residual, zero_tail=False)).train()
+    outputs = []
+    for stage in [*net.encoders, *net.bottleneck, *net.decoders]:
+        stage.register_forward_hook(lambda module, args, out: outputs.append(out))
+    hr = faces(4, seed=1)
+    image, target = (to_float(f)[..., 32:32 + size, 32:32 + size] for f in (upsample(degrade(hr)), hr))
+    loss = (net(image) - target).square().mean()
+    gradients = torch.autograd.grad(loss, outputs)
+    return [[v.square().mean().sqrt().item() for v in values] for values in (outputs, gradients)]
+
+
+LABELS = ["encoder 128", "encoder 64", "encoder 32", "middle 16", "middle 16 (2)", "decoder 32", "decoder 64", "decoder 128"]
+figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
+for (norm_, residual), (colour, style) in {(True, True): ("C0", "-"), (True, False): ("C2", "--"),
+                                           (False, True): ("C3", "--"), (False, False): ("C1", ":")}.items():
+    name = {(1, 1): "both (default)", (1, 0): "norm only", (0, 1): "shortcut only", (0, 0): "neither (Fig. 2)"}
+    for axis, values in zip(axes, flow(norm_, residual)):
+        axis.semilogy(LABELS, values, style, color=colour, marker=".", label=name[norm_, residual])
+for axis, title in zip(axes, ("Forward: size of the feature", "Backward: size of the gradient")):
+    axis.set_title(title)
+    axis.set_ylabel("RMS")
+    axis.tick_params(axis="x", rotation=60)
+axes[0].legend(fontsize=8)
+plt.show()
+
+# %% [markdown]
+# With both, the feature keeps its size, and every block hears the loss. With neither, each fusion multiplies by weights in (0, 1), so features shrink on their way in and gradients shrink on their way back. Notice that a norm alone does not repair the gradient of the early blocks: the shortcut does.
+#
+# A short training does not punish that at once. Our first trial (C = 8, 4,800 CelebA images, one seed) reached 26.29 dB with both and 26.30 dB with neither. One seed at that size decides nothing, and we say so. We keep both because Restormer's block, against which Table II compares LGFI, has both, and because with `gate="features"` nothing else keeps the numbers finite ([notebook 05](05_skaf.ipynb)).
+#
+# ## Table I: what exactly was removed?
+#
+# > "The first model removes the SA, labeled 'LGFI w/o SA'. The second model removes RDFE, labeled as 'LGFI w/o RDFE'. The third model removes SKAF, labeled as 'LGFI w/o SKAF'." (Sec. IV-C1)
+#
+# "Removes" can mean several nets. The published parameter counts say which. We build each reading on the `meta` device: shapes without memory.
+
+# %%
+def built(**switches):
+    with torch.device("meta"):
+        return AMINet(replace(preset("aminet"), **switches))
+
+
+def size(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+full = built()
+blocks = [module for module in full.modules() if isinstance(module, aminet.lgfi.LGFI)]
+fusion = sum(size(b.skaf) + size(b.reduce) for b in blocks)
+readings = [
+    ("LGFI", "12.62M", "the full net", size(full)),
+    ("w/o SA", "12.3M", "its branch passes u on", size(built(sa=False))),
+    ("w/o SA", "12.3M", "and with it SKAF: one branch needs no choice", size(built(sa=False)) - fusion),
+    ("w/o RDFE", "7.2M", "its branch passes u on", size(built(local="none"))),
+    ("w/o SKAF", "8.21M", "y = x + a + r", size(built(skaf="edff"))),
+    ("w/o SKAF", "8.21M", "the 1x1 before it stays", size(full) - sum(size(b.skaf) for b in blocks)),
+    ("w/o SKAF", "8.21M", "also from the EDFFs", size(built(skaf="none"))),
+]
+for row, printed, reading, ours_ in readings:
+    print(f"{row:9s} published {printed:7s} {reading:46s} {ours_ / 1e6:7.3f} M  {match(ours_, printed) or 'no'}")
+
+# %% [markdown]
+# `rounds` and `truncates` say how our number becomes the printed digits; `no` means that it cannot.
+#
+# - **w/o SA, w/o RDFE:** the removed branch passes $u$ on and SKAF stays. The other reading of "w/o SA" misses by 4 million.
+# - **w/o SKAF:** the weights *and* the 1x1 go, in the LGFIs only. The EDFFs keep theirs.
+# - **12.3 M is truncated.** SA has 248,718 parameters, so w/o SA has 12.375 M, which rounds to 12.4. Rounding both this and 8.21 is not possible for any widths.
+#
+# Switch the branches off and the three nets exist:
+
+# %%
+small = torch.randn(1, 28, 32, 32)
+config = preset("aminet/w/o SA")
+without = LGFI(28, 1, 3, config).eval()
+a, r = without.branches(small)
+assert_close(a, without.norm(small))             # branch := u
+print("w/o SA:  ", type(without.sa).__name__, "in place of SA; SKAF still chooses between u and RDFE(u)")
+
+without = LGFI(28, 1, 3, preset("aminet/w/o SKAF")).eval()
+a, r = without.branches(small)
+assert_close(without(small), small + a + r)
+print("w/o SKAF: y = x + a + r")
+
+# %%
+TABLE_I = {"LGFI": 27.83, "w/o SA": 27.75, "w/o SKAF": 27.74, "w/o RDFE": 27.51}  # PSNR in dB, Table I
+chosen = {"LGFI": size(full), "w/o SA": size(built(sa=False)), "w/o SKAF": size(built(skaf="edff")),
+          "w/o RDFE": size(built(local="none"))}
+figure, axis = plt.subplots(figsize=(6, 2.7), layout="constrained")
+for row, decibel in TABLE_I.items():
+    axis.plot([chosen[row] / 1e6, chosen["LGFI"] / 1e6], [decibel, TABLE_I["LGFI"]], ":", color="C5", lw=1)
+    axis.plot(chosen[row] / 1e6, decibel, "o", color="C1" if row == "LGFI" else "C0")
+    axis.annotate(row, (chosen[row] / 1e6, decibel), xytext=(-6, -12), textcoords="offset points", ha="right", fontsize=9)
+axis.set(title="Table I: what a removal saves and what it costs", xlabel="parameters of our reading (millions)",
+         ylabel="PSNR (dB), Table I", xlim=(6, 13.2), ylim=(27.45, 27.88))
+plt.show()
+for row in ("w/o SA", "w/o SKAF", "w/o RDFE"):
+    saved, lost = (chosen["LGFI"] - chosen[row]) / 1e6, TABLE_I["LGFI"] - TABLE_I[row]
+    print(f"{row:9s} saves {saved:.2f} M and loses {lost:.2f} dB: {lost / saved:.2f} dB per million")
+
+# %% [markdown]
+# Per parameter, SA earns by far the most: it is 2% of the net. SKAF and SA lose almost the same when removed, and one is eighteen times as large as the other. (27.83 dB is the level of the ablations. The full model of Tables VII and X, with 28.26 dB, was trained differently; do not compare across.)
+#
+# ## Table II: LGFI against the Transformer
+#
+# > "…we replace all LGFIs with Transformers and conduct comparative experiments with similar parameters between the two models." (Sec. IV-C2)
+#
+# The block it is compared with, after Restormer:
+
+# %% tags=["mirror:aminet/transformer.py"]
+class TransformerBlock(nn.Module):
+    def __init__(self, channels: int, heads: int, scale: str = "temperature", expansion: float = 2.66):
+        super().__init__()
+        self.norm1, self.norm2 = LayerNorm(channels), LayerNorm(channels)
+        self.sa = SelfAttention(channels, heads, scale)
+        self.ffn = FeedForward(channels, expansion)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.sa(self.norm1(x))
+        return x + self.ffn(self.norm2(x))
+
+# %%
+block, package = TransformerBlock(C, heads), aminet.transformer.TransformerBlock(C, heads)
+package.load_state_dict(block.state_dict())
+assert_close(block(x), package(x))
+print("equal to the package's\n")
+print("  C     one LGFI   one block   LGFI / block")
+for width, heads_, depth_ in ((28, 1, 3), (56, 2, 3), (112, 4, 2)):
+    one, other = size(LGFI(width, heads_, depth_)), size(TransformerBlock(width, heads_))
+    print(f"{width:3d} {one:12,} {other:11,} {one / other:10.1f}")
+
+# %% [markdown]
+# An LGFI is as large as some twenty Transformer blocks. So one block per LGFI cannot give "similar parameters": each stage must hold many. Table II says 11.32 M. How many blocks are that, in seven stages (three encoders, one bottleneck, three decoders)?
+
+# %%
+numbers = [1, 5, 10, 14, 15, 16, 17, 18, 20]
+totals = [size(built(block="transformer", blocks=n)) / 1e6 for n in numbers]
+for n, total in zip(numbers, totals):
+    print(f"{n:2d} blocks per stage: {total:6.3f} M" + ("   <- Table II: 11.32M" if match(round(total * 1e6), "11.32M") else ""))
+
+# %%
+figure, axis = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
+axis.plot(numbers, totals, ".-", label="our nets")
+axis.axhline(11.32, color="C1", lw=1, label="Table II, Transformer: 11.32 M")
+axis.axhline(12.62, color="C2", lw=1, ls="--", label="Table II, LGFI: 12.62 M")
+axis.plot(15, totals[numbers.index(15)], "o", color="C1", ms=8)
+axis.set(title="15 blocks in each of 7 stages", xlabel="Transformer blocks per stage", ylabel="parameters (millions)")
+axis.legend(fontsize=8)
+plt.show()
+
+# %% [markdown]
+# Fifteen, to the last printed digit, with Restormer's usual expansion of 2.66. That is strong evidence for the widths (28, 56, 112, 112) as well. It also shows what "similar" means here: the Transformer net is 10% smaller, and 17 blocks would have come closer to 12.62 M.
+#
+# ## What flows through a trained LGFI
+#
+# Now the `pocket` net (C = 8, trained by us on CelebA) on a portrait. In each of the eight LGFIs, $y$ is a sum of three terms: $x$, $a\,w_1$ and $r\,w_2$. How large is each?
+
+# %%
+net, header = load_weights("pocket")
+stages = [*net.encoders, *net.bottleneck, *reversed(net.decoders)]
+
+
+@torch.no_grad()
+def terms(image):
+    """For every LGFI: x, a, r, a * w1, r * w2, on the way of `image` through the trained net."""
+    inputs = []
+    hooks = [stage.register_forward_hook(lambda module, args, out: inputs.append(args[0])) for stage in stages]
+    net(image)
+    for hook in hooks:
+        hook.remove()
+    found = []
+    for stage, x in zip(stages, inputs):
+        a, r = stage.branches(x)
+        w1, w2 = stage.skaf(stage.reduce(torch.cat([a, r], dim=1)))
+        assert_close(stage(x), x + a * w1 + r * w2)
+        found.append((x, a, r, a * w1, r * w2))
+    return found
+
+
+image = to_float(upsample(degrade(portraits()[FACE][None])))
+parts = terms(image)
+
+# %%
+sizes = torch.tensor([[v.square().mean().sqrt() for v in (x, aw, rw)] for x, a, r, aw, rw in parts])  # (8, 3)
+shares = 100 * sizes / sizes.sum(1, keepdim=True)
+figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
+start = torch.zeros(8)
+for k, (name, colour) in enumerate((("x, the shortcut", "#d5dae1"), ("a w1, global (SA)", "C0"), ("r w2, local (RDFE)", "C1"))):
+    axis.bar(LABELS, shares[:, k], bottom=start, color=colour, label=name)
+    start += shares[:, k]
+axis.set(title="Who makes the output of an LGFI", ylabel="share of the RMS (%)", ylim=(0, 100))
+axis.tick_params(axis="x", rotation=30)
+axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+axis.grid(False)
+plt.show()
+for label, (x_, a_, r_) in zip(LABELS, shares):
+    print(f"{label:14s} x {x_:3.0f}%   global {a_:3.0f}%   local {r_:3.0f}%")
+
+# %% [markdown]
+# The grey part is what a net without a shortcut would have to rebuild in every block. Compare the blue and the orange part along the net: this is the balance that SKAF struck for this face. A term's size is not its importance, but a branch whose bar is missing cannot matter.
+#
+# ## Heat maps: SA, RDFE, and both
+#
+# > "Specifically, SKAF effectively integrates the global contours captured by SA with the regional features extracted by RDEF. This integration enables the model to focus more on essential facial structures and components while reducing emphasis on less critical details, such as hair." (Sec. IV-C1; "RDEF" is RDFE)
+#
+# That is the paper's reading of its Fig. 5. Here is the same picture from our net: the mean absolute value over the channels of $a$, $r$ and $a\,w_1 + r\,w_2$, each with its own scale.
+
+# %%
+def heat(feature):
+    return feature.abs().mean(dim=1)             # (B, C, H, W) -> (B, H, W)
+
+
+rows = [[image[0]] + [heat(v)[0] for v in column]
+        for column in ([a for x, a, r, aw, rw in parts], [r for x, a, r, aw, rw in parts],
+                       [aw + rw for x, a, r, aw, rw in parts])]
+figure = show(rows, titles=["input"] + [label.replace(" ", "\n", 1) for label in LABELS],
+              labels=["a: SA", "r: RDFE", "fused"], height=1.1)
+plt.show()
+
+# %% [markdown]
+# Does the fusion turn away from hair and towards the features of a face? A picture invites any answer; a mask gives one. Our synthetic faces come with a class for every pixel. For each region we take the mean heat, divided by the mean heat of the whole image: 1 is average.
+
+# %%
+people = [face for face in (render(random_params(seed)) for seed in range(6)) if (face.mask == 17).sum() > 800][:4]
+mask = torch.stack([face.mask for face in people])                           # (B, 128, 128)
+last = terms(to_float(upsample(degrade(torch.stack([face.image for face in people])))))[-1]
+REGIONS = {"brows, eyes, nose, mouth": (2, 3, 4, 5, 10, 11, 12, 13), "skin": (1,), "hair": (17,), "background": (0,)}
+x_, a, r, aw, rw = last
+print(f"last decoder, {len(people)} synthetic faces      a: SA   r: RDFE   fused")
+for region, classes in REGIONS.items():
+    inside = torch.isin(mask, torch.tensor(classes))
+    values = [heat(v)[inside].mean() / heat(v).mean() for v in (a, r, aw + rw)]
+    print(f"{region:38s}", "   ".join(f"{v:6.2f}" for v in values))
+
+# %%
+show([[face.image for face in people], [torch.isin(face.mask, torch.tensor(REGIONS["hair"])).float()
+      + 2 * torch.isin(face.mask, torch.tensor(REGIONS["brows, eyes, nose, mouth"])).float() for face in people],
+      list(heat(aw + rw))], labels=["face", "hair, features", "fused heat"], height=1.15)
+plt.show()
+
+# %% [markdown]
+# Read the table against the sentence above: less heat on hair than either branch alone, more on the features? For our small net, in its last decoder, on faces of nobody. Whatever it says, it is a number that you can recompute, for any layer, on your own faces: change `[-1]` above.
+#
+# ### Exercise 1: remove a branch
+#
+# Write `without_sa(block, x)`: the output of a full LGFI `block` if its SA branch passed $u$ on instead. Use `block.norm`, `block.local` and `block.fuse(a, r)`.
+
+# %% tags=["exercise"]
+torch.manual_seed(2)
+block_1 = LGFI(8, 2, 2).eval()
+reference = LGFI(8, 2, 2, replace(AMINetConfig(), sa=False)).eval()
+reference.load_state_dict(block_1.state_dict(), strict=False)     # all but SA
+CASES_1 = [((block_1, v), reference(v).detach()) for v in (torch.randn(1, 8, 16, 16), 3 * torch.randn(2, 8, 8, 8))]
+
+
+def without_sa(block, x):
+    ...  # your turn
+
+
+passed = grade(without_sa, CASES_1, "u = block.norm(x); both branches need it; do not forget the shortcut")
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def wrong_1(block, x):
+    u = block.norm(x)
+    return x + block.fuse(torch.zeros_like(u), block.local(u))     # zero is not u: SKAF sees another mixture
+
+
+def solution_1(block, x):
+    u = block.norm(x)
+    return x + block.fuse(u, block.local(u))
+
+
+passed = grade(wrong_1, CASES_1, "the branch passes u on, it does not fall silent")
+passed = grade(solution_1, CASES_1, "")
+
+# %% [markdown]
+# ### Exercise 2: blocks for a budget
+#
+# Write `blocks_for(budget, fixed, per_block)`: how many Transformer blocks in each stage bring a net closest to `budget` parameters? `fixed` is what lies outside the stages, and `per_block` lists the size of one block in each of the seven stages.
+
+# %% tags=["exercise"]
+per_block = [size(TransformerBlock(width, heads_)) for width, heads_ in
+             ((28, 1), (56, 2), (112, 4), (112, 4), (112, 4), (56, 2), (28, 1))]
+fixed = round(totals[0] * 1e6) - sum(per_block)
+sizes_2 = {n: size(built(block="transformer", blocks=n)) for n in range(1, 19)}
+CASES_2 = [((budget, fixed, per_block), min(sizes_2, key=lambda n: abs(sizes_2[n] - budget)))
+           for budget in (11_320_000, 12_620_000, 5_000_000)]
+
+
+def blocks_for(budget, fixed, per_block):
+    ...  # your turn
+
+
+passed = grade(blocks_for, CASES_2, "every stage gets the same number, so one more block costs sum(per_block)")
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def wrong_2(budget, fixed, per_block):
+    return round(budget / sum(per_block))                          # the head, tail, downs, ups and EDFFs are not free
+
+
+def solution_2(budget, fixed, per_block):
+    return round((budget - fixed) / sum(per_block))
+
+
+passed = grade(wrong_2, CASES_2, "subtract what lies outside the stages first")
+passed = grade(solution_2, CASES_2, "")
+
+# %% [markdown]
+# ### Exercise 3: shares
+#
+# Write `share(x, p, q)`: the share of the RMS, in percent, of each of three terms, as in the bars above. Return a tuple of three numbers.
+
+# %% tags=["exercise"]
+def truth_3(*terms_):
+    rms = [v.square().mean().sqrt().item() for v in terms_]
+    return tuple(100 * v / sum(rms) for v in rms)
+
+
+CASES_3 = [(v, truth_3(*v)) for v in (tuple(torch.randn(3, 1, 4, 6, 6)), (torch.ones(2), -torch.ones(2), torch.ones(2)))]
+
+
+def share(x, p, q):
+    ...  # your turn
+
+
+passed = grade(share, CASES_3, "the RMS is the root of the mean of the squares", tolerance=1e-3)
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def wrong_3(x, p, q):
+    means = [v.mean().item() for v in (x, p, q)]                   # positive and negative values cancel
+    return tuple(100 * v / sum(means) for v in means)
+
+
+def solution_3(x, p, q):
+    rms = [v.square().mean().sqrt().item() for v in (x, p, q)]
+    return tuple(100 * v / sum(rms) for v in rms)
+
+
+passed = grade(wrong_3, CASES_3, "the RMS is the root of the mean of the squares", tolerance=1e-3)
+passed = grade(solution_3, CASES_3, "", tolerance=1e-3)
+
+# %% [markdown]
+# ## What to remember
+#
+# - LGFI is $y = x + \mathrm{SA}(u)\,w_1 + \mathrm{RDFE}(u)\,w_2$ with $u = \mathrm{LN}(x)$: two branches from one $u$, weighed by SKAF. LN and shortcut are not drawn; we keep both and say why.
+# - Parameter counts decode ablations: a removed branch passes $u$ on, "w/o SKAF" is a plain sum, and the Transformer of Table II has 15 blocks in each of 7 stages.
+# - What a figure suggests about branches can be measured: sizes of the terms, and heat inside masks.
+#
+# Next: [07 · EDFF](07_edff.ipynb) uses the same fusion where encoder and decoder meet.
