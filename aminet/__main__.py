@@ -37,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, or PRESET/ROW "
                    "for a row of Tables I to V, for example 'pocket/w/o SA'")
     p.add_argument("--faces", nargs="+", default=["synthetic"], help="folders or zips (also looked for in "
-                   "$AMINET_FACES), or synthetic[:N[:SEED]]")
+                   "$AMINET_FACES), celeba:ROOT:PART, celeba-identity:ROOT:PART, helen:ROOT:PART, "
+                   "scface:ROOT:PART, or synthetic[:N[:SEED]]")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="the same, to choose the weights on")
     p.add_argument("--out", required=True, help="folder of the run")
     p.add_argument("--images", type=positive(int), help="images to see in all")

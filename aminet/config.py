@@ -69,16 +69,19 @@ class AMINetConfig:
         for name, allowed in CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
                 raise BadInput(f"{name}={value!r}: choose one of {', '.join(allowed)}")
-        if not isinstance(self.channels, int) or self.channels < 1 or self.cap not in (4, 8):
-            raise BadInput(f"channels={self.channels!r}, cap={self.cap!r}: channels must be >= 1 and cap 4 or 8")
-        if len(self.heads) != 4 or len(self.depths) != 4 or min(self.heads + self.depths) < 1:
-            raise BadInput("heads and depths need four positive numbers, one for each level 128, 64, 32, 16")
+        if any(type(n) is not int or n < 1 for n in (self.channels, self.blocks)) or self.cap not in (4, 8):
+            raise BadInput(f"channels={self.channels!r}, blocks={self.blocks!r}, cap={self.cap!r}: channels and blocks "
+                           "are whole numbers from 1 on, cap is 4 or 8")
+        for name in ("heads", "depths"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or len(value) != 4 or any(type(n) is not int or n < 1 for n in value):
+                raise BadInput(f"{name}={value!r}: four positive whole numbers, for the levels 128, 64, 32, 16")
         if any(width % heads for width, heads in zip(self.widths, self.heads)):
             raise BadInput(f"heads={self.heads} must divide the widths {self.widths}")
-        if not self.paths or not set(self.paths) <= {3, 5, 7}:
-            raise BadInput(f"paths={self.paths}: RDFE's kernels are taken from 3, 5, 7")
-        if not self.kernels or not set(self.kernels) <= {5, 7} or not set(self.pools) <= {"avg", "max"}:
-            raise BadInput(f"kernels={self.kernels}, pools={self.pools}: SKAF has kernels 5, 7 and pools avg, max")
+        for name, allowed in (("paths", (3, 5, 7)), ("kernels", (5, 7)), ("pools", ("avg", "max"))):
+            value = getattr(self, name)
+            if len(set(value)) != len(value) or not set(value) <= set(allowed) or not value and name != "pools":
+                raise BadInput(f"{name}={value!r}: take each at most once from {', '.join(map(str, allowed))}")
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -106,8 +109,9 @@ AMINET = AMINetConfig()
 PRESETS = {
     "aminet": AMINET,
     "aminet-s": replace(AMINET, skaf="edff"),
-    "aminet-8c": AMINetConfig(channels=20, cap=8),
-    "aminet-c32": AMINetConfig(channels=32, dilated=True),
+    # Two other readings with the published 12.62 M; shallower hourglasses make room for their wider levels.
+    "aminet-8c": AMINetConfig(channels=21, cap=8, depths=(2, 1, 1, 1)),
+    "aminet-c32": AMINetConfig(channels=32, dilated=True, depths=(2, 1, 1, 1)),
     "pocket": AMINetConfig(channels=8),
 }
 

@@ -1,4 +1,4 @@
-"""What a command's `--faces` and `--val` mean: files, folders, names in $AMINET_FACES, or our synthetic faces."""
+"""What a command's `--faces` and `--val` mean: files, folders, parts of the official data sets, or synthetic faces."""
 from __future__ import annotations
 
 import hashlib
@@ -9,6 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from .errors import BadInput
+
+LOADERS = ("celeba", "helen", "scface")
 
 
 def find(path: str | Path, variable: str = "AMINET_FACES") -> Path:
@@ -22,18 +24,45 @@ def find(path: str | Path, variable: str = "AMINET_FACES") -> Path:
 def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: bool = True) -> tuple[Tensor, dict]:
     """Load faces, uint8 (N, 3, 128, 128), and say what they are: names, count, fingerprint, skipped files.
 
-    sources: folders and zips, looked for here and in $AMINET_FACES; or one `synthetic[:N[:SEED]]` (500 faces, seed 0).
+    sources: folders and zips, looked for here and in $AMINET_FACES; or one of
+        `celeba:ROOT:PART`, `celeba-identity:ROOT:PART` (train, val, test), `helen:ROOT:PART`, `scface:ROOT:PART`: a
+        part of a data set in its official layout; `synthetic[:N[:SEED]]`: our own faces, 500 of seed 0.
     """
     sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    if len(sources) == 1 and str(sources[0]).split(":")[0] == "synthetic":
+    kind = str(sources[0]).split(":")[0]
+    if len(sources) == 1 and kind == "synthetic":
         return synthetic(str(sources[0]))
-    from .faces import Faces
+    if len(sources) == 1 and kind.split("-")[0] in LOADERS and ":" in str(sources[0]):
+        faces = official(str(sources[0]))
+    else:
+        from .faces import Faces
 
-    faces = Faces(*map(find, sources), skip_bad=skip_bad)
+        faces = Faces(*map(find, sources), skip_bad=skip_bad)
     images = faces.load(progress=progress)
-    about = {"sources": [Path(source).name for source in sources], "images": len(images),
+    about = {"sources": [public(source) for source in sources], "images": len(images),
              "fingerprint": faces.fingerprint}
     return images, about | ({"skipped": len(faces.skipped)} if faces.skipped else {})
+
+
+def public(source: str | Path) -> str:
+    """A source without the folders of this machine: records are published."""
+    name, *rest = str(source).split(":")
+    return ":".join([name, *rest[-1:]]) if rest and name.split("-")[0] in LOADERS else Path(source).name
+
+
+def official(source: str):
+    """The `Faces` of `NAME:ROOT:PART`, a part of a data set in its official layout."""
+    from . import datasets
+
+    name, rest = source.split(":", 1)
+    root, _, part = rest.rpartition(":")
+    if not root:
+        raise BadInput(f"{source!r}: write {name}:ROOT:PART, for example {name}:/data/{name}:test")
+    loader, _, split = name.partition("-")
+    parts = getattr(datasets, loader)(find(root), **({"split": split} if split else {}))
+    if part not in parts:
+        raise BadInput(f"{source!r}: {name} has the parts {', '.join(parts)}")
+    return parts[part]
 
 
 def synthetic(source: str) -> tuple[Tensor, dict]:

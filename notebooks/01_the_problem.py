@@ -288,7 +288,7 @@ r2 = (torch.arange(128) - 63.5).square()
 plate = 127.5 + 127.5 * torch.cos(torch.pi * (r2[:, None] + r2) * 0.2 / 64)    # local frequency grows with the radius
 plate = plate.round().to(torch.uint8).expand(1, 3, 128, 128)
 figure = show([[x[0], degrade(x)[0], upsample(degrade(x))[0], aliased(x)[0], upsample(aliased(x))[0]]
-               for x in (plate, pool[:1])], height=1.6, labels=["zone plate", "Hopper"],
+               for x in (plate, pool[:1])], height=1.45, labels=["zone plate", "Hopper"],
               titles=["HR", "LR, antialiased", "enlarged", "LR, not antialiased", "enlarged"])
 
 # %% [markdown]
@@ -487,7 +487,7 @@ for loss in ("l1", "l2"):
 start = FaceParams(identity=12, skin=0.35, hair=9, tone=0.5, strength=0.9, background=3)
 knobs = {"yaw": (-30, -15, 0, 15, 30), "light": (-1, -0.5, 0, 0.5, 1), "expression": (-0.8, -0.2, 0.2, 0.6, 1)}
 rows = [[render(replace(start, **{knob: value})).image for value in values] for knob, values in knobs.items()]
-figure = show(rows, labels=[f"{knob}\n{values[0]} to {values[-1]}" for knob, values in knobs.items()], height=1.4)
+figure = show(rows, labels=[f"{knob}\n{values[0]} to {values[-1]}" for knob, values in knobs.items()], height=1.25)
 
 # %%
 from aminet.synthetic import CLASSES
@@ -595,7 +595,7 @@ def augment(hr: torch.Tensor, generator: torch.Generator, largest: float = 1.3) 
 batch = augment(people[1:].expand(6, -1, -1, -1), torch.Generator().manual_seed(1))  # (6, 3, 128, 128)
 again = package.augment(people[1:].expand(6, -1, -1, -1), torch.Generator().manual_seed(1))
 print("equal to the package's:", torch.equal(batch, again))
-figure = show([batch, upsample(degrade(batch))], labels=["HR", "bicubic"], height=1.5)
+figure = show([batch, upsample(degrade(batch))], labels=["HR", "bicubic"], height=1.35)
 figure.suptitle("One portrait, six training pairs")
 plt.show()
 

@@ -176,7 +176,7 @@ axis.set(title="What truncation costs", xlabel="PSNR when rounded (dB)", ylabel=
 plt.show()
 
 # %% [markdown]
-# At the level of eightfold faces the difference drowns in the error itself. In a task at 40 dB, for example twofold super-resolution, it would decide the ranking. A switch that does not matter here may matter elsewhere: so it is written down.
+# At the level of eightfold faces the difference drowns in the error itself. In a task near 40 dB, such as twofold super-resolution, it is already a tenth of a dB, and rankings are decided by less. A switch that does not matter here may matter elsewhere: so it is written down.
 #
 # ## Cropped or not?
 #
@@ -466,7 +466,7 @@ print("if a shift is forgiven, over RGB: shifted", "equal to the truth" if forgi
       f"· blurred {forgiving(stronger):.2f} dB")
 
 # %% [markdown]
-# PSNR prefers the blurred face, in which no eyelash is left, to the shifted one, in which all are. It counts pixels, not features. This is the other side of notebook 01:
+# PSNR prefers the blurred face, in which no eyelash is left, to the shifted one, in which all are. It counts pixels, not features. (VIF is no kinder to the shift; SSIM is.) This is the other side of notebook 01:
 # the blurred mean of all plausible faces has the best PSNR. It is why the paper adds LPIPS and FID, and why AMIGAN exists although its PSNR is lower.
 #
 # ## How sure is a mean?

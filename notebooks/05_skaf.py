@@ -242,7 +242,8 @@ hr = torch.stack([portraits()[name] for name in names])
 image = to_float(upsample(degrade(hr)))
 
 stages = [*net.encoders, *net.bottleneck, *reversed(net.decoders)]
-labels = ["encoder 128", "encoder 64", "encoder 32", "middle 16", "middle 16", "decoder 32", "decoder 64", "decoder 128"]
+labels = ["encoder 128", "encoder 64", "encoder 32", "middle 16", "middle 16", "decoder 32", "decoder 64",
+          "decoder 128"]
 mixtures = []                                              # what each SKAF is given
 hooks = [stage.skaf.register_forward_hook(lambda module, args, out: mixtures.append(args[0])) for stage in stages]
 with torch.no_grad():
@@ -260,9 +261,10 @@ print("X", tuple(x.shape), " X3", tuple(x3.shape), " maps", tuple(learned.shape)
 average, largest = x3.mean(1), x3.amax(1)
 channel = x3.argmax(1)                                     # which channel holds the maximum
 literal = torch.stack([average, largest], dim=1).sigmoid()
-difference = {"Eq. 13 to the letter": literal[:, 0] - literal[:, 1],
-              "with the 7x7 mixing": learned[:, 0] - learned[:, 1]}
-figure = show([[image[i], average[i], largest[i], channel[i], *(d[i] for d in difference.values())] for i in range(2)],
+difference = {"literal Eq. 13": literal[:, 0] - literal[:, 1],
+              "with mixing": learned[:, 0] - learned[:, 1]}
+rows = [[image[i], average[i], largest[i], channel[i], *(d[i] for d in difference.values())] for i in range(2)]
+figure = show(rows,
               labels=names, height=1.35,
               titles=["input", "average", "maximum", "channel of\nthe max"] + [f"w1 - w2:\n{name}" for name in difference])
 for row in figure.axes[:6], figure.axes[6:]:
@@ -335,16 +337,16 @@ def draw(*starts):
     figure, axes = plt.subplots(1, len(starts), figsize=(3.2 * len(starts), 2.8), sharey=True, squeeze=False,
                                 layout="constrained")
     for axis, start in zip(axes[0], starts):
-        for i, (name, (gate, keep, style)) in enumerate(LINES.items()):
+        for name, (gate, keep, style) in LINES.items():
             sizes = torch.tensor(trace(start, gate, keep))
             finite = sizes.isfinite()
             colour = "C0" if gate == "maps" else "C1"
             axis.semilogy(sizes[finite], style, color=colour, marker=".", label=name)
             if not finite.all():
-                axis.semilogy(finite.sum() - 1, sizes[finite][-1], "x", color=colour, ms=9, mew=2)
-        axis.set(title=f"start with RMS {start:g}", xlabel="fusions", ylim=(1e-4, 1e40), xticks=range(0, 9, 2))
+                axis.text(7.9, 2e9, f"NaN after {int(finite.sum())}", color=colour, ha="right")
+        axis.set(title=f"start with RMS {start:g}", xlabel="fusions", ylim=(1e-3, 1e11), xticks=range(0, 9, 2))
     axes[0, 0].set_ylabel("RMS of the feature")
-    axes[0, 0].legend(fontsize=8, loc="upper left")
+    axes[0, 0].legend(fontsize=8, loc="upper center")
     plt.show()
 
 
@@ -356,7 +358,7 @@ if WIDGETS:
     interact(lambda start: draw(start), start=(0.5, 32.0))
 
 # %% [markdown]
-# A cross marks the last finite value. `features` without normalisation and shortcut dies out when it starts at 1, and overflows when it starts at 4 or 16. Nothing between is stable: this is the repelling fixed point. `maps` stays near its start, and either gate is tame once a LayerNorm gives the branches an input of size 1 and a shortcut carries $x$ around them.
+# `features` without normalisation and shortcut dies out when it starts at 1, and overflows when it starts at 4 or 16. Nothing between is stable: this is the repelling fixed point. `maps` stays near its start, and either gate is tame once a LayerNorm gives the branches an input of size 1 and a shortcut carries $x$ around them.
 #
 # ## NaN at the second step
 #
@@ -471,7 +473,8 @@ shares = {name: (sum(c.params for c in parts), sum(c.macs for c in parts)) for n
 total = costs[""].params, costs[""].macs
 shares["the rest"] = tuple(t - sum(s[i] for s in shares.values()) for i, t in enumerate(total))
 for name, (params, macs) in shares.items():
-    print(f"{name:15s} {params:11,} parameters {params / total[0]:6.1%}   {macs / 1e9:6.2f} GMACs {macs / total[1]:6.1%}")
+    print(f"{name:15s} {params:11,} parameters {params / total[0]:6.1%}",
+          f"  {macs / 1e9:6.2f} GMACs {macs / total[1]:6.1%}")
 print(f"{'AMINet':15s} {total[0]:11,} parameters          {total[1] / 1e9:6.2f} GMACs")
 
 # %%
@@ -492,7 +495,7 @@ axes[1].set_xlabel("share (%)")
 plt.show()
 
 # %% [markdown]
-# The fusion modules (with the 1x1 before each) hold 45% of the parameters and do 60% of the MACs. "Selective fusion" is not a small addition to AMINet: it is its largest part. Whether it must be dense is a question the paper does not ask.
+# (The dark sliver is SA.) The fusion modules (with the 1x1 before each) hold 45% of the parameters and do 60% of the MACs. "Selective fusion" is not a small addition to AMINet: it is its largest part. Whether it must be dense is a question the paper does not ask.
 #
 # ### Exercise 1: which branch does the literal equation prefer?
 #

@@ -88,20 +88,21 @@ def node(axis, x, y, sign):
 
 
 def arrow(axis, *points, style="-"):
-    axis.plot(*zip(*points), color="black", lw=1, ls=style)
-    axis.annotate("", points[-1], points[-2], arrowprops=dict(arrowstyle="-|>", color="black", lw=1, ls=style, shrinkA=0, shrinkB=0))
+    axis.plot(*zip(*points), color="black", lw=1, ls=style, zorder=1)
+    head = dict(arrowstyle="-|>", color="black", lw=1, ls=style, shrinkA=0, shrinkB=0)
+    axis.annotate("", points[-1], points[-2], arrowprops=head)
 
 
-def canvas(axis, title, end):
-    axis.set(xlim=(-0.3, 12.3), ylim=(0.2, 4.3), aspect="equal")
+def canvas(axis, title, low, high, end=12):
+    axis.set(xlim=(-0.3, 12.3), ylim=(low, high), aspect="equal")
     axis.set_title(title, loc="left")
     axis.axis("off")
     axis.text(0, 2, "x", ha="center", va="center", fontsize=11)
     axis.text(end, 2, "y", ha="center", va="center", fontsize=11)
 
 # %%
-figure, (top, bottom) = plt.subplots(2, 1, figsize=(8.2, 5.6), layout="constrained")
-canvas(top, "LGFI: two views at once, then a choice", 12)
+figure, (top, bottom) = plt.subplots(2, 1, figsize=(8.2, 4.9), layout="constrained", height_ratios=(4.1, 2.1))
+canvas(top, "LGFI: two views at once, then a choice", 0.2, 4.3)
 arrow(top, (0.2, 2), (0.9, 2))
 box(top, 1.4, 2, "LN", "white", "--")
 for y, name, weight in ((3.2, "SA", "w1"), (0.8, "RDFE", "w2")):
@@ -123,7 +124,7 @@ arrow(top, (0.4, 2), (0.4, 4.05), (11, 4.05), (11, 2.22), style="--")
 node(top, 11, 2, "+")
 arrow(top, (11.22, 2), (11.8, 2))
 
-canvas(bottom, "Transformer: one after the other", 12)
+canvas(bottom, "Transformer: one after the other", 1.5, 3.6)
 arrow(bottom, (0.2, 2), (11.8, 2))
 for x, name, plus, start in ((3.4, "SA", 5.2, 0.5), (8.1, "FFN", 10, 5.8)):
     box(bottom, x - 1.6, 2, "LN")
@@ -218,41 +219,42 @@ print(f"{'LGFI':7s} {sum(p.numel() for p in ours.parameters()):9,} parameters; e
 #
 # Fig. 2 shows $X$ entering both branches directly and $X_{out} = X_{SA}\,w_1 + X_{RD}\,w_2$ leaving. No norm, no shortcut. The text mentions neither. The published counts cannot tell: all LayerNorms together hold 1,232 of 12.62 million parameters. So both are switches, `norm` and `residual`.
 #
-# What do they change before any training? We send crops of faces through four untrained nets, then send the gradient of a loss back, and note both at the output of each of the eight LGFIs.
+# What do they change before any training? We send crops of faces through untrained nets, then send the gradient of a loss back, and note both at the output of each of the eight LGFIs. One more switch turns out to matter: the BatchNorms inside RDFE's refinement module, `frm_norm`.
 
 # %%
-def flow(norm, residual, size=64):
+def flow(keep, frm_norm):
     """RMS of the feature, and of the loss's gradient, at the output of each LGFI of an untrained pocket net."""
     torch.manual_seed(0)
-    net = AMINet(replace(preset("pocket"), norm=norm, residual=residual, zero_tail=False)).train()
-    outputs = []
+    config = replace(preset("pocket"), norm=keep, residual=keep, frm_norm=frm_norm, zero_tail=False)
+    net, outputs = AMINet(config).train(), []
     for stage in [*net.encoders, *net.bottleneck, *net.decoders]:
         stage.register_forward_hook(lambda module, args, out: outputs.append(out))
     hr = faces(4, seed=1)
-    image, target = (to_float(f)[..., 32:32 + size, 32:32 + size] for f in (upsample(degrade(hr)), hr))
-    loss = (net(image) - target).square().mean()
-    gradients = torch.autograd.grad(loss, outputs)
-    return [[v.square().mean().sqrt().item() for v in values] for values in (outputs, gradients)]
+    image, target = (to_float(f)[..., 32:96, 32:96] for f in (upsample(degrade(hr)), hr))
+    gradients = torch.autograd.grad((net(image) - target).square().mean(), outputs)
+    return [[v.detach().square().mean().sqrt().item() for v in values] for values in (outputs, gradients)]
 
 
-LABELS = ["encoder 128", "encoder 64", "encoder 32", "middle 16", "middle 16 (2)", "decoder 32", "decoder 64", "decoder 128"]
-figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
-for (norm_, residual), (colour, style) in {(True, True): ("C0", "-"), (True, False): ("C2", "--"),
-                                           (False, True): ("C3", "--"), (False, False): ("C1", ":")}.items():
-    name = {(1, 1): "both (default)", (1, 0): "norm only", (0, 1): "shortcut only", (0, 0): "neither (Fig. 2)"}
-    for axis, values in zip(axes, flow(norm_, residual)):
-        axis.semilogy(LABELS, values, style, color=colour, marker=".", label=name[norm_, residual])
+LABELS = ["encoder 128", "encoder 64", "encoder 32", "middle 16", "middle 16 (2)",
+          "decoder 32", "decoder 64", "decoder 128"]
+NETS = {"both (default)": (True, "batch", "C0", "-"), "neither (Fig. 2)": (False, "batch", "C1", "-"),
+        "both, no BatchNorm": (True, "none", "C0", ":"), "neither, no BatchNorm": (False, "none", "C1", ":")}
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+for name, (keep, frm_norm, colour, style) in NETS.items():
+    for axis, values in zip(axes, flow(keep, frm_norm)):
+        axis.semilogy(LABELS, values, style, color=colour, marker=".", label=name)
 for axis, title in zip(axes, ("Forward: size of the feature", "Backward: size of the gradient")):
-    axis.set_title(title)
-    axis.set_ylabel("RMS")
+    axis.set(title=title, ylabel="RMS")
     axis.tick_params(axis="x", rotation=60)
-axes[0].legend(fontsize=8)
+axes[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
-# With both, the feature keeps its size, and every block hears the loss. With neither, each fusion multiplies by weights in (0, 1), so features shrink on their way in and gradients shrink on their way back. Notice that a norm alone does not repair the gradient of the early blocks: the shortcut does.
+# Read the dotted lines first. Without any BatchNorm, a net with neither norm nor shortcut fades: each fusion multiplies by weights in (0, 1), so the feature shrinks on its way in, and the gradient that reaches the middle is a thousand times smaller than with both. Norm and shortcut hold it.
 #
-# A short training does not punish that at once. Our first trial (C = 8, 4,800 CelebA images, one seed) reached 26.29 dB with both and 26.30 dB with neither. One seed at that size decides nothing, and we say so. We keep both because Restormer's block, against which Table II compares LGFI, has both, and because with `gate="features"` nothing else keeps the numbers finite ([notebook 05](05_skaf.ipynb)).
+# Then the full lines. RDFE's BatchNorms bring the local branch back to size 1 in every block, and this alone keeps the bare block alive: its gradients are as large as the default's. That agrees with our first trial (C = 8, 4,800 CelebA images, one seed): 26.29 dB with norm and shortcut, 26.30 dB with neither. One seed at that size decides nothing more.
+#
+# So the evidence does not force us. We keep both because Restormer's block, against which Table II compares LGFI, has both; because they make the block safe without leaning on batch statistics; and because with `gate="features"` nothing else keeps the numbers finite ([notebook 05](05_skaf.ipynb)).
 #
 # ## Table I: what exactly was removed?
 #
@@ -283,10 +285,11 @@ readings = [
     ("w/o SKAF", "8.21M", "also from the EDFFs", size(built(skaf="none"))),
 ]
 for row, printed, reading, ours_ in readings:
-    print(f"{row:9s} published {printed:7s} {reading:46s} {ours_ / 1e6:7.3f} M  {match(ours_, printed) or 'no'}")
+    verdict = match(ours_, printed) or "no"
+    print(f"{row:9s} published {printed:7s} {reading:46s} {ours_ / 1e6:7.3f} M  {verdict}")
 
 # %% [markdown]
-# `rounds` and `truncates` say how our number becomes the printed digits; `no` means that it cannot.
+# `rounds`, `truncates` or `both` say how our number becomes the printed digits; `no` means that it cannot.
 #
 # - **w/o SA, w/o RDFE:** the removed branch passes $u$ on and SKAF stays. The other reading of "w/o SA" misses by 4 million.
 # - **w/o SKAF:** the weights *and* the 1x1 go, in the LGFIs only. The EDFFs keep theirs.
@@ -315,9 +318,10 @@ figure, axis = plt.subplots(figsize=(6, 2.7), layout="constrained")
 for row, decibel in TABLE_I.items():
     axis.plot([chosen[row] / 1e6, chosen["LGFI"] / 1e6], [decibel, TABLE_I["LGFI"]], ":", color="C5", lw=1)
     axis.plot(chosen[row] / 1e6, decibel, "o", color="C1" if row == "LGFI" else "C0")
-    axis.annotate(row, (chosen[row] / 1e6, decibel), xytext=(-6, -12), textcoords="offset points", ha="right", fontsize=9)
+    place = dict(xytext=(6, 2), ha="left") if row == "LGFI" else dict(xytext=(-6, -12), ha="right")
+    axis.annotate(row, (chosen[row] / 1e6, decibel), textcoords="offset points", fontsize=9, **place)
 axis.set(title="Table I: what a removal saves and what it costs", xlabel="parameters of our reading (millions)",
-         ylabel="PSNR (dB), Table I", xlim=(6, 13.2), ylim=(27.45, 27.88))
+         ylabel="PSNR (dB), Table I", xlim=(6, 13.5), ylim=(27.45, 27.88))
 plt.show()
 for row in ("w/o SA", "w/o SKAF", "w/o RDFE"):
     saved, lost = (chosen["LGFI"] - chosen[row]) / 1e6, TABLE_I["LGFI"] - TABLE_I[row]
@@ -355,13 +359,14 @@ for width, heads_, depth_ in ((28, 1, 3), (56, 2, 3), (112, 4, 2)):
     print(f"{width:3d} {one:12,} {other:11,} {one / other:10.1f}")
 
 # %% [markdown]
-# An LGFI is as large as some twenty Transformer blocks. So one block per LGFI cannot give "similar parameters": each stage must hold many. Table II says 11.32 M. How many blocks are that, in seven stages (three encoders, one bottleneck, three decoders)?
+# An LGFI is as large as fourteen Transformer blocks. So one block per LGFI cannot give "similar parameters": each stage must hold many. Table II says 11.32 M. How many blocks are that, in seven stages (three encoders, one bottleneck, three decoders)?
 
 # %%
 numbers = [1, 5, 10, 14, 15, 16, 17, 18, 20]
 totals = [size(built(block="transformer", blocks=n)) / 1e6 for n in numbers]
 for n, total in zip(numbers, totals):
-    print(f"{n:2d} blocks per stage: {total:6.3f} M" + ("   <- Table II: 11.32M" if match(round(total * 1e6), "11.32M") else ""))
+    note = "   <- Table II: 11.32M" if match(round(total * 1e6), "11.32M") else ""
+    print(f"{n:2d} blocks per stage: {total:6.3f} M{note}")
 
 # %%
 figure, axis = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
@@ -410,7 +415,8 @@ sizes = torch.tensor([[v.square().mean().sqrt() for v in (x, aw, rw)] for x, a, 
 shares = 100 * sizes / sizes.sum(1, keepdim=True)
 figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
 start = torch.zeros(8)
-for k, (name, colour) in enumerate((("x, the shortcut", "#d5dae1"), ("a w1, global (SA)", "C0"), ("r w2, local (RDFE)", "C1"))):
+TERMS = {"x, the shortcut": "#d5dae1", "a w1, global (SA)": "C0", "r w2, local (RDFE)": "C1"}
+for k, (name, colour) in enumerate(TERMS.items()):
     axis.bar(LABELS, shares[:, k], bottom=start, color=colour, label=name)
     start += shares[:, k]
 axis.set(title="Who makes the output of an LGFI", ylabel="share of the RMS (%)", ylim=(0, 100))
@@ -422,7 +428,7 @@ for label, (x_, a_, r_) in zip(LABELS, shares):
     print(f"{label:14s} x {x_:3.0f}%   global {a_:3.0f}%   local {r_:3.0f}%")
 
 # %% [markdown]
-# The grey part is what a net without a shortcut would have to rebuild in every block. Compare the blue and the orange part along the net: this is the balance that SKAF struck for this face. A term's size is not its importance, but a branch whose bar is missing cannot matter.
+# The grey part is what a net without a shortcut would have to rebuild in every block. Compare the blue and the orange part along the net: this is the balance that SKAF struck for this face. Where the blue part is thin, the block works almost as an RDFE with a shortcut. Size is not importance, though: Table I charges 0.08 dB for taking SA away, and a small term that is always right can steer.
 #
 # ## Heat maps: SA, RDFE, and both
 #
@@ -464,7 +470,7 @@ show([[face.image for face in people], [torch.isin(face.mask, torch.tensor(REGIO
 plt.show()
 
 # %% [markdown]
-# Read the table against the sentence above: less heat on hair than either branch alone, more on the features? For our small net, in its last decoder, on faces of nobody. Whatever it says, it is a number that you can recompute, for any layer, on your own faces: change `[-1]` above.
+# Read the table against the sentence above. If it held here, then in the row `hair` the last column would be below the two others, and in the first row above them. How far from 1 are the numbers at all? This is our small net, its last decoder, on faces of nobody; it neither proves nor refutes Fig. 5. But it is a number that you can recompute for any layer and your own faces: change `[-1]` above.
 #
 # ### Exercise 1: remove a branch
 #
@@ -543,7 +549,8 @@ def truth_3(*terms_):
     return tuple(100 * v / sum(rms) for v in rms)
 
 
-CASES_3 = [(v, truth_3(*v)) for v in (tuple(torch.randn(3, 1, 4, 6, 6)), (torch.ones(2), -torch.ones(2), torch.ones(2)))]
+CASES_3 = [(v, truth_3(*v)) for v in
+           (tuple(torch.randn(3, 1, 4, 6, 6)), (torch.ones(2), -torch.ones(2), torch.ones(2)))]
 
 
 def share(x, p, q):

@@ -28,12 +28,12 @@ CHANNELS_LAST = torch.channels_last
 
 
 def race(runners: dict[str, Callable], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds of every runner in every round, in turns: at most `rounds`, about `seconds` in all, at least five."""
+    """Seconds of every runner in every round, in turns: at most `rounds`, about `seconds` in all, at least three."""
     for run in runners.values():
         run()
     taken, begin = {name: [] for name in runners}, time.perf_counter()
     for done in range(rounds):
-        if done >= 5 and time.perf_counter() - begin > seconds:
+        if done >= 3 and time.perf_counter() - begin > seconds:
             break
         for name, run in runners.items():
             start = time.perf_counter()

@@ -181,3 +181,17 @@ def test_scface_missing_parts(scface_root):
     shutil.rmtree(scface_root / "mugshot_frontal_cropped_all")
     with pytest.raises(BadInput, match="no mugshot_frontal_cropped_all/"):
         scface(scface_root)
+
+
+def test_a_part_as_a_command_line_source(celeba_root, monkeypatch):
+    from aminet import datasets
+    from aminet.inputs import open_faces
+
+    root, _, _ = celeba_root
+    monkeypatch.setattr(datasets, "celeba", lambda where, **split: celeba(where, train=30, test=10, val=5, **split))
+    images, about = open_faces(f"celeba-identity:{root}:test", progress=False)
+    assert images.shape == (10, 3, 128, 128) and about["images"] == 10 and str(root) not in str(about)
+    with pytest.raises(BadInput, match="has the parts train, val, test"):
+        open_faces(f"celeba:{root}:exam")
+    with pytest.raises(BadInput, match="ROOT:PART"):
+        open_faces("celeba:test")
