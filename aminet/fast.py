@@ -20,7 +20,7 @@ class PixelMajorAttention(nn.Module):
     """SA on channels_last features: every step reads them as an (H*W, C) matrix, in the order they lie in memory.
 
     The L2 norms divide the small matrix of logits, not q and k; and P (A V) = (P A) V, so attention and projection
-    are one C x C matrix for all pixels. 1.2 to 1.6 times as fast as SelfAttention in channels_last.
+    are one C x C matrix for all pixels. 1.15 to 1.6 times as fast as SelfAttention in channels_last.
 
     Shape: (B, C, H, W) -> (B, C, H, W).
     """

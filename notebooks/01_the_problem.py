@@ -552,7 +552,7 @@ with TemporaryDirectory() as folder:
     for i, x in enumerate(pool[2:]):
         Image.fromarray(x.permute(1, 2, 0).numpy()).save(f"{folder}/{i:03d}.png")
     found = Faces(folder)
-    print(len(found), "faces of", tuple(found[0].shape), found[0].dtype, "· fingerprint", found.fingerprint[:12])
+    print(len(found), "faces of", tuple(found[0].shape), found[0].dtype, "· the first:", found.names[0].split(":")[1])
     print("read back unchanged:", torch.equal(found.load(progress=False), pool[2:]))
 try:
     Faces("no_such_folder")

@@ -140,11 +140,13 @@ plt.show()
 # Truncation is no harmless detail: the result becomes darker by half a level on average, and the truth does not.
 
 # %% tags=["mirror:aminet/protocol.py"]
+from torch import Tensor
+
 from aminet.errors import BadInput
 from aminet.protocol import ROUNDINGS
 
 
-def to_uint8(x: torch.Tensor, rounding: str = "truncate") -> torch.Tensor:
+def to_uint8(x: Tensor, rounding: str = "truncate") -> Tensor:
     """(..., 3, H, W) float in [-1, 1] to uint8: (x + 1) / 2 * 255, clipped, then truncated or rounded."""
     if rounding not in ROUNDINGS:
         raise BadInput(f"rounding is {rounding!r}; use one of {', '.join(ROUNDINGS)}")

@@ -51,9 +51,10 @@ begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
 #
 # "In SR" is a slip: the multi-head mechanism is in SA, the module of this section.
 #
-# A convolution sees a few pixels around each pixel. A face has relations that are longer: two eyes look alike,
-# the left cheek is as bright as the right one. SA is the branch for these. Its input is a feature of $C$
-# channels, for example this one: a portrait as the network receives it, one convolution, one normalisation.
+# A convolution sees a few pixels around each pixel. A face has relations that are longer: two eyes look
+# alike, the left cheek is as bright as the right one. SA is the branch for these. Its input is a feature of
+# $C$ channels, for example this one: a portrait as the network receives it, one convolution, one
+# normalisation.
 
 # %%
 import matplotlib.pyplot as plt
@@ -79,19 +80,20 @@ figure = show([[hr[0], image[0], X[0, 0], X[0, 1]]], ["the face", "the input", "
 # %% [markdown]
 # ## Eqs. 1-3: three views of the same feature
 #
-# > "we start by applying a 1×1 convolutional layer followed by a 3×3 depth-wise convolutional layer to combine
-# > pixel-level cross-channel information and extract channel-level spatial context. From this spatial context, we
-# > then generate $Q, K, V \in \mathbb{R}^{C\times H\times W}$." (Sec. III-B1)
+# > "we start by applying a 1×1 convolutional layer followed by a 3×3 depth-wise convolutional layer to
+# > combine pixel-level cross-channel information and extract channel-level spatial context. From this spatial
+# > context, we then generate $Q, K, V \in \mathbb{R}^{C\times H\times W}$." (Sec. III-B1)
 #
 # $$Q = F_{dw3}(F_{conv1}(X)) \quad (1) \qquad K = F_{dw3}(F_{conv1}(X)) \quad (2) \qquad
 # V = F_{dw3}(F_{conv1}(X)) \quad (3)$$
 #
 # Printed like this the three are the same formula. They cannot be the same tensor: then $QK^\top$ would be a
-# symmetric matrix, and no channel could ask for anything other than itself. The weights differ, one set for each
-# of $Q$, $K$, $V$. In code the three 1×1 convolutions are one with $3C$ outputs, cut in three afterwards.
+# symmetric matrix, and no channel could ask for anything other than itself. The weights differ, one set for
+# each of $Q$, $K$, $V$. In code the three 1×1 convolutions are one with $3C$ outputs, cut in three
+# afterwards.
 #
-# The two convolutions share the work. The 1×1 mixes channels and does not look around. The depthwise 3×3 looks
-# around and does not mix channels. The paper does not mention biases; here there are none.
+# The two convolutions share the work. The 1×1 mixes channels and does not look around. The depthwise 3×3
+# looks around and does not mix channels. The paper does not mention biases; here there are none.
 
 # %%
 pointwise = nn.Conv2d(C, 3 * C, 1, bias=False)
@@ -108,16 +110,16 @@ for name, tensor in dict(X=X, mixed=mixed, QKV=QKV, Q=Q, K=K, V=V).items():
 # ## Eqs. 4-5: channels look at channels
 #
 # > "Next, we reshape $Q$, $K$, and $V$ into $\hat Q \in \mathbb{R}^{C\times HW}$,
-# > $\hat K \in \mathbb{R}^{HW\times C}$, and $\hat V \in \mathbb{R}^{C\times HW}$, respectively. After that, the dot
-# > product is multiplied by $V$ to obtain weights $X_w \in \mathbb{R}^{C\times HW}$ […] Finally, we rearrange $X_w$
-# > into $\hat{X_w} \in \mathbb{R}^{C\times H\times W}$." (Sec. III-B1)
+# > $\hat K \in \mathbb{R}^{HW\times C}$, and $\hat V \in \mathbb{R}^{C\times HW}$, respectively. After that,
+# > the dot product is multiplied by $V$ to obtain weights $X_w \in \mathbb{R}^{C\times HW}$ […] Finally, we
+# > rearrange $X_w$ into $\hat{X_w} \in \mathbb{R}^{C\times H\times W}$." (Sec. III-B1)
 #
 # $$X_{weighted} = \operatorname{Softmax}(\hat Q \cdot \hat K / \sqrt d) \cdot \hat V \quad (4) \qquad
 # X_{sa} = F_{conv1}(R(X_{weighted})) \quad (5)$$
 #
-# Watch the shapes: $(C \times HW)\,(HW \times C)$ is $C \times C$. The attention matrix has one row and one column
-# for each **channel**. Row $i$ says which channels the output $i$ is mixed from. (The paper calls $X_{sa}$ "the
-# attention map of SA" and, in the same sentence, its output. It is the output.)
+# Watch the shapes: $(C \times HW)\,(HW \times C)$ is $C \times C$. The attention matrix has one row and one
+# column for each **channel**. Row $i$ says which channels the output $i$ is mixed from. (The paper calls
+# $X_{sa}$ "the attention map of SA" and, in the same sentence, its output. It is the output.)
 
 # %%
 H, W = X.shape[-2:]
@@ -149,8 +151,8 @@ figure = show([values], titles, height=1.2)
 # %% [markdown]
 # ## Channels against pixels: the price
 #
-# The usual attention compares pixels: its matrix is $HW \times HW$. Both need two matrix products, $QK^\top$ and
-# $(\cdot)V$. With $h$ heads
+# The usual attention compares pixels: its matrix is $HW \times HW$. Both need two matrix products, $QK^\top$
+# and $(\cdot)V$. With $h$ heads
 #
 # | | matrix | multiply-adds (MACs) of the two products |
 # |---|---|---|
@@ -160,34 +162,35 @@ figure = show([values], titles, height=1.2)
 # One is quadratic in the number of pixels, the other linear. The numbers for the four levels of AMINet:
 
 # %%
-print(f"{'':22s}{'matrix entries':>25s}{'MACs, millions':>24s}")
-print(f"{'side':>5s}{'C':>5s}{'heads':>7s}{'pixels':>17s}{'channels':>13s}{'pixels':>13s}{'channels':>11s}{'ratio':>9s}")
+print(f"{'':17s}{'matrix entries':>28s}{'MACs, millions':>28s}")
+print(f"{'side':>5s}{'C':>5s}{'heads':>7s}" + 2 * f"{'pixels':>15s}{'channels':>13s}" + f"{'ratio':>9s}")
 for side, c, h in zip((128, 64, 32, 16), AMINET.widths, AMINET.heads):
     n = side * side
     by_pixel, by_channel = 2 * n * n * c, 2 * n * c * c // h
-    print(f"{side:5d}{c:5d}{h:7d}{h * n * n:17,d}{c * c // h:13,d}"
-          f"{by_pixel / 1e6:13,.1f}{by_channel / 1e6:11,.1f}{by_pixel / by_channel:9.0f}")
+    print(f"{side:5d}{c:5d}{h:7d}{h * n * n:15,d}{c * c // h:13,d}"
+          f"{by_pixel / 1e6:15,.1f}{by_channel / 1e6:13,.1f}{by_pixel / by_channel:9.0f}")
 
 sides = torch.tensor([4, 8, 16, 32, 64, 128, 256])
 n = sides.double() ** 2
 figure, axis = plt.subplots(figsize=(5.2, 2.8), layout="constrained")
-axis.loglog(sides, 2 * n * n * C / 1e6, "o-", base=2, label="between pixels: four times the side, 256 times the cost")
-axis.loglog(sides, 2 * n * C * C / 1e6, "o-", base=2, label="between channels: four times the side, 16 times")
+axis.loglog(sides, 2 * n * n * C / 1e6, "o-", base=2, label="between pixels: 4 times the side, 256 times the cost")
+axis.loglog(sides, 2 * n * C * C / 1e6, "o-", base=2, label="between channels: 4 times the side, 16 times the cost")
 axis.set_yscale("log", base=10)
 axis.axvline(C ** 0.5, ymax=0.6, color="0.6", ls=":")
 axis.text(C ** 0.5 * 1.1, 5e3, "HW = C", color="0.4", ha="left")
 axis.set(xlabel="side of the feature in pixels", ylabel="millions of MACs",
-         title=f"The price of attention, C = {C}, one head", xticks=sides, xticklabels=sides.tolist(), ylim=(5e-3, 5e8))
+         title=f"The price of attention, C = {C}, one head", ylim=(5e-3, 5e8))
+axis.set_xticks(sides, sides.tolist())
 axis.legend(loc="upper left", fontsize=8)
 plt.show()
 
 # %% [markdown]
-# At 128×128 attention between pixels would need a matrix of 268 million entries, a gigabyte in float32, eight times
-# per face. Attention between channels needs 784 entries. This is why Restormer, whose attention AMINet follows, and
-# AMINet can afford attention at full resolution.
+# At 128×128 attention between pixels would need a matrix of 268 million entries, a gigabyte in float32, for
+# each of the two SAs at this size. Attention between channels needs 784 entries. This is why AMINet, and
+# Restormer before it, can afford attention at full resolution.
 #
-# What is lost? The mixing weights do not depend on the place. If we leave out the depthwise 3×3, SA does not even
-# know which pixels are neighbours: shuffle the pixels, and the output is the same output, shuffled.
+# What is lost? The mixing weights do not depend on the place. If we leave out the depthwise 3×3, SA does not
+# even know which pixels are neighbours: shuffle the pixels, and the output is the same output, shuffled.
 
 # %%
 def attend(q, k, v):
@@ -197,13 +200,14 @@ def attend(q, k, v):
 shuffle = torch.randperm(H * W)
 with torch.no_grad():
     q0, k0, v0 = pointwise(X).flatten(2).chunk(3, dim=1)  # (1, C, HW) each, no depthwise
-torch.testing.assert_close(attend(q0, k0, v0)[..., shuffle], attend(q0[..., shuffle], k0[..., shuffle], v0[..., shuffle]))
+shuffled = [t[..., shuffle] for t in (q0, k0, v0)]
+torch.testing.assert_close(attend(*shuffled), attend(q0, k0, v0)[..., shuffle])
 print("shuffled pixels in, shuffled pixels out: True")
 
 # %% [markdown]
-# So the 3×3 is the only place where SA sees an edge or a texture, and the local branch, [RDFE](04_rdfe.ipynb), is
-# not a luxury. What SA does have is reach: every logit is a sum over all pixels, so every output pixel depends on
-# every input pixel. The gradient shows it.
+# So the 3×3 is the only place where SA sees an edge or a texture, and the local branch,
+# [RDFE](04_rdfe.ipynb), is not a luxury. What SA does have is reach: every logit is a sum over all pixels, so
+# every output pixel depends on every input pixel. The gradient shows it.
 
 # %%
 probe = X.clone().requires_grad_()
@@ -228,25 +232,26 @@ plt.show()
 #
 # > "$\sqrt d$ is a factor used to scale the dot product of $\hat K$ and $\hat Q$" (Sec. III-B1)
 #
-# That is all the paper says; it does not say what $d$ is. Let us derive what it should be. Take two vectors of $d$
-# numbers, all independent, with mean 0 and variance 1. Each product $q_t k_t$ then has mean $0 \cdot 0 = 0$ and variance
-# $\mathbb{E}[q_t^2]\,\mathbb{E}[k_t^2] = 1$. Variances of independent terms add up:
+# That is all the paper says; it does not say what $d$ is. Let us derive what it should be. Take two vectors
+# of $d$ numbers, all independent, with mean 0 and variance 1. Each product $q_t k_t$ then has mean
+# $0 \cdot 0 = 0$ and variance $\mathbb{E}[q_t^2]\,\mathbb{E}[k_t^2] = 1$. Variances of independent terms add
+# up:
 #
 # $$\operatorname{Var}\Big(\sum_{t=1}^{d} q_t k_t\Big) = \sum_{t=1}^{d} \operatorname{Var}(q_t k_t) = d
 # \qquad\Rightarrow\qquad \operatorname{Var}\Big(\frac{q \cdot k}{\sqrt d}\Big) = 1.$$
 #
-# So $d$ is the number of terms of the dot product. In a Transformer for text that is the width of a head, some 64. Here
-# the sum runs over the pixels: $d = HW = 16384$ at full resolution. The other reading, $d = C/h$, would divide by less,
-# and what follows would only get worse.
+# So $d$ is the number of terms of the dot product. In a Transformer for text that is the width of a head,
+# some 64. Here the sum runs over the pixels: $d = HW = 16384$ at full resolution. The other reading,
+# $d = C/h$, would divide by less, and what follows would only get worse.
 #
-# The derivation has a condition: **independent terms**. Neighbouring pixels of a face are anything but. If channel
-# $q$ and channel $k$ have the correlation $\rho$ over the pixels, then
+# The derivation has a condition: **independent terms**. Neighbouring pixels of a face are anything but. If
+# channel $q$ and channel $k$ have the correlation $\rho$ over the pixels, then
 #
 # $$\mathbb{E}[q \cdot k] = \rho\, d \qquad\Rightarrow\qquad \frac{q\cdot k}{\sqrt d} \approx \rho \sqrt d .$$
 #
-# At 128×128 that is $128\,\rho$: a correlation of 0.1 already makes a logit of 13. We test it, with $q$ and $k$ brought to
-# mean 0 and variance 1, so that only the correlation is left. (The portrait grows a little faster than $\sqrt d$: the larger picture
-# is also the smoother one.)
+# At 128×128 that is $128\,\rho$: a correlation of 0.1 already makes a logit of 13. We test it, with $q$ and
+# $k$ brought to mean 0 and variance 1, so that only the correlation is left. (The portrait grows a little
+# faster than $\sqrt d$: the larger picture is also the smoother one.)
 
 # %%
 def standard(x: torch.Tensor) -> torch.Tensor:
@@ -286,13 +291,13 @@ plt.show()
 # $$\text{scale = "sqrt"}:\quad \frac{q_i \cdot k_j}{\sqrt{HW}} \qquad\qquad
 # \text{scale = "temperature"}:\quad \tau\, \frac{q_i \cdot k_j}{\lVert q_i \rVert\, \lVert k_j \rVert}$$
 #
-# A cosine lies in $[-1, 1]$, whatever the size of the picture. One learned number $\tau$ per head says how much it
-# counts. Restormer does it this way, and the factor "used to scale the dot product" can be read so. It is our default;
-# Eq. 4 to the letter is the switch `scale="sqrt"` of `AMINetConfig`. No published count can tell the two apart: they
-# differ by one parameter per head.
+# A cosine lies in $[-1, 1]$, whatever the size of the picture. One learned number $\tau$ per head says how
+# much it counts. Restormer does it this way, and the factor "used to scale the dot product" can be read so.
+# It is our default; Eq. 4 to the letter is the switch `scale="sqrt"` of `AMINetConfig`. No published count
+# can tell the two apart: they differ by one parameter per head.
 #
-# This is the whole module, the same code as `aminet/sa.py`. The cell after it checks two things: our class is the package's,
-# and with `scale="sqrt"` it is the step-by-step calculation from above.
+# This is the whole module, the same code as `aminet/sa.py`. The cell after it checks two things: our class is
+# the package's, and with `scale="sqrt"` it is the step-by-step calculation from above.
 
 # %% tags=["mirror:aminet/sa.py"]
 class SelfAttention(nn.Module):
@@ -336,10 +341,10 @@ print("the class equals the package and the steps above: True")
 # %% [markdown]
 # ## What a saturated softmax does
 #
-# If one logit is far above the others, its softmax weight is 1 and the others are 0. We count this with the **effective
-# number of channels** of a row, $\exp\big(-\sum_j a_j \ln a_j\big)$, the exponential of its entropy: $C$ if the
-# row is uniform, 1 if it copies a single channel. We also turn the loudness of the feature up, because nothing in
-# training holds it at 1.
+# If one logit is far above the others, its softmax weight is 1 and the others are 0. We count this with the
+# **effective number of channels** of a row, $\exp\big(-\sum_j a_j \ln a_j\big)$, the exponential of its
+# entropy: $C$ if the row is uniform, 1 if it copies a single channel. We also turn the loudness of the
+# feature up, because nothing in training holds it at 1.
 
 # %%
 def effective(weights: torch.Tensor) -> torch.Tensor:
@@ -352,9 +357,9 @@ maps, lines = {}, []
 with torch.no_grad():
     for gain in (1, 3, 10):
         for name, module in readings.items():
-            maps[name, gain] = module.attention(gain * X)[0][0, 0]  # (C, C)
-            lines.append(f"X times {gain:2d}   {name:12s} effective channels {effective(maps[name, gain]).mean():5.2f}"
-                         f" of {C}   largest weight {maps[name, gain].amax(-1).mean():.3f}")
+            a = maps[name, gain] = module.attention(gain * X)[0][0, 0]  # (C, C)
+            lines.append(f"X times {gain:2d}   {name:12s} effective channels {effective(a).mean():5.2f} of {C}"
+                         f"   largest weight {a.amax(-1).mean():.3f}")
 print("\n".join(lines))
 
 figure, axes = plt.subplots(1, 3, figsize=(8.2, 2.6), layout="constrained", width_ratios=(1, 1, 1.5))
@@ -364,20 +369,21 @@ for axis, name in zip(axes, readings):
     axis.grid(False)
 axes[0].set_ylabel("output channel")
 for name, color in zip(readings, ("C1", "C0")):
-    axes[2].hist(effective(maps[name, 1]).numpy(), bins=torch.arange(0.5, C + 1.5).numpy(), color=color, label=name)
+    axes[2].hist(effective(maps[name, 1]).tolist(), bins=torch.arange(0.5, C + 1.5).tolist(), color=color, label=name)
 axes[2].set(title="How many channels does a row mix?", xlabel=f"effective channels, out of {C}", ylabel="rows")
 axes[2].legend(loc="upper center")
 plt.show()
 
 # %% [markdown]
-# The literal softmax is nearly a list of copies, before the first step of training, and it becomes harder with
-# every increase of the feature. With the cosine nothing changes at all: loudness cancels.
+# The literal softmax is nearly a list of copies, before the first step of training, and it becomes harder
+# with every increase of the feature. With the cosine nothing changes at all: loudness cancels.
 #
 # Hard choices would be fine if they could be unlearned. They cannot. The derivative of a softmax row $a$ is
 #
 # $$\frac{\partial a_i}{\partial \ell_j} = a_i(\delta_{ij} - a_j),$$
 #
-# and if $a$ is (1, 0, …, 0) every entry of it is 0. The learning signal of $Q$ and $K$ goes through this matrix.
+# and if $a$ is (1, 0, …, 0) every entry of it is 0. The learning signal of $Q$ and $K$ goes through this
+# matrix.
 
 # %%
 def slope(weights: torch.Tensor) -> torch.Tensor:
@@ -397,16 +403,17 @@ axis.legend(loc="lower left")
 plt.show()
 
 # %% [markdown]
-# Two honest remarks. LayerNorm in front of SA holds the loudness of its input, so a network with it lives near the
-# middle of this figure until the weights of $Q$ and $K$ grow. And our own first trials (8 channels, one seed)
-# compared other switches; the two scales have not been trained against each other at the paper's size. The case
-# for the temperature is the arithmetic above, and that Restormer made the same choice. The switch is there for whoever
-# wants to measure.
+# Two honest remarks. LayerNorm in front of SA holds the loudness of its input, so a network with it lives
+# near the middle of this figure until the weights of $Q$ and $K$ grow. And our own first trials (8 channels,
+# one seed) compared other switches; the two scales have not been trained against each other at the paper's
+# size. The case for the temperature is the arithmetic above, and that Restormer made the same choice. The
+# switch is there for whoever wants to measure.
 #
 # ## Heads: blocks on the diagonal
 #
-# With $h$ heads the channels are cut in $h$ groups, and a channel attends to its own group only. That is the same as
-# one large $C \times C$ attention in which all entries outside $h$ diagonal blocks are forbidden: logit $-\infty$.
+# With $h$ heads the channels are cut in $h$ groups, and a channel attends to its own group only. That is the
+# same as one large $C \times C$ attention in which all entries outside $h$ diagonal blocks are forbidden:
+# logit $-\infty$.
 
 # %%
 heads, g = 4, C // 4
@@ -431,15 +438,15 @@ axes[0].set_ylabel("output channel")
 plt.show()
 
 # %% [markdown]
-# Heads save work (the table above: $C^2/h$) and give each group its own temperature. The price is that groups cannot
-# mix inside the attention. The 1×1 convolutions before and after it do that. The paper does not say how many heads there are;
-# our reading takes 1, 2, 4, 4 at 128, 64, 32, 16 pixels.
+# Heads save work (the table above: $C^2/h$) and give each group its own temperature. The price is that groups
+# cannot mix inside the attention. The 1×1 convolutions before and after it do that. The paper does not say
+# how many heads there are; our reading takes 1, 2, 4, 4 at 128, 64, 32, 16 pixels.
 #
 # ## In a trained network
 #
 # `pocket` is a small AMINet ($C = 8$) that comes with the course. We send the portrait through it and keep
-# the input of each of its eight SAs. The picture shows the matrices on the way down, one per level, heads as blocks.
-# Colour is the weight relative to an even share $h/C$: white means "no preference".
+# the input of each of its eight SAs. The picture shows the matrices on the way down, one per level, heads as
+# blocks. Colour is the weight relative to an even share $h/C$: white means "no preference".
 
 # %%
 from aminet.weights import load_weights
@@ -451,11 +458,11 @@ for name, module in places.items():
     module.register_forward_pre_hook(lambda module, args, name=name: inputs.update({name: args[0]}))
 with torch.no_grad():
     restored = model(image)
-    matrices = {name: module.attention(inputs[name])[0][0] for name, module in places.items()}  # (h, C/h, C/h)
+    matrices = {name: sa.attention(inputs[name])[0][0] for name, sa in places.items()}  # (h, C/h, C/h)
 lines = []
 for name, a in matrices.items():
     tau = ", ".join(f"{t:.3g}" for t in places[name].temperature.flatten())
-    lines.append(f"{name:16s} {inputs[name].shape[-1]:3d} pixels   matrix (h, C/h, C/h) = {str(tuple(a.shape)):10s}"
+    lines.append(f"{name:16s} {inputs[name].shape[-1]:3d} pixels   (h, C/h, C/h) = {str(tuple(a.shape)):11s}"
                  f" a row mixes {effective(a).mean():.2f} of {a.shape[-1]}   tau {tau}")
 print("\n".join(lines))
 
@@ -475,8 +482,9 @@ bar.ax.set_yticklabels(["¼", "½", "1", "2", "4"])
 plt.show()
 
 # %% [markdown]
-# And now with faces. The first SA has 8 channels, few enough to show all. On top: the value channels $V_j$. In
-# the middle: the matrix. On the left: the outputs, each the mean of the top row with the weights of its own row.
+# And now with faces. The first SA has 8 channels, few enough to show all. On top: the value channels $V_j$.
+# In the middle: the matrix. On the left: the outputs, each the mean of the top row with the weights of its
+# own row.
 
 # %%
 def gallery(sa: nn.Module, x: torch.Tensor) -> None:
@@ -501,16 +509,17 @@ def gallery(sa: nn.Module, x: torch.Tensor) -> None:
     axis.grid(False)
     for i in range(n):
         for j in range(n):
-            axis.text(j, i, f"{a[i, j]:.2f}", ha="center", va="center", fontsize=7, color="w" if a[i, j] < 0.35 else "k")
+            axis.text(j, i, f"{a[i, j]:.2f}", ha="center", va="center", fontsize=7,
+                      color="w" if a[i, j] < 0.35 else "k")
     figure.suptitle("Who looks at whom: the first SA of the trained network", y=0.96, fontsize=10)
     plt.show()
 
 gallery(model.encoders[0].sa, inputs["encoders.0.sa"])
 
 # %% [markdown]
-# Read it row by row. A large number means that the output resembles that value channel; a row of equal numbers
-# averages all of them into one. The output of such a row is a smooth summary of the face: that is the global
-# context which SA hands to the fusion, and details are left to RDFE.
+# Read it row by row. A large number means that the output resembles that value channel; a row of equal
+# numbers averages all of them into one. The output of such a row is a smooth summary of the face: that is the
+# global context which SA hands to the fusion, and details are left to RDFE.
 #
 # The temperature decides between the two kinds of row. Multiply the learned one and look.
 
@@ -526,7 +535,7 @@ def draw(factor: float = 1.0) -> None:
             a = sa.attention(x)[0][0, 0]
             sa.temperature.copy_(learned)
         axis.imshow(a, vmin=0, vmax=1)
-        axis.set(title=f"τ × {times * factor:g}: mixes {effective(a).mean():.1f}", xlabel="channel looked at")
+        axis.set(title=f"τ × {times * factor:g}: mixes {effective(a).mean():.1f}", xlabel="channel")
         axis.grid(False)
     axes[0].set_ylabel("output channel")
     plt.show()
@@ -538,13 +547,14 @@ if WIDGETS:
 
 # %% [markdown]
 # At 0 every output is the same mean of all channels. At 16 times the learned value each row copies few
-# channels, and we are back at the saturation of the literal softmax. With a cosine, training starts between the two, where
-# the gradient is alive, and can move either way. How far each $\tau$ moved from its start at 1 is printed above.
+# channels, and we are back at the saturation of the literal softmax. With a cosine, training starts between
+# the two, where the gradient is alive, and can move either way. How far each $\tau$ moved from its start at 1
+# is printed above.
 #
 # ### Exercise 1: what does SA weigh?
 #
-# Count the parameters of `SelfAttention(c, h)` on paper: two 1×1 convolutions, one depthwise 3×3, the temperatures. No
-# biases. Write the formula.
+# Count the parameters of `SelfAttention(c, h)` on paper: two 1×1 convolutions, one depthwise 3×3, the
+# temperatures. No biases. Write the formula.
 
 # %% tags=["exercise"]
 def count(module: nn.Module) -> int:
@@ -571,9 +581,9 @@ passed = grade(parameters, CASES_1, "")
 # %% [markdown]
 # ### Exercise 2: channel attention with einsum
 #
-# Write the attention of `scale="temperature"` with two calls of `torch.einsum`. `q`, `k`, `v` have the shape $(B, h, C/h, HW)$, `q`
-# and `k` already have unit length, `tau` has the shape $(h, 1, 1)$. The index of the pixels must vanish in the
-# first call and come back in the second.
+# Write the attention of `scale="temperature"` with two calls of `torch.einsum`. `q`, `k`, `v` have the shape
+# $(B, h, C/h, HW)$, `q` and `k` already have unit length, `tau` has the shape $(h, 1, 1)$. The index of the
+# pixels must vanish in the first call and come back in the second.
 
 # %% tags=["exercise"]
 unit = F.normalize(torch.randn(2, 2, 4, 6, 50), dim=-1).unbind()  # q and k, (2, 4, 6, 50) each
@@ -584,7 +594,7 @@ CASES_2 = [((*unit, some, taus), truth)]
 def channel_attention(q, k, v, tau):
     ...  # your turn
 
-passed = grade(channel_attention, CASES_2, "name the axes b h c p for q, b h d p for k; the softmax runs over d")
+passed = grade(channel_attention, CASES_2, "name the axes bhcp for q, bhdp for k; the softmax runs over d")
 
 # %% tags=["solution"]
 # one plausible wrong answer, then the solution
@@ -596,15 +606,15 @@ def channel_attention(q, k, v, tau):
     a = torch.einsum("bhcp,bhdp->bhcd", q, k) * tau
     return torch.einsum("bhcd,bhdp->bhcp", a.softmax(dim=-1), v)
 
-passed = grade(wrong_axis, CASES_2, "name the axes b h c p for q, b h d p for k; the softmax runs over d")
+passed = grade(wrong_axis, CASES_2, "name the axes bhcp for q, bhdp for k; the softmax runs over d")
 passed = grade(channel_attention, CASES_2, "")
 
 # %% [markdown]
 # ### Exercise 3: how hot must it be?
 #
-# A channel has cosine 1 with one of $n$ channels and cosine 0 with the other $n - 1$. Which temperature $\tau$ gives the
-# one the weight $p$? Solve $p = e^{\tau} / (e^{\tau} + n - 1)$ for $\tau$. Then look at the answer for $n = 28$, $p = 0.9$: how
-# far it is from the start at $\tau = 1$.
+# A channel has cosine 1 with one of $n$ channels and cosine 0 with the other $n - 1$. Which temperature
+# $\tau$ gives the one the weight $p$? Solve $p = e^{\tau} / (e^{\tau} + n - 1)$ for $\tau$. Then look at the
+# answer for $n = 28$, $p = 0.9$: how far it is from the start at $\tau = 1$.
 
 # %% tags=["exercise"]
 def weight_of_one(n: int, tau: float) -> float:
@@ -634,10 +644,10 @@ passed = grade(temperature, CASES_3, "")
 # %% [markdown]
 # ## What to remember
 #
-# - SA mixes channels, with a $C/h \times C/h$ matrix whose entries are sums over all pixels: global, linear in $HW$, and blind to
-#   place but for its 3×3.
-# - $\sqrt d$ assumes independent terms. Pixels of a face are correlated, logits grow like $\sqrt{HW}$, the softmax
-#   saturates and its gradient dies; cosines with a learned temperature do not have this problem.
+# - SA mixes channels, with a $C/h \times C/h$ matrix whose entries are sums over all pixels: global, linear
+#   in $HW$, and blind to place but for its 3×3.
+# - $\sqrt d$ assumes independent terms. Pixels of a face are correlated, logits grow like $\sqrt{HW}$, the
+#   softmax saturates and its gradient dies; cosines with a learned temperature do not have this problem.
 # - Heads are blocks on the diagonal: cheaper by $h$, one temperature each.
 #
 # Next: [04 RDFE](04_rdfe.ipynb), the branch that looks at places.

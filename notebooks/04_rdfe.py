@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 04 · RDFE: three windows on a face
 #
-# The local branch of AMINet looks through a small, a medium and a large window at once, and decides place by place what to keep.
+# The local branch of AMINet looks through a small, a medium and a large window at once, and decides place by
+# place what to keep.
 #
 # *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/04_rdfe.ipynb) · previous: [03 SA](03_sa.ipynb) · next: [05 SKAF](05_skaf.ipynb)
 #
@@ -44,15 +45,15 @@ begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
 # %% [markdown]
 # ## What the paper asks for
 #
-# > "Specifically, for the input feature $X \in \mathbb{R}^{C\times H\times W}$, we use depthwise convolutions of 3×3,
-# > 5×5, and 7×7 to parallelly extract three scales facial features, which depthwise convolution can reduce the
-# > computational complexity of the model, while convolution with different kernel sizes can effectively extracting rich
-# > face details." (Sec. III-B2)
+# > "Specifically, for the input feature $X \in \mathbb{R}^{C\times H\times W}$, we use depthwise convolutions
+# > of 3×3, 5×5, and 7×7 to parallelly extract three scales facial features, which depthwise convolution can
+# > reduce the computational complexity of the model, while convolution with different kernel sizes can
+# > effectively extracting rich face details." (Sec. III-B2)
 #
 # $$f_1, f_2, f_3 = F_{dw3}(X),\; F_{dw5}(X),\; F_{dw7}(X) \qquad (6)$$
 #
-# A face has structure at several sizes: an eyelid is thin, an iris is round, a cheek is wide. The whole module,
-# as Fig. 3a draws it, in six steps:
+# A face has structure at several sizes: an eyelid is thin, an iris is round, a cheek is wide. The whole
+# module, as Fig. 3a draws it, in six steps:
 #
 # 1. three depthwise convolutions side by side (Eq. 6);
 # 2. the **attention unit** makes one map from all three and multiplies each by it (Eqs. 7-8);
@@ -92,11 +93,12 @@ print("X:", tuple(X.shape))
 # %% [markdown]
 # ## Depthwise: one kernel per channel
 #
-# A dense $k \times k$ convolution has a kernel for every pair of an input and an output channel, $C^2k^2$ weights. A
-# depthwise one has one kernel per channel, $Ck^2$ weights: $C$ times fewer, and $C$ times fewer multiply-adds (MACs),
-# since each weight is used once per pixel. It does not mix channels. The 1×1 of step 4 does that, for $3C^2$. The
-# paper calls the pair "depthwise separable". Here are the numbers at the paper's size ($C = 28$, 128×128). After them come the first
-# lines of `aminet/rdfe.py`: this convolution, the normalisation (a switch, see below), and the attention unit.
+# A dense $k \times k$ convolution has a kernel for every pair of an input and an output channel, $C^2k^2$
+# weights. A depthwise one has one kernel per channel, $Ck^2$ weights: $C$ times fewer, and $C$ times fewer
+# multiply-adds (MACs), since each weight is used once per pixel. It does not mix channels. The 1×1 of step 4
+# does that, for $3C^2$. The paper calls the pair "depthwise separable". Here are the numbers at the paper's
+# size ($C = 28$, 128×128). After them come the first lines of `aminet/rdfe.py`: this convolution, the
+# normalisation (a switch, see below), and the attention unit.
 
 # %%
 c, pixels = 28, 128 * 128
@@ -104,7 +106,8 @@ print(f"{'kernel':8s}{'dense weights':>15s}{'depthwise':>11s}{'dense MACs':>14s}
 for k in (3, 5, 7):
     dense, thin = c * c * k * k, c * k * k
     print(f"{k}×{k}     {dense:15,d}{thin:11,d}{dense * pixels / 1e6:12.1f} M{thin * pixels / 1e6:10.1f} M")
-print(f"all three{c * c * 83:14,d}{c * 83:11,d}{c * c * 83 * pixels / 1e6:12.1f} M{c * 83 * pixels / 1e6:10.1f} M")
+dense, thin = c * c * 83, c * 83  # 9 + 25 + 49 = 83
+print(f"all three{dense:14,d}{thin:11,d}{dense * pixels / 1e6:12.1f} M{thin * pixels / 1e6:10.1f} M")
 
 conv = package.depthwise(C, 5)
 with torch.no_grad():
@@ -139,25 +142,26 @@ with torch.no_grad():
     f = [conv(X) for conv in trained.first]  # Eq. 6: three times (1, C, H, W)
 print([tuple(t.shape) for t in f])
 strongest = torch.stack(f).std((1, 3, 4)).sum(0).topk(2).indices.tolist()  # the channels with most contrast
-figure = show([[X[0, i]] + [t[0, i] for t in f] for i in strongest], ["X", "$f_1$: 3×3", "$f_2$: 5×5", "$f_3$: 7×7"],
-              [f"channel {i}" for i in strongest], height=1.05)
+figure = show([[X[0, i]] + [t[0, i] for t in f] for i in strongest],
+              ["X", "$f_1$: 3×3", "$f_2$: 5×5", "$f_3$: 7×7"], [f"channel {i}" for i in strongest], height=1.05)
 
 # %% [markdown]
 # ## Eqs. 7-8: one map for the three
 #
-# > "However, relying solely on convolutions may lead to insufficient feature fusion across scales […] To address this
-# > issue, we use an attention unit $F_{au}$ to calculate the feature weight of the fusion feature of three branches. Next,
-# > we use the calculated weights to modulate the three-branch features at different scales through element-wise
-# > multiplications." (Sec. III-B2)
+# > "However, relying solely on convolutions may lead to insufficient feature fusion across scales […] To
+# > address this issue, we use an attention unit $F_{au}$ to calculate the feature weight of the fusion
+# > feature of three branches. Next, we use the calculated weights to modulate the three-branch features at
+# > different scales through element-wise multiplications." (Sec. III-B2)
 #
 # $$f' = F_{au}(H_{cat}(f_1, f_2, f_3)) \quad (7) \qquad
 # f_1', f_2', f_3' = f_1(X)\cdot f',\; f_2(X)\cdot f',\; f_3(X)\cdot f' \quad (8)$$
 #
-# Eq. 8 writes $f_i(X)$, but Eq. 6 has defined $f_i$ as a tensor, not a function. It must mean $f_i \cdot f'$. Fig. 3a
-# shows what $F_{au}$ is: concat, 1×1 ($3C \to C$), sigmoid.
+# Eq. 8 writes $f_i(X)$, but Eq. 6 has defined $f_i$ as a tensor, not a function. It must mean $f_i \cdot f'$.
+# Fig. 3a shows what $F_{au}$ is: concat, 1×1 ($3C \to C$), sigmoid.
 #
-# Note what the unit does not do. The three branches share **one** $f'$, so it cannot prefer the 3×3 to the 7×7 at
-# some place. It says where and in which channel there is something worth keeping, at all scales together.
+# Note what the unit does not do. The three branches share **one** $f'$, so it cannot prefer the 3×3 to the
+# 7×7 at some place. It says where and in which channel there is something worth keeping, at all scales
+# together.
 
 # %%
 with torch.no_grad():
@@ -180,21 +184,21 @@ plt.show()
 # %% [markdown]
 # ## Eq. 9: which comes first?
 #
-# > "To further refine and reconstruct the weighted fused facial features, we apply depthwise convolutions with kernel sizes of
-# > 3×3, 5×5, and 7×7, ensuring the joint optimization of local texture details and global structural consistency."
-# > (Sec. III-B2)
+# > "To further refine and reconstruct the weighted fused facial features, we apply depthwise convolutions
+# > with kernel sizes of 3×3, 5×5, and 7×7, ensuring the joint optimization of local texture details and
+# > global structural consistency." (Sec. III-B2)
 #
 # $$f'' = H_{cat}(F_{conv1}(f_1', f_2', f_3')) + X \qquad (9)$$
 #
-# As printed: first the 1×1 convolution, then the concat, then add $X$. The second round of depthwise convolutions
-# is in the text and in Fig. 3a, but in no equation. Let the shapes decide.
+# As printed: first the 1×1 convolution, then the concat, then add $X$. The second round of depthwise
+# convolutions is in the text and in Fig. 3a, but in no equation. Let the shapes decide.
 
 # %%
 with torch.no_grad():
-    second = [F.relu(conv(t)) for conv, t in zip(trained.second, f_prime)]   # the second round, three times (1, C, H, W)
+    second = [F.relu(conv(t)) for conv, t in zip(trained.second, f_prime)]  # second round: three (1, C, H, W)
     each = nn.Conv2d(C, C, 1)
-    printed = torch.cat([each(t) for t in second], dim=1)                    # H_cat(F_conv1(.)): (1, 3C, H, W)
-    meant = trained.fuse(torch.cat(second, dim=1))                           # F_conv1(H_cat(.)): (1, C, H, W)
+    printed = torch.cat([each(t) for t in second], dim=1)                   # H_cat(F_conv1(.)): (1, 3C, H, W)
+    meant = trained.fuse(torch.cat(second, dim=1))                          # F_conv1(H_cat(.)): (1, C, H, W)
 for order, tensor in (("as printed, concat last ", printed), ("as drawn, concat first  ", meant)):
     print(f"{order} {str(tuple(tensor.shape)):18s} + X {tuple(X.shape)}: ", end="")
     try:
@@ -206,13 +210,13 @@ f2 = meant + X  # Eq. 9 as it must be
 # %% [markdown]
 # ## The receptive field, measured
 #
-# The receptive field of an output pixel is the set of input pixels that can change it. There is a direct way to see
-# it: take one pixel of the output, ask for its gradient with respect to the input, and look where it is not zero.
-# Before you run the next cell, guess: what does the 3×3 branch see after its second 3×3?
+# The receptive field of an output pixel is the set of input pixels that can change it. There is a direct way
+# to see it: take one pixel of the output, ask for its gradient with respect to the input, and look where it
+# is not zero. Before you run the next cell, guess: what does the 3×3 branch see after its second 3×3?
 
 # %%
 def seen(function, x: torch.Tensor) -> torch.Tensor:
-    """|gradient| of the centre pixel of function(x) with respect to x, summed over channels. (B, C, H, W) -> (H, W)."""
+    """|gradient| of the centre pixel of function(x) by x, summed over channels. (B, C, H, W) -> (H, W)."""
     x = x.double().clone().requires_grad_()
     y = function(x)
     centre = y[..., y.shape[-2] // 2, y.shape[-1] // 2]
@@ -245,10 +249,11 @@ fields = {name: seen(stage, X) for name, stage in stages.items()}
 
 figure, axes = plt.subplots(3, 3, figsize=(6, 5.9), layout="constrained")
 order = [name for first in ("first", "second") for name in fields if name.startswith(first)]
-for row, names, r in zip(axes, (order[:3], order[6:], list(fields)[9:]), (8, 8, 33)):  # r: pixels around the centre
+for row, names, r in zip(axes, (order[:3], order[6:], list(fields)[9:]), (8, 8, 33)):  # r: half of the area
     for axis, name in zip(row, names):
         gradient = fields[name][64 - r:65 + r, 64 - r:65 + r]
-        drawn = axis.imshow((gradient / gradient.max()).log10(), vmin=-6, vmax=0, extent=(-r - 0.5, r + 0.5) * 2)
+        shown = (gradient / gradient.max()).log10()
+        drawn = axis.imshow(shown, vmin=-6, vmax=0, extent=(-r - 0.5, r + 0.5, r + 0.5, -r - 0.5))
         axis.set(title=f"{name}\nsees {extent(fields[name])}×{extent(fields[name])}", facecolor="0.85",
                  xticks=[-r, 0, r], yticks=[-r, 0, r])
         axis.grid(False)
@@ -260,19 +265,20 @@ for k in (3, 5, 7):
           f" {extent(fields[f'second {k}×{k}'])} with it")
 
 # %% [markdown]
-# Two convolutions of size $k$ see $2k - 1$: 5, 9, 13. That is the textbook answer, and it holds without the attention unit.
-# With the unit the 3×3 branch sees 9: its values are multiplied by $f'$, and $f'$ has looked through the 7×7. **The
-# attention unit widens the small branches.** It is the only exchange between the scales before the 1×1.
+# Two convolutions of size $k$ see $2k - 1$: 5, 9, 13. That is the textbook answer, and it holds without the
+# attention unit. With the unit the 3×3 branch sees 9: its values are multiplied by $f'$, and $f'$ has looked
+# through the 7×7. **The attention unit widens the small branches.** It is the only exchange between the
+# scales before the 1×1.
 #
 # The colours tell a second story. The field is 63 wide on paper, but most of the weight sits in the middle.
 # The far part comes through the hourglass, which can only scale what is there.
 #
-# The same on a face: the windows of the two stages around one eye. (The unit is left out here, so $n$ convolutions
-# of size $k$ see $n(k-1)+1$.)
+# The same on a face: the windows of the two stages around one eye. (The unit is left out here, so $n$
+# convolutions of size $k$ see $n(k-1)+1$.)
 
 # %%
 def draw(kernel: int = 7, layers: int = 2) -> None:
-    """The receptive field of 3, 5 and `kernel` after one to `layers` convolutions, on the face and on the input."""
+    """The receptive fields of 3, 5 and `kernel` after one to `layers` convolutions, around one eye."""
     figure, axes = plt.subplots(1, 2, figsize=(4.4, 2.5), layout="constrained")
     for axis, picture, title in zip(axes, (hr[0], (image[0] + 1) / 2), ("the face", "what the network gets")):
         axis.imshow(picture.permute(1, 2, 0).clamp(0, 1 if picture.is_floating_point() else 255))
@@ -293,22 +299,23 @@ if WIDGETS:
     interact(draw, kernel=(3, 31, 2), layers=(1, 6))
 
 # %% [markdown]
-# An LR pixel is 8 pixels wide at this resolution. At 128×128 even the widest window, 13 pixels, sees less than two pixels of
-# the original picture. It takes the lower levels of the U, where the same kernels cover 2, 4 and 8 times as much,
-# to see an eye.
+# An LR pixel is 8 pixels wide at this resolution. At 128×128 even the widest window, 13 pixels, sees less
+# than two pixels of the original picture. It takes the lower levels of the U, where the same kernels cover 2,
+# 4 and 8 times as much, to see an eye.
 #
 # ## Eq. 10: feature refinement and the hourglass
 #
-# > "we begin by applying normalization and multiple 3×3 convolutional layers to refine the local facial context. Afterward,
-# > the hourglass block further integrates multiscale information to capture global and local relationships"
-# > (Sec. III-B2)
+# > "we begin by applying normalization and multiple 3×3 convolutional layers to refine the local facial
+# > context. Afterward, the hourglass block further integrates multiscale information to capture global and
+# > local relationships" (Sec. III-B2)
 #
 # $$f''' = F_{frm}(f'') \qquad (10)$$
 #
-# Left open: which normalisation, how many 3×3, how deep the hourglass, and what it does. Fig. 3a draws norm, ReLU, 3×3, 3×3, hourglass and
-# a shortcut. This is the face attention unit of SPARNet, so we build it as SPARNet does: a normalisation and a PReLU before each
-# 3×3, and as the hourglass a small U-net whose output is one map in (0, 1), and the map multiplies the feature. The depth is 3, 3, 2, 2 at 128, 64, 32,
-# 16 pixels. With that the published parameter count is met (notebook 08).
+# Left open: which normalisation, how many 3×3, how deep the hourglass, and what it does. Fig. 3a draws norm,
+# ReLU, 3×3, 3×3, hourglass and a shortcut. This is the face attention unit of SPARNet, so we build it as
+# SPARNet does: a normalisation and a PReLU before each 3×3, and as the hourglass a small U-net whose output
+# is one map in (0, 1), and the map multiplies the feature. The depth is 3, 3, 2, 2 at 128, 64, 32, 16 pixels.
+# With that the published parameter count is met (notebook 08).
 
 # %% tags=["mirror:aminet/rdfe.py"]
 class Hourglass(nn.Module):
@@ -346,7 +353,7 @@ class Hourglass(nn.Module):
 
 # %% tags=["mirror:aminet/rdfe.py"]
 class FeatureRefinement(nn.Module):
-    """F_frm of Eq. 10: norm, activation and two 3x3, then the hourglass, around a shortcut. (B, C, H, W) -> same."""
+    """F_frm of Eq. 10: two 3x3, then the hourglass, around a shortcut. (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int, depth: int = 2, norm_kind: str = "batch"):
         super().__init__()
@@ -365,14 +372,15 @@ class FeatureRefinement(nn.Module):
         return x + self.hourglass(self.body(x))
 
 # %% [markdown]
-# Where does a trained hourglass look? The eight maps of `pocket` on the portrait, in the order in which the network draws them. The number
-# is the side in pixels.
+# Where does a trained hourglass look? The eight maps of `pocket` on the portrait, in the order in which the
+# network draws them. The number is the side in pixels.
 
 # %%
 way = {"encoders.0": "down", "encoders.1": "down", "encoders.2": "down", "bottleneck.0": "bottom, first",
        "bottleneck.1": "bottom, second", "decoders.2": "up", "decoders.1": "up", "decoders.0": "up"}
 figure, axes = plt.subplots(2, 5, figsize=(6.4, 2.7), layout="constrained")
-for axis, picture, title in ((axes[0, 0], hr[0] / 255, "the face"), (axes[1, 4], (restored[0] + 1) / 2, "the output")):
+output = (restored[0] + 1) / 2
+for axis, picture, title in ((axes[0, 0], hr[0] / 255, "the face"), (axes[1, 4], output, "the output")):
     axis.imshow(picture.clamp(0, 1).permute(1, 2, 0))
     axis.set_title(title, fontsize=9)
 for axis, (place, title) in zip([*axes[0, 1:], *axes[1, :4]], way.items()):
@@ -386,10 +394,11 @@ figure.colorbar(drawn, ax=axes, label="hourglass map")
 plt.show()
 
 # %% [markdown]
-# Bright is kept, dark is suppressed. The maps of the large levels follow the contours of the face. Those of the small levels are
-# coarse patches: a feature of 16×16 has no contours to follow. Where a map shows stripes or a chessboard, the cause is the
-# enlargement by repetition inside the hourglass: a 3×3 on repeated pixels meets other pairs at even places than at odd ones. A map is one number per pixel, the same for all channels: the
-# opposite of SA, whose numbers belong to channels and are the same at all pixels.
+# Bright is kept, dark is suppressed. The maps of the large levels follow the contours of the face. Those of
+# the small levels are coarse patches: a feature of 16×16 has no contours to follow. Where a map shows stripes
+# or a chessboard, the cause is the enlargement by repetition inside the hourglass: a 3×3 on repeated pixels
+# meets other pairs at even places than at odd ones. A map is one number per pixel, the same for all channels:
+# the opposite of SA, whose numbers belong to channels and are the same at all pixels.
 #
 # ## The whole module
 
@@ -425,9 +434,9 @@ print("the class equals the package and the steps above: True")
 # %% [markdown]
 # ## The normalisation is a choice
 #
-# The paper writes "normalization" and no more. SPARNet uses batch normalisation; it is our default. The switch is
-# `frm_norm` of `AMINetConfig`. The counts cannot decide, because batch normalisation adds few parameters. But the three
-# behave differently, and it can be measured:
+# The paper writes "normalization" and no more. SPARNet uses batch normalisation; it is our default. The
+# switch is `frm_norm` of `AMINetConfig`. The counts cannot decide, because batch normalisation adds few
+# parameters. But the three behave differently, and it can be measured:
 
 # %%
 batch = torch.cat([X, X.flip(-1) * 2, torch.randn_like(X)])  # a face in two kinds of company
@@ -442,27 +451,28 @@ with torch.no_grad():
         with torch.enable_grad():
             reach = extent(seen(module.double().refine.body, X))
         weights = sum(p.numel() for p in module.parameters())
-        lines.append(f"{kind:9s} {weights:6,d} parameters   its neighbours in the batch matter: in training "
+        lines.append(f"{kind:9s} {weights:6,d} parameters   the other faces matter: in training "
                      f"{str(bool(moved)):6s} after it {str(bool(moved_later)):6s}  the two 3×3 see {reach}×{reach}")
 print("\n".join(lines))
 
 # %% [markdown]
-# - `batch`: in training the output for a face depends on the other faces in the batch; afterwards stored averages are used. Small
-#   batches make the averages noisy.
-# - `instance`: each picture is normalised by itself. Its mean is a sum over all pixels, so even a 3×3 convolution becomes
-#   global, and the level of brightness is lost inside the branch.
+# - `batch`: in training the output for a face depends on the other faces in the batch; afterwards stored
+#   averages are used. Small batches make the averages noisy.
+# - `instance`: each picture is normalised by itself. Its mean is a sum over all pixels, so even a 3×3
+#   convolution becomes global, and the level of brightness is lost inside the branch.
 # - `none`: nothing is coupled, and nothing holds the size of the values either.
 #
 # ## Three kernels in one
 #
-# Three depthwise convolutions are three passes over the same memory. A 3×3 kernel with a frame of zeros is a 5×5 or
-# a 7×7 kernel: the frame multiplies by zero. So all three fit in **one** 7×7 convolution with three outputs per
-# channel. The result is exact, not an approximation. It has more multiplications, but one pass instead of three: whether it is
-# faster depends on the machine.
+# Three depthwise convolutions are three passes over the same memory. A 3×3 kernel with a frame of zeros is a
+# 5×5 or a 7×7 kernel: the frame multiplies by zero. So all three fit in **one** 7×7 convolution with three
+# outputs per channel. The result is exact, not an approximation. It has more multiplications, but one pass
+# instead of three: whether it is faster depends on the machine.
 #
-# The same trick shows what the attention unit is. Its logit is a 1×1 on three depthwise convolutions, all linear, so it **is** one dense 7×7
-# convolution from $C$ to $C$ channels, written with $83C + 3C^2$ weights instead of $49C^2$. The sigmoid, the product of
-# Eq. 8 and the ReLU are not linear; no merging goes across them.
+# The same trick shows what the attention unit is. Its logit is a 1×1 on three depthwise convolutions, all
+# linear, so it **is** one dense 7×7 convolution from $C$ to $C$ channels, written with $83C + 3C^2$ weights
+# instead of $49C^2$. The sigmoid, the product of Eq. 8 and the ReLU are not linear; no merging goes across
+# them.
 
 # %%
 def widen(weight: torch.Tensor, side: int = 7) -> torch.Tensor:
@@ -473,8 +483,8 @@ def widen(weight: torch.Tensor, side: int = 7) -> torch.Tensor:
 three = [conv.weight.detach() for conv in trained.first]         # (C, 1, 3, 3), (C, 1, 5, 5), (C, 1, 7, 7)
 seven = torch.stack([widen(w) for w in three], dim=1)            # (C, 3, 1, 7, 7)
 with torch.no_grad():
-    merged = F.conv2d(X, seven.flatten(0, 1), padding=3, groups=C)         # (1, C*3, H, W), channel by channel
-    merged = merged.unflatten(1, (C, 3)).transpose(1, 2).flatten(1, 2)     # (1, 3*C, H, W), branch by branch
+    merged = F.conv2d(X, seven.flatten(0, 1), padding=3, groups=C)         # (1, C*3, H, W), by channel
+    merged = merged.unflatten(1, (C, 3)).transpose(1, 2).flatten(1, 2)     # (1, 3*C, H, W), by branch
     torch.testing.assert_close(merged, torch.cat([conv(X) for conv in trained.first], dim=1))
     mix = trained.attention_unit.mix
     share = mix.weight[:, :, 0, 0].unflatten(1, (3, C))                    # (C out, 3 branches, C in)
@@ -496,9 +506,9 @@ plt.show()
 # ## Table IV: what each part is worth
 #
 # The paper removes parts of RDFE, one at a time (CelebA, ×8). It prints no sizes for these rows. The column
-# "parameters" is ours: the same removal, made by the switch in the table, in the reading with 12.62 M parameters. In the
-# rows "single path" we keep the attention unit and the FRM, which the paper does not say. For comparison: RDFE
-# replaced by an FFN (Table III) and by nothing (Table I).
+# "parameters" is ours: the same removal, made by the switch in the table, in the reading with 12.62 M
+# parameters. In the rows "single path" we keep the attention unit and the FRM, which the paper does not say.
+# For comparison: RDFE replaced by an FFN (Table III) and by nothing (Table I).
 
 # %%
 from aminet.config import preset
@@ -516,19 +526,19 @@ published = {  # row: (where, switch of AMINetConfig, PSNR in dB, LPIPS)
     "": ("Table IV", "", 27.83, 0.1821),
 }
 sizes = {}
-print(f"{'row':17s}{'printed in':11s}{'switch':22s}{'PSNR':>6s}{'LPIPS':>8s}   {'parameters':>10s}{'GMACs':>7s}   (ours)")
+print(f"{'row':17s}{'printed in':11s}{'switch':22s}{'PSNR':>6s}{'LPIPS':>8s}   parameters  GMACs   (ours)")
 for row, (table, switch, psnr, lpips) in published.items():
     cost = bill(preset(f"aminet/{row}"))[""]
     sizes[row] = cost.params / 1e6
-    print(f"{row or 'RDFE, whole':17s}{table:11s}{switch:22s}{psnr:6.2f}{lpips:8.4f}   {cost.params / 1e6:9.2f}M"
-          f"{cost.macs / 1e9:7.2f}")
+    print(f"{row or 'RDFE, whole':17s}{table:11s}{switch:22s}{psnr:6.2f}{lpips:8.4f}   "
+          f"{cost.params / 1e6:9.2f}M{cost.macs / 1e9:7.2f}")
 
 # %%
 figure, axis = plt.subplots(figsize=(5.6, 3), layout="constrained")
 labels = {  # row: text, its place beside the dot in points
-    "single path 3x3": ("3×3 only", 7, 4), "single path 5x5": ("5×5 only", 7, -6), "single path 7x7": ("7×7 only", 7, 0),
-    "w/o AU": ("without attention unit", -7, 0), "w/o FRM": ("without FRM", 7, 0), "RDFE->FFN": ("FFN instead", -7, 0),
-    "w/o RDFE": ("without RDFE", 7, 0), "": ("RDFE", 7, 0)}
+    "single path 3x3": ("3×3 only", 7, 4), "single path 5x5": ("5×5 only", 7, -6),
+    "single path 7x7": ("7×7 only", 7, 0), "w/o AU": ("without attention unit", -7, 0), "": ("RDFE", 7, 0),
+    "w/o FRM": ("without FRM", 7, 0), "RDFE->FFN": ("FFN instead", -7, 0), "w/o RDFE": ("without RDFE", 7, 0)}
 for row, (table, _, psnr, _) in published.items():
     text, x, y = labels[row]
     axis.plot(sizes[row], psnr, "o", color={"Table IV": "C0", "Table III": "C1", "Table I": "C2"}[table],
@@ -536,13 +546,14 @@ for row, (table, _, psnr, _) in published.items():
     axis.annotate(text, (sizes[row], psnr), xytext=(x, y), textcoords="offset points", fontsize=8,
                   ha="left" if x > 0 else "right", va="center")
 axis.legend(loc="lower right")
-axis.set(xlabel="parameters of the whole network, millions (ours)", ylabel="PSNR in dB, CelebA ×8 (published)",
+axis.set(xlabel="parameters of the whole network, millions (ours)", ylabel="published PSNR in dB, CelebA",
          title="Tables I, III, IV: what RDFE's parts buy", xlim=(6.6, 13.9))
 plt.show()
 
 whole = rdfe_bill(28, 128, 128, depth=3)
 print("one RDFE at 128×128, C = 28")
-for name, label in (("", "all"), ("attention_unit", "attention unit"), ("refine", "FRM"), ("refine.hourglass", "  its hourglass")):
+labels = {"": "all", "attention_unit": "attention unit", "refine": "FRM", "refine.hourglass": "  its hourglass"}
+for name, label in labels.items():
     cost = whole[name]
     print(f"{label:16s}{cost.params:9,d} parameters ({cost.params / whole[''].params:4.0%})"
           f"{cost.macs / 1e6:9.1f} M MACs ({cost.macs / whole[''].macs:4.0%})")
@@ -550,28 +561,32 @@ for name, label in (("", "all"), ("attention_unit", "attention unit"), ("refine"
 # %% [markdown]
 # What can be read from it, and what cannot:
 #
-# - **The branches are almost free, the refinement is the bill.** Nearly all of RDFE's weights are the dense 3×3 of the FRM: 4.9 M in the
-#   whole network, for 0.08 dB. The second and third branch cost some 0.3 M and bring 0.10 to 0.12 dB; the attention unit
-#   costs 0.2 M and brings 0.07 dB.
-# - A larger single kernel is not better: 27.73, 27.71, 27.72 dB for 3, 5, 7. The gain comes with the combination.
-# - All differences in Table IV lie within 0.12 dB, one run each, no spread given. The order of the first three rows means nothing.
-# - The text says "the comparison between the second and the last rows" shows the worth of the attention unit. The second row is the
-#   single 5×5; the fourth is meant.
-# - 27.83 dB here and 28.26 dB in Table VII are the same network after different trainings. Never compare across.
+# - **The branches are almost free, the refinement is the bill.** Nearly all of RDFE's weights are the dense
+#   3×3 of the FRM: 4.9 M in the whole network, for 0.08 dB. The second and third branch cost some 0.3 M and
+#   bring 0.10 to 0.12 dB; the attention unit costs 0.2 M and brings 0.07 dB.
+# - A larger single kernel is not better: 27.73, 27.71, 27.72 dB for 3, 5, 7. The gain comes with the
+#   combination.
+# - All differences in Table IV lie within 0.12 dB, one run each, no spread given. The order of the first
+#   three rows means nothing.
+# - The text says "the comparison between the second and the last rows" shows the worth of the attention unit.
+#   The second row is the single 5×5; the fourth is meant.
+# - 27.83 dB here and 28.26 dB in Table VII are the same network after different trainings. Never compare
+#   across.
 #
 # ### Exercise 1: RDFE by hand
 #
-# Count the parameters of `RDFE(c, d)` with batch normalisation. Two rounds of depthwise 3, 5, 7 without bias; two 1×1 from $3c$ to $c$ **with** bias; in the
-# FRM two 3×3, three norms ($2c$ each), two PReLU ($c$ each); in the hourglass $3d + 1$ blocks (3×3, norm, PReLU) and a
-# 3×3 with bias from $c$ to 1.
+# Count the parameters of `RDFE(c, d)` with batch normalisation. Two rounds of depthwise 3, 5, 7 without bias;
+# two 1×1 from $3c$ to $c$ **with** bias; in the FRM two 3×3, three norms ($2c$ each), two PReLU ($c$ each);
+# in the hourglass $3d + 1$ blocks (3×3, norm, PReLU) and a 3×3 with bias from $c$ to 1.
 
 # %% tags=["exercise"]
-CASES_1 = [((c, d), sum(p.numel() for p in RDFE(c, d).parameters())) for c, d in ((8, 3), (28, 3), (56, 3), (112, 2))]
+SIZES = ((8, 3), (28, 3), (56, 3), (112, 2))
+CASES_1 = [((c, d), sum(p.numel() for p in RDFE(c, d).parameters())) for c, d in SIZES]
 
 def parameters(c: int, d: int) -> int:
     ...  # your turn
 
-passed = grade(parameters, CASES_1, "how many depthwise rounds are there? a block of the hourglass has 9c^2 + 3c")
+passed = grade(parameters, CASES_1, "how many depthwise rounds? a block of the hourglass has 9c^2 + 3c")
 
 # %% tags=["solution"]
 # one plausible wrong answer, then the solution
@@ -585,15 +600,15 @@ def parameters(c: int, d: int) -> int:
     hourglass = (3 * d + 1) * (9 * c * c + 2 * c + c) + 9 * c + 1
     return depthwise_twice + pointwise_twice + body + hourglass
 
-passed = grade(one_round, CASES_1, "how many depthwise rounds are there? a block of the hourglass has 9c^2 + 3c")
+passed = grade(one_round, CASES_1, "how many depthwise rounds? a block of the hourglass has 9c^2 + 3c")
 passed = grade(parameters, CASES_1, "")
 
 # %% [markdown]
 # ### Exercise 2: the receptive field of a stack
 #
-# Convolutions with kernel sizes $k_1, k_2, \dots$ and strides $s_1, s_2, \dots$ follow each other. How many input pixels does one
-# output pixel see along a line? Start at 1. Layer $i$ adds $k_i - 1$ steps, and one of its steps is as long as the
-# strides before it, multiplied. The truth is measured by gradient.
+# Convolutions with kernel sizes $k_1, k_2, \dots$ and strides $s_1, s_2, \dots$ follow each other. How many
+# input pixels does one output pixel see along a line? Start at 1. Layer $i$ adds $k_i - 1$ steps, and one of
+# its steps is as long as the strides before it, multiplied. The truth is measured by gradient.
 
 # %% tags=["exercise"]
 def measured(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
@@ -629,20 +644,22 @@ passed = grade(receptive_field, CASES_2, "")
 # %% [markdown]
 # ### Exercise 3: one kernel for a sum
 #
-# If the three branches were **added**, $F_{dw3}(x) + F_{dw5}(x) + F_{dw7}(x)$, one 7×7 kernel per channel would do the work of all three, with 49
-# weights instead of 83. Write `merge(w3, w5, w7)`: three weights of shape $(C, 1, k, k)$ in, one of shape $(C, 1, 7, 7)$ out.
+# If the three branches were **added**, $F_{dw3}(x) + F_{dw5}(x) + F_{dw7}(x)$, one 7×7 kernel per channel
+# would do the work of all three, with 49 weights instead of 83. Write `merge(w3, w5, w7)`: three weights of
+# shape $(C, 1, k, k)$ in, one of shape $(C, 1, 7, 7)$ out.
 
 # %% tags=["exercise"]
 generator = torch.Generator().manual_seed(3)
 weights = [torch.randn(4, 1, k, k, generator=generator) for k in (3, 5, 7)]
-impulse = F.pad(torch.ones(1, 4, 1, 1), (6, 6, 6, 6))  # the answer of a convolution to one bright pixel is its kernel, turned
-answer = sum(F.conv2d(impulse, w, padding=w.shape[-1] // 2, groups=4) for w in weights)[0, :, None, 3:10, 3:10].flip(-2, -1)
-CASES_3 = [(tuple(weights), answer)]
+# The answer of a convolution to one bright pixel is its kernel, turned by 180 degrees.
+pixel = F.pad(torch.ones(1, 4, 1, 1), (6, 6, 6, 6))
+answer = sum(F.conv2d(pixel, w, padding=w.shape[-1] // 2, groups=4) for w in weights)
+CASES_3 = [(tuple(weights), answer[0, :, None, 3:10, 3:10].flip(-2, -1))]
 
 def merge(w3: torch.Tensor, w5: torch.Tensor, w7: torch.Tensor) -> torch.Tensor:
     ...  # your turn
 
-passed = grade(merge, CASES_3, "put the small kernels in the middle of the large one: zeros on all four sides")
+passed = grade(merge, CASES_3, "put the small kernels in the middle of the large one: zeros on all sides")
 
 # %% tags=["solution"]
 # one plausible wrong answer, then the solution
@@ -652,14 +669,16 @@ def in_the_corner(w3, w5, w7):
 def merge(w3, w5, w7):
     return F.pad(w3, (2, 2, 2, 2)) + F.pad(w5, (1, 1, 1, 1)) + w7
 
-passed = grade(in_the_corner, CASES_3, "put the small kernels in the middle of the large one: zeros on all four sides")
+passed = grade(in_the_corner, CASES_3, "put the small kernels in the middle of the large one: zeros on all sides")
 passed = grade(merge, CASES_3, "")
 
 # %% [markdown]
 # ## What to remember
 #
 # - Shapes correct equations: $f_i \cdot f'$ in Eq. 8, and concat before the 1×1 in Eq. 9.
-# - A receptive field can be measured: RDFE's branches see 3, 5, 7, then 9, 11, 13 through the attention unit, and 63 with the hourglass.
-# - Depthwise branches and the attention unit are cheap; the refinement is nearly the whole price. Table IV's differences are within 0.12 dB.
+# - A receptive field can be measured: RDFE's branches see 3, 5, 7, then 9, 11, 13 through the attention unit,
+#   and 63 with the hourglass.
+# - Depthwise branches and the attention unit are cheap; the refinement is nearly the whole price. Table IV's
+#   differences are within 0.12 dB.
 #
 # Next: [05 SKAF](05_skaf.ipynb), which weighs SA against RDFE.

@@ -343,7 +343,7 @@ def draw(*starts):
             colour = "C0" if gate == "maps" else "C1"
             axis.semilogy(sizes[finite], style, color=colour, marker=".", label=name)
             if not finite.all():
-                axis.text(7.9, 2e9, f"NaN after {int(finite.sum())}", color=colour, ha="right")
+                axis.text(0, 1e10, f"NaN after {int(finite.sum())}", color=colour)
         axis.set(title=f"start with RMS {start:g}", xlabel="fusions", ylim=(1e-3, 1e11), xticks=range(0, 9, 2))
     axes[0, 0].set_ylabel("RMS of the feature")
     axes[0, 0].legend(fontsize=8, loc="upper center")
@@ -358,7 +358,7 @@ if WIDGETS:
     interact(lambda start: draw(start), start=(0.5, 32.0))
 
 # %% [markdown]
-# `features` without normalisation and shortcut dies out when it starts at 1, and overflows when it starts at 4 or 16. Nothing between is stable: this is the repelling fixed point. `maps` stays near its start, and either gate is tame once a LayerNorm gives the branches an input of size 1 and a shortcut carries $x$ around them.
+# `features` without normalisation and shortcut dies out when it starts at 1, and overflows when it starts at 4 or 16. Nothing between is stable: this is the repelling fixed point. `maps` only shrinks, by a factor of about two per fusion, and either gate is tame once a LayerNorm gives the branches an input of size 1 and a shortcut carries $x$ around them.
 #
 # ## NaN at the second step
 #

@@ -90,7 +90,7 @@ def node(axis, x, y, sign):
 def arrow(axis, *points, style="-"):
     axis.plot(*zip(*points), color="black", lw=1, ls=style, zorder=1)
     head = dict(arrowstyle="-|>", color="black", lw=1, ls=style, shrinkA=0, shrinkB=0)
-    axis.annotate("", points[-1], points[-2], arrowprops=head)
+    axis.annotate("", points[-1], points[-2], arrowprops=head, zorder=1)
 
 
 def canvas(axis, title, low, high, end=12):
@@ -250,7 +250,7 @@ axes[1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
-# Read the dotted lines first. Without any BatchNorm, a net with neither norm nor shortcut fades: each fusion multiplies by weights in (0, 1), so the feature shrinks on its way in, and the gradient that reaches the middle is a thousand times smaller than with both. Norm and shortcut hold it.
+# Read the dotted lines first. Without any BatchNorm, a net with neither norm nor shortcut fades: each fusion multiplies by weights in (0, 1), so the feature shrinks on its way in, and the gradient that reaches the middle is almost a thousand times smaller than with both. Norm and shortcut hold it.
 #
 # Then the full lines. RDFE's BatchNorms bring the local branch back to size 1 in every block, and this alone keeps the bare block alive: its gradients are as large as the default's. That agrees with our first trial (C = 8, 4,800 CelebA images, one seed): 26.29 dB with norm and shortcut, 26.30 dB with neither. One seed at that size decides nothing more.
 #

@@ -87,11 +87,11 @@ for level, (size, width) in enumerate(((128, "C"), (64, "2C"), (32, "4C"))):
     box(right - 1.6, y, "EDFF", "#f6d9c5")
     arrow((left + 0.6, y), (right - 2.05, y))                                # the encoder's feature
     arrow((right - 1.15, y), (right - 0.6, y))
-    arrow((left + 0.1, y - 0.35), (left + 0.7, y - 0.68))                    # down
-    arrow((right - 1.9, y - 0.7), (right - 1.65, y - 0.28))                  # up: the decoder's feature
+    arrow((left + 0.15, y - 0.35), (left + 0.6, y - 0.65) if level < 2 else (3.75, 0.65))                # down
+    arrow((right - 0.85, y - 0.65) if level < 2 else (4.95, 0.75), (right - 1.5, y - 0.25))   # up: the decoder's
     axis.text(left + 0.8, y + 0.1, "E", fontsize=9)
-    axis.text(right - 1.95, y - 0.55, "D", fontsize=9, ha="right")
-box(4.85, 0.4, "LGFI, LGFI  16\n4C")
+    axis.text(right - (1.05 if level < 2 else 2.2), y - 0.42, "D", fontsize=9)
+box(4.6, 0.4, "LGFI, LGFI  16\n4C")
 plt.show()
 
 # %% [markdown]
@@ -257,12 +257,13 @@ for i in range(3):
     for axis in axes[3:5]:
         axis.images[0].set_clim(0, 1)
     axes[5].images[0].set(cmap="RdBu_r", clim=(0, 1))
-figure.colorbar(figure.axes[4].images[0], ax=[figure.axes[i] for i in (5, 11, 17)], label="weight", location="right")
-figure.colorbar(figure.axes[5].images[0], ax=[figure.axes[i] for i in (5, 11, 17)], label="encoder's share", location="right")
+grid = figure.axes
+figure.colorbar(grid[5].images[0], ax=grid, label="encoder's share")
+figure.colorbar(grid[4].images[0], ax=grid, label="w1, w2")
 plt.show()
 
 # %% [markdown]
-# E and D have their own colour scales (mean magnitude over the channels); $w_1$ and $w_2$ run from black, 0, to pale yellow, 1. In the last column red is "mostly encoder", blue "mostly decoder", white "half and half". Look for three things: where along an edge the two sides swap, which level leans to which side, and whether $w_1$ and $w_2$ are one choice (one up, the other down) or two separate decisions.
+# E and D have their own colour scales (mean magnitude over the channels); $w_1$ and $w_2$ run from black, 0, to pale yellow, 1. In the last column red is "mostly encoder", blue "mostly decoder", white "half and half". Look for three things: where along an edge the two sides swap, which level leans to which side, and whether $w_1$ and $w_2$ are one choice (one up, the other down) or two separate decisions. A fine checkerboard at 128, where there is one, comes in with D: just before lies the pixel shuffle of the upsampling.
 #
 # ## What happens when one side falls silent
 #
@@ -295,24 +296,28 @@ print(f"bicubic {bicubic:.2f} dB, intact net {intact:.2f} dB")
 cases = {"128": (0,), "64": (1,), "32": (2,), "all three": (0, 1, 2)}
 drops = {name: [decibels(silence(side, levels)) for side in (0, 1)] for name, levels in cases.items()}
 for name, ((no_e, _), (no_d, _)) in drops.items():
-    print(f"zeros at {name:9s}: without E {no_e:6.2f} dB ({no_e - intact:+.2f}), without D {no_d:6.2f} dB ({no_d - intact:+.2f})")
+    print(f"zeros at {name:9s}: without E {no_e:6.2f} dB ({no_e - intact:+.2f}),"
+          f" without D {no_d:6.2f} dB ({no_d - intact:+.2f})")
 
 # %%
 figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
 for k, (name, colour) in enumerate((("no encoder", "C1"), ("no decoder", "C0"))):
-    axis.bar(torch.arange(4) + 0.4 * k - 0.2, [intact - drops[case][k][0] for case in cases], width=0.38, color=colour, label=name)
+    lost = [intact - drops[case][k][0] for case in cases]
+    axis.bar(torch.arange(4) + 0.4 * k - 0.2, lost, width=0.38, color=colour, label=name)
 axis.axhline(intact - bicubic, color="black", lw=0.8, ls="--", label="all that the net gained over bicubic")
 axis.set(title="What silence costs", ylabel="PSNR lost (dB)", xticks=range(4), xticklabels=cases, xlabel="zeros at level")
 axis.legend(fontsize=8)
 plt.show()
 
 # %%
-show([list(to_float(upsample(degrade(test)))[:3]), list(sr[:3]), list(drops["all three"][0][1][:3]),
+show([list(test_image[:3]), list(sr[:3]), list(drops["all three"][0][1][:3]),
       list(drops["128"][1][1][:3])],
      labels=["bicubic", "intact", "no encoder", "no decoder\nat 128"], height=1.15)
 plt.show()
 
 # %% [markdown]
+# Without D at 128 nothing from below reaches the output: what is left is one path at full size, and the bar is the same as for all three. Without E the decoder still has all that came through the bottleneck.
+#
 # Two cautions. Zeros are something the net never saw in training, so a drop says how much *this* net relies on a side, not how well a net trained without it would do. And a loss beyond the dashed line means that the face is now worse than the bicubic one: the net is not missing something, it is misled.
 #
 # ## Is it the choice, or just the sum?
@@ -334,7 +339,7 @@ for name, rule in (("learned maps", lambda w: w), ("their means", flat), ("plain
     print(f"{name:15s} {value:6.2f} dB  ({value - intact:+.2f})")
 
 # %% [markdown]
-# The second line is the worth of choosing by *place*; the rest of the drop in the third line is the worth of the two numbers alone. (The caution above holds: the other layers were trained with the maps. Only a net trained with additions, Table V's first row, is a fair rival.)
+# The second line is the worth of choosing by *place*. Is it as large as the maps made you expect? The rest of the drop in the third line is the worth of the two numbers alone. (The caution above holds: the other layers were trained with the maps. Only a net trained with additions, Table V's first row, is a fair rival.)
 #
 # ## Transplanting EDFF: Table VI
 #
@@ -351,15 +356,16 @@ spar = [EDFF(128), EDFF(64), EDFF(32)]                     # at 32x32, 64x64, 12
 sfm = [EDFF(64) for _ in range(6)]                         # three levels in each of two branches
 SPARNET, SFMNET = 10_519_000, 8_800_000                    # their public code, counted
 print("EDFF(128), EDFF(64), EDFF(32):", [size(e) for e in spar], "=", sum(map(size, spar)))
-for name, base, added, printed in (("SPARNet", SPARNET, spar, ("10.6M", "12.1M")), ("SFMNet", SFMNET, sfm, ("8.6M", "10.7M"))):
+for name, base, added, printed in (("SPARNet", SPARNET, spar, ("10.6M", "12.1M")),
+                                   ("SFMNet", SFMNET, sfm, ("8.6M", "10.7M"))):
     total = base + sum(map(size, added))
-    print(f"{name:8s} {base / 1e6:6.3f} M (printed {printed[0]}: {match(base, printed[0]) or 'no'})  +  EDFF  ="
-          f"  {total / 1e6:6.3f} M (printed {printed[1]}: {match(total, printed[1]) or 'no'}),  {total / base - 1:+.0%}")
+    print(f"{name:8s} {base / 1e6:5.2f} M (printed {printed[0]}: {match(base, printed[0]) or 'no'})  +  EDFF  ="
+          f"  {total / 1e6:5.2f} M (printed {printed[1]}: {match(total, printed[1]) or 'no'}),  {total / base - 1:+.0%}")
 d = spar[0](torch.randn(1, 128, 32, 32), torch.randn(1, 128, 32, 32))
 print("a joint of SPARNet:", tuple(d.shape))
 
 # %% [markdown]
-# The sums are the printed ones (12.154 truncated, 10.670 rounded), the bases are not: SPARNet's public code has 10.519 M where Table VI prints 10.6, and Table X even 16.6. SFMNet's 8.6 M is what a counter finds that overlooks some of its parameters.
+# The sums are the printed ones (12.15 truncated, 10.67 rounded), the bases are not: SPARNet's public code has 10.519 M where Table VI prints 10.6, and Table X even 16.6. SFMNet's 8.6 M is what the counter `thop` finds, which overlooks a few modules; then the sum should have been smaller as well. No single way of counting gives all four printed numbers.
 #
 # Two remarks on the evidence. The text says that the parameters "increase slightly": it is a sixth in one case and a fifth in the other. And SPARNet has no skips at all: with EDFF it gets its first ones, so its +0.12 dB (27.73 to 27.85, Table VI) is the worth of a skip *and* of its selection. SFMNet adds encoder and decoder already; its +0.11 dB (27.96 to 28.07) is the better evidence for selecting.
 #

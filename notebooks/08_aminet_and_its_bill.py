@@ -1,0 +1,679 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks///ipynb,notebooks///py:percent
+#     notebook_metadata_filter: kernelspec,-all
+#     cell_metadata_filter: tags,-all
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 · AMINet and its bill
+#
+# The parts become a network, and every one of its 12,623,547 parameters and 15.6 billion multiply-adds is counted on paper before PyTorch may confirm it.
+#
+# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/08_aminet_and_its_bill.ipynb) · previous: [07 · EDFF](07_edff.ipynb) · next: [09 · Train AMINet](09_train_aminet.ipynb)
+#
+# You will be able to
+#
+# - **assemble** AMINet from its modules and name the shape at every joint;
+# - **count** parameters and MACs by hand, and say why two counters disagree;
+# - **judge** a published table: which numbers fit one network, and which cannot all be true.
+
+# %% tags=["parameters"]
+WIDGETS = False  # True in a live notebook: sliders
+PARAMETERS = {*globals(), "PARAMETERS"}
+
+# %% tags=["setup"]
+import os
+import sys
+from pathlib import Path
+
+if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
+    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
+    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
+    os.chdir("/content/aminet/notebooks")
+sys.path.insert(0, "..")
+from aminet.notebook import begin, grade, show
+
+begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
+
+# %%
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
+
+import aminet.model
+from aminet.config import ABLATIONS, AMINET, PRESETS, AMINetConfig
+from aminet.degrade import degrade, to_float, upsample
+from aminet.edff import EDFF
+from aminet.errors import BadInput
+from aminet.ledger import PUBLISHED, bill, match, number, thop_counted
+from aminet.lgfi import LGFI
+from aminet.portraits import portraits
+from aminet.transformer import TransformerBlock
+from aminet.weights import load_weights
+
+# %% [markdown]
+# ## Assembling
+#
+# > "Each encoder comprises our designed Local and Global Feature Interaction Module (LGFI) and a downsampling operator. After each encoder, the input face feature's channel count will be doubled, and the size of the image of the input face feature will be halved." (Sec. III-A1)
+#
+# > "each decoder includes an upsampling operation, an EDFF, and an LGFI. Each upsampling operator halves the input feature channel counts while doubling the width and weight of the input facial feature." (Sec. III-A3)
+#
+# (The "weight" that doubles is the height.) What is inside the two operators the paper does not say. We take a strided 3x3 convolution on the way down and a pixel shuffle on the way up, each followed by one more 3x3, without bias. It is a reading; the published counts will test it.
+
+# %% tags=["mirror:aminet/model.py"]
+def down(before: int, after: int) -> nn.Sequential:
+    """Halve the image. (B, before, H, W) -> (B, after, H/2, W/2)."""
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.LeakyReLU(0.2),
+        nn.Conv2d(after, after, 3, padding=1, bias=False), nn.LeakyReLU(0.2),
+    )
+
+
+def up(before: int, after: int) -> nn.Sequential:
+    """Double the image. (B, before, H, W) -> (B, after, 2H, 2W)."""
+    return nn.Sequential(
+        nn.Conv2d(before, 4 * after, 3, padding=1, bias=False), nn.PixelShuffle(2), nn.LeakyReLU(0.2),
+        nn.Conv2d(after, after, 3, padding=1, bias=False), nn.LeakyReLU(0.2),
+    )
+
+# %% [markdown]
+# Now the whole of Fig. 2. The loop in `forward` is the figure read from left to right: keep what the encoder made, go down, cross the bottleneck, come up, let EDFF weigh the kept feature against the new one.
+#
+# > "Finally, through a convolution with reduced channel dimensions plus a residual connection, we get the HR output face image" (Sec. III-A)
+
+# %% tags=["mirror:aminet/model.py"]
+class AMINet(nn.Module):
+    def __init__(self, config: AMINetConfig = AMINetConfig()):
+        super().__init__()
+        self.config = config
+        w = config.widths
+
+        def stage(level: int) -> nn.Module:
+            if config.block == "lgfi":
+                return LGFI(w[level], config.heads[level], config.depths[level], config)
+            return nn.Sequential(
+                *[TransformerBlock(w[level], config.heads[level], config.scale) for _ in range(config.blocks)])
+
+        skaf_options = dict(kernels=config.kernels, pools=config.pools, gate=config.gate, dilated=config.dilated)
+        self.head = nn.Conv2d(3, w[0], 3, padding=1)
+        self.encoders = nn.ModuleList(stage(level) for level in range(3))
+        self.downs = nn.ModuleList(down(w[level], w[level + 1]) for level in range(3))
+        # Two LGFIs at 16x16; the Transformer of Table II has one stage of blocks there.
+        self.bottleneck = nn.Sequential(*[stage(3) for _ in range(2 if config.block == "lgfi" else 1)])
+        self.ups = nn.ModuleList(up(w[level + 1], w[level]) for level in range(3))
+        self.edffs = nn.ModuleList(EDFF(w[level], config.skaf != "none", **skaf_options) for level in range(3))
+        self.decoders = nn.ModuleList(stage(level) for level in range(3))
+        self.tail = nn.Conv2d(w[0], 3, 3, padding=1)
+        if config.zero_tail:
+            nn.init.zeros_(self.tail.weight)
+            nn.init.zeros_(self.tail.bias)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if image.dim() != 4 or image.shape[1] != 3 or any(n % self.config.multiple for n in image.shape[2:]):
+            raise BadInput(f"AMINet takes (B, 3, H, W) with H and W multiples of {self.config.multiple}, "
+                           f"not {tuple(image.shape)}")
+        x, skips = self.head(image), []
+        for encoder, down_ in zip(self.encoders, self.downs):
+            skips.append(encoder(x))
+            x = down_(skips[-1])
+        x = self.bottleneck(x)
+        for level in (2, 1, 0):
+            x = self.edffs[level](skips[level], self.ups[level](x))
+            x = self.decoders[level](x)
+        return self.tail(x) + image
+
+# %%
+config = PRESETS["pocket"]  # the same network with C = 8 instead of 28
+ours, theirs = AMINet(config).eval(), aminet.model.AMINet(config).eval()
+ours.load_state_dict(theirs.state_dict())
+nn.init.normal_(ours.tail.weight, std=0.01)   # the tail starts at zero: give both something to say
+theirs.tail.load_state_dict(ours.tail.state_dict())
+x = torch.rand(1, 3, 64, 64) * 2 - 1
+with torch.no_grad():
+    assert_close(ours(x), theirs(x))
+print("our AMINet equals the package's")
+
+# %% [markdown]
+# ## Shapes
+#
+# > "the features obtained after three encoders are as follows: $F_1\in\mathbb{R}^{2C\times\frac{H}{2}\times\frac{W}{2}}$, $F_2\in\mathbb{R}^{4C\times\frac{H}{4}\times\frac{W}{4}}$, $F_3\in\mathbb{R}^{8C\times\frac{H}{8}\times\frac{W}{8}}$" (Sec. III-A1)
+#
+# Fig. 2 labels the bottleneck **4C**. Text and figure cannot both be right, and $C$ itself is printed nowhere. The config has a switch for the one (`cap=4` or `8`) and a number for the other (`channels`). The default is 4C with $C=28$. Below you will see why.
+#
+# The network lives on the `meta` device: shapes without values, so that counting costs nothing.
+
+# %%
+with torch.device("meta"):
+    net = AMINet(AMINET).eval()
+stops = ["head", "encoders.0", "downs.0", "encoders.1", "downs.1", "encoders.2", "downs.2", "bottleneck",
+         "ups.2", "edffs.2", "decoders.2", "ups.1", "edffs.1", "decoders.1", "ups.0", "edffs.0", "decoders.0", "tail"]
+trace = {}
+hooks = [net.get_submodule(stop).register_forward_hook(
+    lambda module, inputs, output, stop=stop: trace.update({stop: tuple(output.shape[1:])})) for stop in stops]
+net(torch.zeros(1, 3, 128, 128, device="meta"))
+for hook in hooks:
+    hook.remove()
+for stop, (c, height, width) in trace.items():
+    size = f"{c // 28}C" if c >= 28 else "RGB"
+    print(f"{stop:11} {size:>4} = {c:3} x {height:3} x {width:3}  {'·' * (c // 4)}")
+
+# %% [markdown]
+# The same journey with values: a trained pocket network looks at one face. Each picture is the mean magnitude over the channels at one stop.
+
+# %%
+pocket, _ = load_weights("pocket")
+seen, row = to_float(upsample(degrade(portraits()["collins"][None]))), ["encoders.0", "encoders.1", "encoders.2",
+                                                                          "bottleneck", "decoders.2", "decoders.1", "decoders.0"]
+maps = {}
+hooks = [pocket.get_submodule(stop).register_forward_hook(
+    lambda module, inputs, output, stop=stop: maps.update({stop: output[0].abs().mean(0)})) for stop in row]
+with torch.no_grad():
+    out = pocket(seen)
+for hook in hooks:
+    hook.remove()
+figure = show([[seen[0], *(maps[stop] for stop in row), out[0]]],
+              ["input", "encoder 128", "64", "32", "bottleneck 16", "decoder 32", "64", "128", "output"], height=1.3)
+
+# %% [markdown]
+# ## Parameters on paper
+#
+# A $k\times k$ convolution from $a$ to $b$ channels has $abk^2$ weights, and $b$ more if it has a bias. A depthwise one has $ck^2$. With that rule alone, each module is a line. `n_` stands for number of parameters, and `check` sets our number beside PyTorch's.
+
+# %%
+def check(name, by_hand, by_torch, unit=""):
+    print(f"{name:22} by hand {by_hand:>14,}   PyTorch {by_torch:>14,}{unit}   match: {by_hand == by_torch}")
+    assert by_hand == by_torch
+
+
+def size(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def n_sa(c, h):
+    to_qkv, depthwise, project, temperature = c * 3 * c, 3 * c * 9, c * c, h
+    return to_qkv + depthwise + project + temperature    # 4c^2 + 27c + h
+
+
+block = net.encoders[0]                                  # the first LGFI: c = 28, one head, hourglass of depth 3
+check("SA, c = 28", n_sa(28, 1), size(block.sa))
+
+# %% [markdown]
+# RDFE has two rounds of depthwise 3x3, 5x5, 7x7 ($9+25+49=83$ taps), two 1x1 from $3c$ to $c$ (the attention unit's and the last one's), and the FRM. In the FRM two 3x3 convolutions are followed by the hourglass, which is $3d+1$ blocks of 3x3, batch norm ($2c$) and PReLU ($c$), and a 3x3 that draws one map.
+
+# %%
+def n_hourglass(c, d):
+    return (3 * d + 1) * (9 * c * c + 2 * c + c) + (9 * c + 1)
+
+
+def n_frm(c, d):
+    return 2 * 9 * c * c + 3 * 2 * c + 2 * c + n_hourglass(c, d)   # two 3x3, three norms, two PReLU
+
+
+def n_rdfe(c, d):
+    return 2 * 83 * c + 2 * (3 * c * c + c) + n_frm(c, d)
+
+
+check("hourglass, d = 3", n_hourglass(28, 3), size(block.local.refine.hourglass))
+check("FRM", n_frm(28, 3), size(block.local.refine))
+check("RDFE", n_rdfe(28, 3), size(block.local))
+print(f"the depthwise rounds are {100 * 166 * 28 / n_rdfe(28, 3):.1f} % of RDFE, the FRM is {100 * n_frm(28, 3) / n_rdfe(28, 3):.1f} %")
+
+# %% [markdown]
+# What the paper draws large, the three receptive fields, weighs little. The refinement behind them is the module.
+#
+# SKAF has a dense 5x5 and a dense 7x7, $25+49=74$ weights per pair of channels. That is eight 3x3 convolutions' worth. The 7x7 that turns two pooled maps into two weights has 198 in all.
+
+# %%
+def n_skaf(c):
+    return (25 + 49) * c * c + 2 * c + (2 * 2 * 49 + 2)
+
+
+def n_fusion(c):                                          # the 1x1 from 2c to c, and SKAF
+    return (2 * c * c + c) + n_skaf(c)
+
+
+def n_lgfi(c, h, d):
+    return 2 * c + n_sa(c, h) + n_rdfe(c, d) + n_fusion(c)
+
+
+check("SKAF", n_skaf(28), size(block.skaf))
+check("LGFI, 128 px", n_lgfi(28, 1, 3), size(block))
+check("LGFI, 16 px", n_lgfi(112, 4, 2), size(net.bottleneck[0]))
+check("EDFF, 128 px", n_fusion(28), size(net.edffs[0]))
+
+# %%
+def n_down(a, b):
+    return 9 * a * b + 9 * b * b
+
+
+def n_up(a, b):
+    return 9 * a * 4 * b + 9 * b * b                      # four times b: the shuffle trades channels for pixels
+
+
+check("down, C -> 2C", n_down(28, 56), size(net.downs[0]))
+check("up, 2C -> C", n_up(56, 28), size(net.ups[0]))
+check("head", 3 * 28 * 9 + 28, size(net.head))
+check("tail", 28 * 3 * 9 + 3, size(net.tail))
+
+# %% [markdown]
+# Eight LGFIs stand on the route 128, 64, 32, 16, 16, 32, 64, 128 pixels, with three downs, three ups and three EDFFs between them.
+
+# %%
+w, heads, depths = AMINET.widths, AMINET.heads, AMINET.depths        # (28, 56, 112, 112), (1, 2, 4, 4), (3, 3, 2, 2)
+ROUTE, JOINTS = (0, 1, 2, 3, 3, 2, 1, 0), (0, 1, 2)                   # levels of the LGFIs, of the joints
+parts = {
+    "LayerNorm": sum(2 * w[i] for i in ROUTE),
+    "SA": sum(n_sa(w[i], heads[i]) for i in ROUTE),
+    "RDFE": sum(n_rdfe(w[i], depths[i]) for i in ROUTE),
+    "1x1 + SKAF in LGFI": sum(n_fusion(w[i]) for i in ROUTE),
+    "EDFF": sum(n_fusion(w[i]) for i in JOINTS),
+    "down": sum(n_down(w[i], w[i + 1]) for i in JOINTS),
+    "up": sum(n_up(w[i + 1], w[i]) for i in JOINTS),
+    "head + tail": 2 * 27 * w[0] + w[0] + 3,
+}
+for name, n in parts.items():
+    print(f"{name:20} {n:>10,}   {100 * n / sum(parts.values()):5.2f} %")
+check("AMINet", sum(parts.values()), size(net))
+
+# %% [markdown]
+# ## MACs on paper
+#
+# A multiply-add (MAC) is one weight used once. A convolution uses each of its weights at every pixel that it writes, so
+#
+# $$\text{MACs} = \text{weights} \times \text{pixels written},$$
+#
+# biases and norms aside. Three places need care: a **down** writes a quarter of the pixels it reads; an **up** convolves before its shuffle and after it; and the hourglass works on a pyramid, where the skip, the way down and the way up of level $i$ write $(1 + \tfrac14 + 1)\,4^{-i}$ of the pixels and the middle $4^{-d}$:
+#
+# $$\sum_{i<d}\frac{9}{4}\,4^{-i} + 4^{-d} = 3 - \frac{2}{4^{d}}.$$
+#
+# However deep, an hourglass costs less than three full-size convolutions. And one product has no weights at all: $QK^\top$ and $(\cdot)V$ in SA multiply features by features, $c^2/h$ MACs per pixel each.
+
+# %%
+def m_sa(c, s, h):
+    return (4 * c * c + 27 * c) * s * s, 2 * c * c // h * s * s        # convolutions, matrix products
+
+
+def m_rdfe(c, s, d):
+    pyramid = 9 * c * c * (3 * s * s - 2 * s * s // 4**d) + 9 * c * s * s
+    return (166 * c + 6 * c * c + 18 * c * c) * s * s + pyramid
+
+
+def m_fusion(c, s):
+    return (76 * c * c + 196) * s * s
+
+
+def m_down(a, b, s):                                                    # s: side of the input
+    return (9 * a * b + 9 * b * b) * s * s // 4
+
+
+def m_up(a, b, s):
+    return 36 * a * b * s * s + 9 * b * b * (2 * s) ** 2
+
+# %% [markdown]
+# `FlopCounterMode` watches every operation that PyTorch runs and counts two FLOPs per MAC. It sees matrix products too, as long as they are written out: some versions count fused attention as nothing. Ours is written out.
+
+# %%
+def macs(module, *shape):
+    with FlopCounterMode(display=False) as counter:
+        module(*[torch.zeros(1, *shape, device="meta")] * (2 if isinstance(module, EDFF) else 1))
+    return counter.get_total_flops() // 2
+
+
+check("SA, 128 px", sum(m_sa(28, 128, 1)), macs(block.sa, 28, 128, 128))
+check("RDFE, 128 px", m_rdfe(28, 128, 3), macs(block.local, 28, 128, 128))
+check("EDFF, 128 px", m_fusion(28, 128), macs(net.edffs[0], 28, 128, 128))
+check("down, from 128 px", m_down(28, 56, 128), macs(net.downs[0], 28, 128, 128))
+check("up, from 64 px", m_up(56, 28, 64), macs(net.ups[0], 56, 64, 64))
+
+# %%
+side = (128, 64, 32, 16)
+convolutions = (sum(m_sa(w[i], side[i], heads[i])[0] + m_rdfe(w[i], side[i], depths[i]) + m_fusion(w[i], side[i])
+                    for i in ROUTE)
+                + sum(m_fusion(w[i], side[i]) + m_down(w[i], w[i + 1], side[i]) + m_up(w[i + 1], w[i], side[i + 1])
+                      for i in JOINTS)
+                + 2 * 27 * w[0] * 128**2)                                # head and tail
+products = sum(m_sa(w[i], side[i], heads[i])[1] for i in ROUTE)
+check("AMINet", convolutions + products, macs(net, 3, 128, 128), " MACs")
+print(f"{convolutions / 1e9:.3f} G in convolutions, {products / 1e9:.3f} G in the attention's products")
+
+# %% [markdown]
+# ## Why thop says something else
+#
+# The tables' counts come from the package `thop`: run on the public code of CTCNet and SCTANet it gives 22.397 M, 47.227 G and 27.712 M, 10.412 G, the digits of Table X. thop counts by module. It knows what a `Conv2d` costs. It adds four operations for each value that a batch norm writes and one for each value of a PReLU. What is no module it does not see: the attention's products, LayerNorm as we wrote it, a bare parameter such as the temperature.
+#
+# The FRM has three batch norms and two PReLU on all $cs^2$ values, the hourglass one of each on $3 - 2/4^d$ as many. That is $(4\cdot 3 + 2) + 5\,(3 - 2/4^d)$ operations per value.
+
+# %%
+extra = sum(w[i] * side[i] ** 2 * 14 + 5 * w[i] * (3 * side[i] ** 2 - 2 * side[i] ** 2 // 4 ** depths[i]) for i in ROUTE)
+unseen = parts["LayerNorm"] + sum(heads[i] for i in ROUTE)
+thop_params, thop_macs = thop_counted(net)
+check("thop's parameters", size(net) - unseen, thop_params)
+check("thop's MACs", convolutions + extra, thop_macs)
+print(f"true {(convolutions + products) / 1e9:.3f} G = {convolutions / 1e9:.3f} + products {products / 1e9:.3f}")
+print(f"thop {thop_macs / 1e9:.3f} G = {convolutions / 1e9:.3f} + norms and PReLU {extra / 1e9:.3f}")
+
+# %% [markdown]
+# Two errors that nearly cancel: 0.3 % apart. With attention over pixels instead of channels they would not: there the products grow with the square of the number of pixels, and counters have been seen to differ by 4.4 times. So we report both, thop's to compare with tables and the true one to know.
+
+# %% [markdown]
+# ## Where the weights sit, and where the work is
+#
+# `aminet.ledger.bill` holds the formulas above for every switch of the config, row by row under the modules' names. One stack per level shows both currencies side by side.
+
+# %%
+KINDS = {"SA": ".sa", "RDFE without FRM": ".local", "FRM with hourglass": ".refine", "1x1 + SKAF in LGFI": ".lgfi",
+         "EDFF": "edffs", "down, up, head, tail": ""}
+
+
+def shares(config, unit):
+    """{kind: (its sum at 128, 64, 32, 16 pixels)} of `params` or `macs`."""
+    rows, table = bill(config), {kind: [0, 0, 0, 0] for kind in KINDS}
+    for name, cost in rows.items():
+        stage, _, rest = name.partition(".")
+        index, _, part = rest.partition(".")
+        level = 3 if stage == "bottleneck" else int(index or 0) + (stage == "downs")
+        value = getattr(cost, unit)
+        if stage in ("encoders", "decoders", "bottleneck"):
+            if part in ("sa", "norm"):
+                table["SA"][level] += value
+            elif part == "local":
+                table["RDFE without FRM"][level] += value
+            elif part == "local.refine":
+                table["FRM with hourglass"][level] += value
+                table["RDFE without FRM"][level] -= value
+            elif part in ("reduce", "skaf"):
+                table["1x1 + SKAF in LGFI"][level] += value
+        elif stage in ("downs", "ups", "head", "tail", "edffs") and not part:
+            table["EDFF" if stage == "edffs" else "down, up, head, tail"][level] += value
+    return table
+
+
+params_table, macs_table = shares(AMINET, "params"), shares(AMINET, "macs")
+print("all parameters are in the picture:", sum(map(sum, params_table.values())) == size(net))
+print("all MACs are in the picture:", sum(map(sum, macs_table.values())) == convolutions + products)
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
+for axis, table, unit, title in ((axes[0], params_table, 1e6, "parameters (M): they sit at the bottom of the U"),
+                                 (axes[1], macs_table, 1e9, "MACs (G): the three upper levels pay alike")):
+    below = [0.0] * 4
+    for kind, values in table.items():
+        heights = [v / unit for v in values]
+        axis.bar(range(4), heights, bottom=below, label=kind, width=0.7)
+        below = [b + h for b, h in zip(below, heights)]
+    for x, top in enumerate(below):
+        axis.text(x, top, f"{top:.2f}", ha="center", va="bottom")
+    axis.set(title=title, xticks=range(4), xlabel="level: pixels and width",
+             xticklabels=[f"{s} px\n{n // 28}C = {n}" for s, n in zip(side, w)])
+    axis.grid(axis="x", visible=False)
+handles, names = axes[0].get_legend_handles_labels()
+axes[0].legend(handles[::-1], names[::-1], loc="upper left")
+plt.show()
+
+# %% [markdown]
+# Left: two thirds of the parameters are at 32 and 16 pixels in four LGFIs, and RDFE's refinement holds 40 % of all. Right: halving the side quarters the pixels, doubling the width quadruples the weights of a dense layer, so each of the three upper levels costs the same. At 16 pixels the width doubles no more: the bottleneck is nearly free. In work, SKAF's large dense kernels come first.
+#
+# ## Held against the paper
+#
+# The published parameter counts are Tables I to III and X. Each row changes the one switch that its name says. A count *matches* if ours becomes the printed digits when rounded or when truncated; published numbers are found in both forms.
+
+# %%
+variants = {
+    "aminet": ("Tables I, X", AMINET), "w/o SA": ("Table I", replace(AMINET, **ABLATIONS["w/o SA"])),
+    "w/o RDFE": ("Table I", replace(AMINET, **ABLATIONS["w/o RDFE"])),
+    "w/o SKAF": ("Table I", replace(AMINET, **ABLATIONS["w/o SKAF"])),
+    "LGFI->Transformer": ("Table II", replace(AMINET, **ABLATIONS["LGFI->Transformer"])),
+    "RDFE->FFN": ("Table III", replace(AMINET, **ABLATIONS["RDFE->FFN"])),
+    "aminet-s": ("Table X", PRESETS["aminet-s"]),
+}
+
+
+def compare(name, table, ours, printed):
+    how = match(ours, printed)
+    form = {"both": "rounded and truncated", "rounds": "rounded", "truncates": "truncated", False: ""}[how]
+    print(f"{name:18} {table:11} printed {printed:>7}   ours {ours:>14,}   {100 * (ours / number(printed) - 1):+5.2f} %"
+          f"   match: {bool(how)} {form}".rstrip())
+
+
+for name, (table, config) in variants.items():
+    compare(name, table, bill(config)[""].params, PUBLISHED[name][0])
+compare("aminet, MACs", "Table X", thop_macs, PUBLISHED["aminet"][1])
+with torch.device("meta"):
+    small = AMINet(PRESETS["aminet-s"])
+compare("aminet-s, MACs", "Table X", thop_counted(small)[1], PUBLISHED["aminet-s"][1])
+
+# %% [markdown]
+# Seven parameter counts, seven matches, and the MACs of the full network too. Not all of this is evidence. $C$ was chosen to meet the total; the FFN's expansion (26.33) and the Transformers' number of blocks (15 per stage) are ours as well, because the paper says "similar parameters" and no more. But with those free, the three removals of Table I have nothing left to tune. They say that SKAF is dense, that RDFE ends in a deep refinement, and that the 1x1 goes with SKAF.
+#
+# AMINet-S is described only as "a small parameter version" (Sec. IV-E). Size (8.2 M) and speed (25 ms) are those of "LGFI w/o SKAF" in Table I, so we read it as that. Its MACs are the one miss.
+#
+# ## What cannot all be true: 8C and 15.6 G
+#
+# Divide MACs by parameters and $C$ nearly drops out. A dense layer with $k\,c^2$ weights in each of the eight LGFIs has, with $r_i = c_i/C$ at level $i$,
+#
+# $$\frac{\text{MACs}}{\text{parameters}} = \frac{\sum_i 2\,k\,C^2 r_i^2\,s_i^2}{\sum_i 2\,k\,C^2 r_i^2} = \frac{\sum_i r_i^2\, s_i^2}{\sum_i r_i^2}, \qquad s = 128, 64, 32, 16.$$
+
+# %%
+def per_parameter(widths, sides=(128, 64, 32, 16)):
+    return sum(r * r * s * s for r, s in zip(widths, sides)) / sum(r * r for r in widths)
+
+
+published = 15.6e9 / 12.62e6
+print(f"LGFI, widths C 2C 4C 8C: {per_parameter((1, 2, 4, 8)):6.0f} MACs per parameter")
+print(f"LGFI, widths C 2C 4C 4C: {per_parameter((1, 2, 4, 4)):6.0f}")
+print(f"EDFF, widths C 2C 4C:    {per_parameter((1, 2, 4), side[:3]):6.0f}   the highest of all parts")
+print(f"published 15.6 G / 12.62 M: {published:.0f}")
+
+# %% [markdown]
+# With 8C a quarter of the pixels carries three quarters of the weights. Now let Table I speak: taking away SA, RDFE and SKAF saves so many parameters that at least 9.93 M of the 12.62 M sit in the LGFIs, whichever way its numbers were rounded. Give the remaining 2.69 M the highest rate there is, EDFF's. That is the most an 8C network can cost.
+
+# %%
+inside = (12.615 - 12.4) + (12.615 - 7.3) + (12.615 - 8.22)          # M: the least that Table I allows
+most = {label: (inside * per_parameter(widths) / 1e3, (12.63 - inside) * per_parameter((1, 2, 4), side[:3]) / 1e3)
+        for label, widths in {"8C (text)": (1, 2, 4, 8), "4C (Fig. 2)": (1, 2, 4, 4)}.items()}
+
+figure, axes = plt.subplots(1, 2, figsize=(9.5, 2.9), layout="constrained")
+for label, widths, shift in (("8C", (1, 2, 4, 8), -0.2), ("4C", (1, 2, 4, 4), 0.2)):
+    share = [100 * r * r / sum(r * r for r in widths) for r in widths]
+    axes[0].bar([i + shift for i in range(4)], share, width=0.38, label=f"{label}: {per_parameter(widths):.0f} MACs per weight")
+axes[0].set(title="share of an LGFI's dense weights (%)", xticks=range(4), xlabel="pixels, and MACs of each weight",
+            xticklabels=[f"{s} px\n{s * s:,}" for s in side])
+axes[0].legend(loc="upper left")
+for y, (label, (lgfis, rest)) in enumerate(most.items()):
+    axes[1].barh(y, lgfis, color="C0", height=0.5)
+    axes[1].barh(y, rest, left=lgfis, color="C2", height=0.5)
+    axes[1].text(lgfis / 2, y, "LGFIs", color="white", ha="center", va="center")
+    axes[1].text(lgfis + rest / 2, y, "rest at EDFF's rate", color="white", ha="center", va="center")
+axes[1].axvline(15.6, color="black", linestyle="--")
+axes[1].text(15.6, 1.42, "published 15.6", ha="center", va="bottom")
+axes[1].set(title="the most that 12.62 M parameters can cost (G MACs)\n", yticks=range(2), yticklabels=most, ylim=(-0.5, 1.4))
+axes[1].grid(axis="y", visible=False)
+plt.show()
+print({label: f"at most {sum(parts):.1f} G" for label, parts in most.items()})
+
+# %% [markdown]
+# Depthwise weights, a hundredth of all, have a higher rate (exercise 2) and lift the bar by 0.14 G; thop's norms by 0.05. The gap is 1.6. So the text's $8C$, the table's 15.6 G and Table I do not fit one network. The figure's $4C$ does.
+#
+# **What else cannot be.** *w/o SA, 12.3 M.* SKAF in the LGFIs has $76c^2$ and a little more, and Table I puts that at 4.425 M at most, whatever the widths. So $\sum c^2$ is bounded, SA's $4c^2+27c$ with it, and the count without SA is bounded from below.
+
+# %%
+squares = (12.63 - 8.205) * 1e6 / 76                  # sum of c^2 over eight LGFIs, at most
+linear = (8 * squares) ** 0.5                         # sum of c, at most (Cauchy-Schwarz)
+largest_sa = 4 * squares + 27 * linear + 8 * 4        # and at most four heads each
+least = 12.615 - largest_sa / 1e6
+print(f"SA has at most {largest_sa / 1e6:.3f} M; without it at least {least:.2f} M: rounded 12.4, truncated 12.3")
+removed = (15.6 - 9.4) / (12.62 - 8.2) * 1e3
+print(f"AMINet-S lacks {removed:.0f} MACs per parameter; a dense SKAF in the LGFIs costs {per_parameter((1, 2, 4, 4)):.0f}")
+sparnet, edffs = 10.519, sum(n_fusion(c) for c in (128, 64, 32)) / 1e6
+print(f"SPARNet {sparnet} M, with EDFF at 128, 64, 32 channels: {sparnet + edffs:.3f} M; Table VI: 10.6 -> 12.1")
+
+# %% [markdown]
+# - **12.3 M is truncated**, if SKAF was removed cleanly. 12.62 may be either.
+# - **AMINet-S, 9.4 G** asks for a part that is 2 to 3 % cheaper per parameter than SKAF. Our reading gives 9.21 G and we leave the difference open.
+# - **SPARNet** has 10.6 M parameters in Table VI and 16.6 M in Table X, with 27.73 dB in both. Its public code has 10.519 M, and three EDFFs on top come to 12.154 M, Table VI's 12.1 truncated. The 16.6 looks like a slip.
+# - A caution about PSNR: the full network has 27.83 dB in Tables I to V and 28.26 dB in Tables VII and X. The ablations are another training. Sizes may be compared across those tables, qualities may not.
+#
+# ## The other readings
+#
+# The config keeps the runners-up. Each integer $C$ is a dot in the plane of parameters and MACs. Is there a dot on the published star?
+
+# %%
+channels_tried = range(8, 37, 2)
+curves = {cap: [bill(AMINetConfig(channels=c, cap=cap))[""] for c in channels_tried] for cap in (4, 8)}
+
+
+def draw(channels=28, cap=4):
+    figure, axis = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
+    for k, costs in curves.items():
+        axis.plot([c.params / 1e6 for c in costs], [c.macs / 1e9 for c in costs], ".-", label=f"widest level {k}C")
+    here = bill(AMINetConfig(channels=channels, cap=cap))[""]
+    axis.plot(here.params / 1e6, here.macs / 1e9, "o", ms=11, mfc="none", color="C1" if cap == 8 else "C0")
+    axis.plot(12.62, 15.6, "k*", ms=9, label="published", zorder=3)
+    axis.plot(8.2, 9.4, "kv", ms=6, label="published, AMINet-S")
+    for name, shift in (("pocket", (6, -4)), ("aminet-s", (8, -8)), ("aminet-8c", (6, -12)), ("aminet-c32", (8, -3))):
+        cost = bill(PRESETS[name])[""]
+        axis.plot(cost.params / 1e6, cost.macs / 1e9, "x", color="C4", ms=7)
+        axis.annotate(name, (cost.params / 1e6, cost.macs / 1e9), shift, textcoords="offset points", color="C4")
+    axis.set(title=f"C = {channels}, {cap}C: {here.params / 1e6:.2f} M parameters, {here.macs / 1e9:.1f} G MACs (circle)",
+             xlabel="parameters (M)", ylabel="MACs (G)", xlim=(0, 24), ylim=(0, 22))
+    axis.legend(loc="lower right")
+    plt.show()
+
+
+draw()
+if WIDGETS:
+    from ipywidgets import interact
+    interact(draw, channels=(4, 40), cap=[4, 8])
+
+# %%
+print(f"{'preset':11} {'C':>2}  {'widths':18} {'parameters':>11}   G MACs   what it is")
+WHAT = {"aminet": "the default reading", "aminet-s": "SKAF only in the EDFFs", "aminet-8c": "the text's 8C",
+        "aminet-c32": "5x5 as a dilated 3x3", "pocket": "for CPUs and this course"}
+for name, config in PRESETS.items():
+    cost = bill(config)[""]
+    print(f"{name:11} {config.channels:2}  {str(config.widths):18} {cost.params:11,}   {cost.macs / 1e9:6.2f}   {WHAT[name]}")
+nineteen, twenty = (bill(AMINetConfig(channels=c, cap=8))[""].params / 1e6 for c in (19, 20))
+print(f"8C: C = 19 has {nineteen:.2f} M, C = 20 has {twenty:.2f} M; no integer has 12.62 M")
+
+# %% [markdown]
+# The 4C curve passes through the star and has an integer exactly there. The 8C curve runs far below it. The presets `aminet-8c` and `aminet-c32` are kept so that you can train and measure them, not because they fit.
+#
+# ## Exercises
+#
+# ### Exercise 1: what an EDFF costs
+#
+# Table VI adds EDFFs to other networks. Write `added(widths)`: the parameters of one EDFF (1x1 with bias from $2c$ to $c$, dense 5x5 and 7x7 with bias, a 7x7 with bias from two maps to two) at each of the given widths, summed.
+
+# %% tags=["exercise"]
+def truth(widths):
+    return sum(p.numel() for c in widths for p in EDFF(c).parameters())
+
+
+CASES_1 = [(((32,),), truth((32,))), (((128, 64, 32),), truth((128, 64, 32)))]
+
+
+def added(widths):
+    ...  # your turn
+
+
+grade(added, CASES_1, "write out one width first: three dense convolutions, the mixing 7x7, and every bias")
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def wrong(widths):
+    return sum(76 * c * c for c in widths)               # the weights that matter, without biases and the mixing 7x7
+
+
+def solution(widths):
+    return sum(2 * c * c + c + 74 * c * c + 2 * c + 198 for c in widths)
+
+
+grade(wrong, CASES_1, "write out one width first: three dense convolutions, the mixing 7x7, and every bias")
+grade(solution, CASES_1, "")
+print(f"SPARNet + EDFF: 10.519 + {solution((128, 64, 32)) / 1e6:.3f} M;  SFMNet + EDFF: 8.800 + {2 * solution((64, 64, 64)) / 1e6:.3f} M")
+
+# %% [markdown]
+# ### Exercise 2: the rate of a depthwise layer
+#
+# A dense layer has $c^2$ weights up to a factor, a depthwise one has $c$. Write `depthwise_rate(widths)`: MACs per parameter of a depthwise layer in the LGFIs at 128, 64, 32 and 16 pixels, `widths` in units of $C$.
+
+# %% tags=["exercise"]
+def measured(widths):
+    layers = [nn.Conv2d(r, r, 3, padding=1, groups=r, bias=False, device="meta") for r in widths]
+    return sum(macs(layer, r, s, s) for layer, r, s in zip(layers, widths, side)) / sum(map(size, layers))
+
+
+CASES_2 = [(((1, 2, 4, 8),), measured((1, 2, 4, 8))), (((1, 2, 4, 4),), measured((1, 2, 4, 4)))]
+
+
+def depthwise_rate(widths):
+    ...  # your turn
+
+
+grade(depthwise_rate, CASES_2, "as per_parameter, but how do the weights grow with the width?")
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def wrong(widths):
+    return per_parameter(widths)                          # a dense layer's
+
+
+def solution(widths):
+    return sum(r * s * s for r, s in zip(widths, side)) / sum(widths)
+
+
+grade(wrong, CASES_2, "as per_parameter, but how do the weights grow with the width?")
+grade(solution, CASES_2, "")
+print(f"8C {solution((1, 2, 4, 8)):.0f}, 4C {solution((1, 2, 4, 4)):.0f}: per weight, depthwise layers are the dear ones")
+
+# %% [markdown]
+# ### Exercise 3: the FFN of Table III
+#
+# Table III replaces RDFE by a gated feed-forward and keeps "similar parameters". With $m = \lfloor e\,c \rfloor$ it has a 1x1 from $c$ to $2m$, a depthwise 3x3 on $2m$, and a 1x1 from $m$ to $c$, no biases. Write `with_ffn(e)`: the network's parameters at expansion $e$. Use `parts`, `w` and `ROUTE` from above.
+
+# %% tags=["exercise"]
+CASES_3 = [((e,), bill(replace(AMINET, local="ffn", ffn_expansion=e))[""].params) for e in (2.66, 4.0, 26.33)]
+
+
+def with_ffn(e):
+    ...  # your turn
+
+
+grade(with_ffn, CASES_3, "the total, less RDFE, plus 3cm + 18m for each LGFI")
+
+# %% tags=["solution"]
+# one plausible wrong answer, then the solution
+def wrong(e):
+    rest = sum(parts.values()) - parts["RDFE"]
+    return rest + sum(2 * w[i] * int(e * w[i]) + 9 * int(e * w[i]) for i in ROUTE)   # a plain FFN has no gate
+
+
+def solution(e):
+    rest = sum(parts.values()) - parts["RDFE"]
+    return rest + sum(3 * w[i] * int(e * w[i]) + 18 * int(e * w[i]) for i in ROUTE)
+
+
+grade(wrong, CASES_3, "the total, less RDFE, plus 3cm + 18m for each LGFI")
+grade(solution, CASES_3, "")
+print({e: f"{solution(e) / 1e6:.2f} M" for e in (2.66, 4.0, 26.33)}, "Table III prints 12.11 M")
+
+# %% [markdown]
+# Restormer's own expansion is 2.66. To be as large as RDFE an FFN must be ten times wider, which no one would build otherwise. "Similar parameters" is not a neutral choice.
+#
+# ## What to remember
+#
+# 1. Weights times pixels written: with that rule every count in the paper can be redone on paper, to the last digit.
+# 2. Parameters sit where the network is wide, MACs where it is large; their ratio tells how a network is shaped even if its widths are secret.
+# 3. A count needs its counter: 15.61 G by PyTorch and 15.57 G by thop are one network. And $8C$ with 15.6 G is none.
+#
+# Next: [09 · Train AMINet](09_train_aminet.ipynb)
