@@ -60,7 +60,7 @@ from aminet.protocol import PROTOCOLS, psnr, ssim
 from aminet.synthetic import faces
 from aminet.weights import load_weights
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})  # photographs: a fifth of the bytes of PNG
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 70})  # photographs: a fifth of the bytes of PNG
 model, header = load_weights("pocket")                      # the network of this course, already trained
 paper = PROTOCOLS["paper"]                                  # how scores are computed: notebook 02
 
@@ -205,19 +205,20 @@ def error(x, i):
     return (luma_of(x).int() - luma_of(hr[i]).int()).abs()
 
 
-figure, axes = plt.subplots(2, 4, figsize=(8.2, 4.9), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(7.3, 4.5), layout="constrained")
 for i, row in enumerate(axes):
     before, after = error(bicubic[i], i), error(sr[i], i)
     row[0].imshow(hr[i].permute(1, 2, 0))
     size = [axis.imshow(e, vmin=0, vmax=80) for axis, e in zip(row[1:], (before, after))][0]
     change = row[3].imshow(before - after, cmap="RdBu", vmin=-60, vmax=60)
     row[0].set_ylabel(names[i])
-    row[3].set_xlabel(f"nearer {100 * float((after < before).float().mean()):.0f} % of pixels, "
-                      f"farther {100 * float((after > before).float().mean()):.0f} %", fontsize=8)
+    row[3].set_xlabel(f"nearer at {100 * float((after < before).float().mean()):.0f} %, "
+                      f"farther at {100 * float((after > before).float().mean()):.0f} %", fontsize=8)
 for axis, title in zip(axes[0], ("original", "error of bicubic", "error of AMINet", "bicubic − AMINet")):
     axis.set_title(title)
 for axis in axes.flat:
     axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
     axis.grid(False)
 options = {"location": "bottom", "aspect": 30, "shrink": 0.9}
 figure.colorbar(size, ax=axes[:, 1:3], label="levels of 255", **options)
@@ -248,13 +249,13 @@ tail = caught["tail"]                                       # (8, 3, 128, 128)
 torch.testing.assert_close(again, to_float(bicubic) + tail)
 print("input", tuple(bicubic.shape), "+ tail", tuple(tail.shape), "= output", tuple(again.shape))
 missing = to_float(hr) - to_float(bicubic)                  # what a perfect network would add
-figure = show([[bicubic[i], 1.5 * tail[i], 1.5 * missing[i], sr[i], hr[i]] for i in (0, 1, 5)], height=1.75,
-              labels=[names[i] for i in (0, 1, 5)],
+figure = show([[bicubic[i], 1.5 * tail[i], 1.5 * missing[i], sr[i], hr[i]] for i in (1, 5)], height=1.75,
+              labels=[names[i] for i in (1, 5)],
               titles=["bicubic", "+ added (tail)", "should be added", "= AMINet", "original"])
 
 # %% [markdown]
 # Grey is zero. The second column is all that the network contributes, the third is what it should contribute; both are shown 1.5 times as strong.
-# They agree on the outlines. In the fine grain, hair and wrinkles and the rims of glasses, the third is full and the second is empty: nothing in 16×16 pixels says how a single hair lies.
+# They agree on the outlines. In the fine grain, hair and lashes and teeth, the third is full and the second is empty: nothing in 16×16 pixels says how a single hair lies.
 #
 # How much of the missing part did it find? Compare squared lengths, over all pixels and colours:
 #
@@ -364,7 +365,8 @@ def draw(shift=20, angle=0):
     """Both portraits, moved."""
     moved = torch.stack([cut(name, shift, angle) for name in photos])
     up = upsample(degrade(moved))
-    return show([up, restore(up), moved], titles=["Hopper", "Collins"], labels=["bicubic", "AMINet", "original"], height=1.4)
+    rows = [[up[i], x, moved[i]] for i, x in enumerate(restore(up))]
+    return show(rows, labels=["Hopper", "Collins"], titles=["bicubic", "AMINet", "original"], height=1.4)
 
 
 assert torch.equal(cut("hopper"), hr[0]) and torch.equal(cut("collins"), hr[1])  # no shift: the portraits themselves
@@ -406,7 +408,7 @@ right.legend(fontsize=8, ncols=2, loc="upper center")
 plt.show()
 
 # %% [markdown]
-# The curves hardly fall. A small zigzag has a period of 8 pixels: that is not the network but the grid of LR pixels, which cuts the face anew with every shift.
+# The gain changes little with the place. A small zigzag has a period of 8 pixels: that is not the network but the grid of LR pixels, which cuts the face anew with every shift.
 # There are reasons. A convolution does the same at every place, attention between channels has no notion of place at all, and training zooms each face by up to 1.3 and crops it at random.
 # Much of what the network does is not "this is where an eye belongs" but "this is how an edge was blurred".
 #
@@ -487,7 +489,7 @@ cases = {
 odd = torch.stack(list(cases.values()))
 up = upsample(degrade(odd))
 out = restore(up)
-figure = show([up, out, odd], titles=list(cases), labels=["bicubic", "AMINet", "original"], height=1.4)
+figure = show([up, out, odd], titles=list(cases), labels=["bicubic", "AMINet", "original"], height=1.3)
 for i, (p, q) in enumerate(zip(psnr(up, odd, paper), psnr(out, odd, paper))):
     figure.axes[i].set_xlabel(f"{p:.1f} dB")
     figure.axes[6 + i].set_xlabel(f"{q:.1f} ({q - p:+.1f})")
@@ -496,7 +498,7 @@ for i, (p, q) in enumerate(zip(psnr(up, odd, paper), psnr(out, odd, paper))):
 # Three things to notice.
 #
 # * **Low light has the highest PSNR of all and is no success.** A dark picture has small differences, so its errors are small too. A PSNR can be compared only on the same pictures.
-# * **Glasses** gain less than the same face without them, and look at the rims: thinner than an LR pixel, they become a smudge. The PSNR hardly complains.
+# * **Glasses**: compare the gain with that of the same face without them, and look at the rims. Thinner than an LR pixel, they become a smudge, and the PSNR hardly complains.
 # * **No warning comes with a failure.** The answer is a plausible face every time. That is why SR faces must never decide who somebody is.
 #
 # ### Exercise 3: upside down

@@ -62,7 +62,7 @@ from aminet import degrade as package
 from aminet.portraits import portraits
 from aminet.synthetic import faces
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80, "optimize": True})  # photographs: a fifth of the bytes of PNG
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80, "optimize": True})  # a fifth of the bytes of PNG
 people = torch.stack(list(portraits().values()))  # (2, 3, 128, 128) uint8
 pool = torch.cat([people, faces(8)])              # and eight synthetic faces, of nobody
 small = package.degrade(pool)
@@ -70,8 +70,8 @@ large = package.upsample(small)
 for name, x in (("HR", pool), ("LR", small), ("bicubic", large)):
     print(f"{name:8s}{tuple(x.shape)}  {x[0].numel():6d} numbers a face")
 print(f"the eyes: 38 px apart in HR, {38 / 8:.2f} px in LR; one eye: about 9 px wide, {9 / 8:.1f} px in LR")
-figure = show([[pool[i], small[i], large[i]] for i in (0, 1, 4)], titles=["HR 128×128", "LR 16×16", "bicubic 128×128"],
-              labels=["Hopper", "Collins", "synthetic"], height=1.7)
+figure = show([[pool[i], small[i], large[i]] for i in (0, 1, 4)], height=1.7,
+              titles=["HR 128×128", "LR 16×16", "bicubic 128×128"], labels=["Hopper", "Collins", "synthetic"])
 
 # %% [markdown]
 # ## What 16×16 pixels hold
@@ -101,7 +101,8 @@ left.loglog(range(1, 65), after[1:65], label="bicubic")
 left.set(title="Contrast at each frequency, mean of ten faces", xlabel="cycles per picture", ylabel="energy (levels²)")
 share = 100 * before.cumsum(0) / before.sum()
 right.semilogx(range(1, 65), share[1:65], color="C2")
-right.set(title="Contrast of HR up to a frequency", xlabel="cycles per picture", ylabel="% of the variance", ylim=(0, 102))
+right.set(title="Contrast of HR up to a frequency", xlabel="cycles per picture",
+          ylabel="% of the variance", ylim=(0, 102))
 for axis in (left, right):
     axis.axvline(8, color="0.3", linestyle="--", linewidth=1)
     axis.set_xticks([1, 2, 4, 8, 16, 32, 64], [1, 2, 4, 8, 16, 32, 64])
@@ -212,7 +213,8 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained
 left.plot(pixel, D[8], ".-", markersize=4, linewidth=1, label="antialiased: 32 pixels heard")
 left.plot(pixel, narrow / narrow.sum(), ".-", markersize=4, linewidth=1, label="not: 4 pixels heard")
 left.axvspan(64, 72, color="0.9")
-left.set(title="Weights of LR pixel 8 (grey: where it lies)", xlabel="HR pixel", ylabel="weight", xlim=(44, 92), ylim=(-0.1, 1))
+left.set(title="Weights of LR pixel 8 (grey: where it lies)", xlabel="HR pixel", ylabel="weight",
+         xlim=(44, 92), ylim=(-0.1, 1))
 left.legend(fontsize=8)
 shown = right.imshow(D, cmap="RdBu_r", vmin=-0.15, vmax=0.15, aspect="auto", extent=(0, 128, 16, 0))
 right.set(title="D: all 16 rows of weights", xlabel="HR pixel", ylabel="LR pixel", yticks=range(0, 17, 4))
@@ -266,7 +268,8 @@ for name, a, b in zip(("LR", "bicubic"), ours, by_pil):
     print(f"{name:8s} bytes: {a.numel():6d}   different from PIL: {int((a != b).sum())}")
 
 once = torch.floor(D @ pool.double() @ D.T + 0.5).clamp(0, 255)          # without the rounding in between
-print(f"with one rounding instead of two: {100 * float((once != by_pil[0]).double().mean()):.1f} % of the LR bytes differ")
+differ = 100 * float((once != by_pil[0]).double().mean())
+print(f"with one rounding instead of two: {differ:.1f} % of the LR bytes differ")
 
 # %% [markdown]
 # ## What happens without antialiasing
@@ -285,7 +288,7 @@ def aliased(hr, size=16):
 
 
 r2 = (torch.arange(128) - 63.5).square()
-plate = 127.5 + 127.5 * torch.cos(torch.pi * (r2[:, None] + r2) * 0.2 / 64)    # local frequency grows with the radius
+plate = 127.5 + 127.5 * torch.cos(torch.pi * (r2[:, None] + r2) * 0.2 / 64)  # finer with the radius
 plate = plate.round().to(torch.uint8).expand(1, 3, 128, 128)
 figure = show([[x[0], degrade(x)[0], upsample(degrade(x))[0], aliased(x)[0], upsample(aliased(x))[0]]
                for x in (plate, pool[:1])], height=1.45, labels=["zone plate", "Hopper"],
@@ -302,12 +305,14 @@ print(f"bicubic baseline, mean of ten faces: {means[0]:.2f} dB antialiased, {mea
 figure, axis = plt.subplots(figsize=(7, 2.2), layout="constrained")
 axis.bar(["Hopper", "Collins", *(f"synth {i}" for i in range(8))], gain, color="C1")
 axis.axhline(float(gain.mean()), color="0.3", linestyle="--", linewidth=1)
-axis.set(title=f"What no antialiasing costs the bicubic baseline: {float(gain.mean()):.1f} dB on average", ylabel="dB lost")
+axis.set(title=f"What no antialiasing costs the bicubic baseline: {float(gain.mean()):.1f} dB on average",
+         ylabel="dB lost")
 axis.tick_params(axis="x", labelsize=8)
 plt.show()
 asked = F.interpolate(pool.double(), size=16, mode="bicubic", align_corners=False, antialias=True)
 gap = (asked.round().clamp(0, 255) - by_pil[0].double()).abs()
-print(f"torch with antialias=True against PIL: {100 * float((gap > 0).double().mean()):.1f} % of the LR bytes differ, by {int(gap.max())} at most")
+differ = 100 * float((gap > 0).double().mean())
+print(f"torch with antialias=True against PIL: {differ:.1f} % of the LR bytes differ, by {int(gap.max())} at most")
 
 # %% [markdown]
 # This matters for every comparison. A method trained on antialiased LR pictures and tested on others meets a problem that it has never seen.
@@ -332,7 +337,7 @@ P = torch.linalg.pinv(D)  # (128, 16)
 
 
 def explain(face, lr, steps=40):
-    """The nearest picture to `face` whose LR is `lr`, byte for byte. (3, 128, 128), (3, 16, 16) -> (3, 128, 128) uint8"""
+    """A picture near `face` whose LR is `lr`, byte for byte. (3, 128, 128), (3, 16, 16) -> (3, 128, 128) uint8"""
     x, wanted = face.double(), lr.double()
     for _ in range(steps):
         x = (x + P @ (wanted - D @ x @ D.T) @ P.T).clamp(0, 255)
@@ -392,7 +397,8 @@ def free(n, m, channels):
 hint = "a picture needs to vanish in one direction only to be invisible in LR: count unknowns minus equations."
 passed = grade(per_direction, CASES_2, hint)
 passed = grade(free, CASES_2, hint)
-print(f"128 -> 16: {free(128, 16, 3)} of {3 * 128**2} dimensions are free, {100 * free(128, 16, 3) / (3 * 128**2):.1f} %")
+here, all_of_it = free(128, 16, 3), 3 * 128**2
+print(f"128 -> 16: {here} of {all_of_it} dimensions are free, {100 * here / all_of_it:.1f} %")
 
 # %% [markdown]
 # ## The mean of all plausible faces

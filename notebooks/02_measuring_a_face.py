@@ -66,7 +66,7 @@ from aminet.degrade import degrade, resize_matrix, to_float, upsample
 from aminet.portraits import portraits
 from aminet.protocol import PROTOCOLS, Protocol, gray, mean_psnr, psnr, ssim, vif, vifp
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80, "optimize": True})  # photographs: a fifth of the bytes of PNG
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80, "optimize": True})  # a fifth of the bytes of PNG
 
 
 def decibels(x, y):
@@ -161,7 +161,8 @@ def to_uint8(x: Tensor, rounding: str = "truncate") -> Tensor:
 # %%
 every = torch.arange(256, dtype=torch.uint8)
 for rounding in ROUNDINGS:
-    print(f"bytes -> [-1, 1] -> bytes, {rounding}: {int((to_uint8(to_float(every), rounding) != every).sum())} of 256 levels change")
+    changed = int((to_uint8(to_float(every), rounding) != every).sum())
+    print(f"bytes -> [-1, 1] -> bytes, {rounding}: {changed} of 256 levels change")
 
 paper = PROTOCOLS["paper"]
 noise = torch.randn(hr.shape, generator=torch.Generator().manual_seed(0))
@@ -221,8 +222,8 @@ values = psnr(bicubic, hrs, paper)              # (32,) dB
 means = {how: mean_psnr(values, replace(paper, averaging=how)) for how in ("images", "mse")}
 figure, axis = plt.subplots(figsize=(6.5, 2.4), layout="constrained")
 axis.hist(values, bins=np.arange(20, 31, 1), color="0.8")
-for (how, value), color in zip(means.items(), ("C0", "C1")):
-    axis.axvline(value, color=color, label=f"mean of the {'decibels' if how == 'images' else 'squared errors'}: {value:.2f} dB")
+for what, value, color in zip(("decibels", "squared errors"), means.values(), ("C0", "C1")):
+    axis.axvline(value, color=color, label=f"mean of the {what}: {value:.2f} dB")
 axis.set(title=f"Bicubic on {FACES} synthetic faces", xlabel="PSNR (dB)", ylabel="faces")
 axis.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
@@ -289,7 +290,8 @@ maps = [ssim_map(a, b) for a, b in zip(y_sr, y_hr)]
 by_hand = np.array([m[5:-5, 5:-5].mean() for m in maps])  # where the whole window fits
 np.testing.assert_allclose(by_hand, ssim(sr, hr, paper), atol=1e-6)
 print("by hand:      ", by_hand.round(4))
-print("scikit-image: ", ssim(sr, hr, paper).round(4), " its default 7x7:", ssim(sr, hr, replace(paper, ssim_window="uniform")).round(4))
+print("scikit-image: ", ssim(sr, hr, paper).round(4))
+print("its default:  ", ssim(sr, hr, replace(paper, ssim_window="uniform")).round(4), "(7x7 box)")
 
 # %%
 figure, axes = plt.subplots(2, 4, figsize=(8.8, 4.3), layout="constrained")
@@ -302,7 +304,8 @@ for i, row in enumerate(axes):
     row[0].add_patch(plt.Rectangle((19.5, 59.5), 11, 11, fill=False, color="C1", linewidth=1.5))
 for axis in axes.flat:
     axis.set(xticks=[], yticks=[])
-for axis, title in zip(axes[0], ("truth (box: the window)", "result", "error: where PSNR looks", "SSIM: where it looks")):
+titles = ("truth (box: the window)", "result", "error: where PSNR looks", "SSIM: where it looks")
+for axis, title in zip(axes[0], titles):
     axis.set_title(title)
 plt.show()
 
@@ -333,7 +336,7 @@ for axis, key, unit in zip(axes, ("psnr", "ssim"), ("dB", "SSIM")):
     bars = axis.barh(range(len(moved)), change, color=["C0" if c >= 0 else "C1" for c in change])
     digits = 2 if key == "psnr" else 3
     axis.bar_label(bars, [f"{round(c, digits) + 0.0:+.{digits}f}" for c in change], fontsize=8, padding=3)
-    axis.set(title=f"{key.upper()}: change from `paper`, {base[key]:{'.2f' if key == 'psnr' else '.3f'}}", xlabel=unit)
+    axis.set(title=f"{key.upper()}: change from `paper`, {base[key]:.{digits}f}", xlabel=unit)
     axis.margins(x=0.25)
     axis.axvline(0, color="0.3", linewidth=1)
 axes[0].set_yticks(range(len(moved)), [row["protocol"] for row in moved])
@@ -413,8 +416,8 @@ def blurred(x, sigma):
 truth = hr[1]  # Collins
 grainy = (truth + 12 * noise[1]).round().clamp(0, 255).to(torch.uint8)
 dull = (0.7 * truth + 38).round().to(torch.uint8)
-tries = {"bicubic x8": (sr[1], truth), "blurred, sigma 1.5": (blurred(truth, 1.5), truth), "noise of 12 levels": (grainy, truth),
-         "more contrast than the truth": (truth, dull)}
+tries = {"bicubic x8": (sr[1], truth), "blurred, sigma 1.5": (blurred(truth, 1.5), truth),
+         "noise of 12 levels": (grainy, truth), "more contrast than the truth": (truth, dull)}
 print(f"{'':30s}    VIF   VIFp   VIFp fed 0 to 1 (wrong)")
 for name, (a, b) in tries.items():
     print(f"{name:30s}{vif(a, b)[0]:7.3f}{vifp(a, b)[0]:7.3f}{fed_0_to_1(a, b):7.3f}")
@@ -568,16 +571,17 @@ print(f"for 0.05 dB: {needed(b, 0.05)} faces to know bicubic, {needed(a - b, 0.0
 rng = np.random.default_rng(0)
 sizes = (50, 200, 1000)
 gift, honest = [], []
-for n in sizes:
-    test = 0.5 * rng.standard_normal((60, 396, n), dtype=np.float32).mean(-1)  # 60 repetitions, score of 396 checkpoints
+for n in sizes:  # 60 repetitions, scores of 396 checkpoints
+    test = 0.5 * rng.standard_normal((60, 396, n), dtype=np.float32).mean(-1)
     validation = 0.5 * rng.standard_normal((60, 396)) / np.sqrt(500)           # means over 500 other faces
     gift.append(test.max(1))
     honest.append(test[np.arange(60), validation.argmax(1)])
 figure, axis = plt.subplots(figsize=(6.5, 2.6), layout="constrained")
-for k, (scores, label) in enumerate(((gift, "best of 396 on the test set"), (honest, "chosen on validation, tested once"))):
+labels = ("best of 396 on the test set", "chosen on validation, tested once")
+for k, (scores, label) in enumerate(zip((gift, honest), labels)):
     for i, score in enumerate(scores):
-        axis.plot(np.full(60, i + 0.2 * k - 0.1) + np.linspace(-0.05, 0.05, 60), score, ".", color=f"C{1 - k}", markersize=3,
-                  label=label if i == 0 else None)
+        axis.plot(i + 0.2 * k - 0.1 + np.linspace(-0.05, 0.05, 60), score, ".", color=f"C{1 - k}",
+                  markersize=3, label=label if i == 0 else None)
 axis.axhline(0, color="0.3", linewidth=1)
 axis.set(title="Equal checkpoints: reported score minus true score", xlabel="faces in the test set", ylabel="dB")
 axis.set_xticks(range(3), sizes)

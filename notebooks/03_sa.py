@@ -74,8 +74,8 @@ image = to_float(upsample(degrade(hr)))  # (1, 3, 128, 128) in [-1, 1]
 head, norm = nn.Conv2d(3, C, 3, padding=1), LayerNorm(C)  # not trained: seed 0
 X = norm(head(image)).detach()
 print("X:", tuple(X.shape))
-figure = show([[hr[0], image[0], X[0, 0], X[0, 1]]], ["the face", "the input", "X, channel 0", "X, channel 1"],
-              height=1.15)
+titles = ["the face", "the input", "X, channel 0", "X, channel 1"]
+figure = show([[hr[0], image[0], X[0, 0], X[0, 1]]], titles, height=1.15)
 
 # %% [markdown]
 # ## Eqs. 1-3: three views of the same feature
@@ -173,8 +173,8 @@ for side, c, h in zip((128, 64, 32, 16), AMINET.widths, AMINET.heads):
 sides = torch.tensor([4, 8, 16, 32, 64, 128, 256])
 n = sides.double() ** 2
 figure, axis = plt.subplots(figsize=(5.2, 2.8), layout="constrained")
-axis.loglog(sides, 2 * n * n * C / 1e6, "o-", base=2, label="between pixels: 4 times the side, 256 times the cost")
-axis.loglog(sides, 2 * n * C * C / 1e6, "o-", base=2, label="between channels: 4 times the side, 16 times the cost")
+axis.loglog(sides, 2 * n * n * C / 1e6, "o-", base=2, label="between pixels: side × 4, cost × 256")
+axis.loglog(sides, 2 * n * C * C / 1e6, "o-", base=2, label="between channels: side × 4, cost × 16")
 axis.set_yscale("log", base=10)
 axis.axvline(C ** 0.5, ymax=0.6, color="0.6", ls=":")
 axis.text(C ** 0.5 * 1.1, 5e3, "HW = C", color="0.4", ha="left")
@@ -358,7 +358,7 @@ with torch.no_grad():
     for gain in (1, 3, 10):
         for name, module in readings.items():
             a = maps[name, gain] = module.attention(gain * X)[0][0, 0]  # (C, C)
-            lines.append(f"X times {gain:2d}   {name:12s} effective channels {effective(a).mean():5.2f} of {C}"
+            lines.append(f"X times {gain:2d}  {name:12s} effective channels {effective(a).mean():5.2f} of {C}"
                          f"   largest weight {a.amax(-1).mean():.3f}")
 print("\n".join(lines))
 
@@ -369,8 +369,9 @@ for axis, name in zip(axes, readings):
     axis.grid(False)
 axes[0].set_ylabel("output channel")
 for name, color in zip(readings, ("C1", "C0")):
-    axes[2].hist(effective(maps[name, 1]).tolist(), bins=torch.arange(0.5, C + 1.5).tolist(), color=color, label=name)
-axes[2].set(title="How many channels does a row mix?", xlabel=f"effective channels, out of {C}", ylabel="rows")
+    counts = effective(maps[name, 1]).tolist()
+    axes[2].hist(counts, bins=[n + 0.5 for n in range(C + 1)], color=color, label=name)
+axes[2].set(title="How many channels does a row mix?", xlabel=f"effective channels of {C}", ylabel="rows")
 axes[2].legend(loc="upper center")
 plt.show()
 

@@ -111,8 +111,8 @@ print(f"all three{dense:14,d}{thin:11,d}{dense * pixels / 1e6:12.1f} M{thin * pi
 
 conv = package.depthwise(C, 5)
 with torch.no_grad():
-    one_by_one = torch.cat([F.conv2d(X[:, i:i + 1], conv.weight[i:i + 1], padding=2) for i in range(C)], dim=1)
-    torch.testing.assert_close(conv(X), one_by_one)
+    one_by_one = [F.conv2d(X[:, i:i + 1], conv.weight[i:i + 1], padding=2) for i in range(C)]
+    torch.testing.assert_close(conv(X), torch.cat(one_by_one, dim=1))
 print("depthwise = a loop over the channels: True")
 
 # %% tags=["mirror:aminet/rdfe.py"]
@@ -142,8 +142,9 @@ with torch.no_grad():
     f = [conv(X) for conv in trained.first]  # Eq. 6: three times (1, C, H, W)
 print([tuple(t.shape) for t in f])
 strongest = torch.stack(f).std((1, 3, 4)).sum(0).topk(2).indices.tolist()  # the channels with most contrast
-figure = show([[X[0, i]] + [t[0, i] for t in f] for i in strongest],
-              ["X", "$f_1$: 3×3", "$f_2$: 5×5", "$f_3$: 7×7"], [f"channel {i}" for i in strongest], height=1.05)
+figure = show([[X[0, i]] + [t[0, i] for t in f] for i in strongest], height=1.05,
+              titles=["X", "$f_1$: 3×3", "$f_2$: 5×5", "$f_3$: 7×7"],
+              labels=[f"channel {i}" for i in strongest])
 
 # %% [markdown]
 # ## Eqs. 7-8: one map for the three
@@ -452,7 +453,7 @@ with torch.no_grad():
             reach = extent(seen(module.double().refine.body, X))
         weights = sum(p.numel() for p in module.parameters())
         lines.append(f"{kind:9s} {weights:6,d} parameters   the other faces matter: in training "
-                     f"{str(bool(moved)):6s} after it {str(bool(moved_later)):6s}  the two 3×3 see {reach}×{reach}")
+                     f"{bool(moved)!s:6s} after it {bool(moved_later)!s:6s} the two 3×3 see {reach}×{reach}")
 print("\n".join(lines))
 
 # %% [markdown]
@@ -552,7 +553,7 @@ plt.show()
 
 whole = rdfe_bill(28, 128, 128, depth=3)
 print("one RDFE at 128×128, C = 28")
-labels = {"": "all", "attention_unit": "attention unit", "refine": "FRM", "refine.hourglass": "  its hourglass"}
+labels = {"": "all", "attention_unit": "attention unit", "refine": "FRM", "refine.hourglass": "  hourglass"}
 for name, label in labels.items():
     cost = whole[name]
     print(f"{label:16s}{cost.params:9,d} parameters ({cost.params / whole[''].params:4.0%})"
@@ -659,7 +660,7 @@ CASES_3 = [(tuple(weights), answer[0, :, None, 3:10, 3:10].flip(-2, -1))]
 def merge(w3: torch.Tensor, w5: torch.Tensor, w7: torch.Tensor) -> torch.Tensor:
     ...  # your turn
 
-passed = grade(merge, CASES_3, "put the small kernels in the middle of the large one: zeros on all sides")
+passed = grade(merge, CASES_3, "put the small kernels in the middle of the large one")
 
 # %% tags=["solution"]
 # one plausible wrong answer, then the solution
@@ -669,7 +670,7 @@ def in_the_corner(w3, w5, w7):
 def merge(w3, w5, w7):
     return F.pad(w3, (2, 2, 2, 2)) + F.pad(w5, (1, 1, 1, 1)) + w7
 
-passed = grade(in_the_corner, CASES_3, "put the small kernels in the middle of the large one: zeros on all sides")
+passed = grade(in_the_corner, CASES_3, "put the small kernels in the middle of the large one")
 passed = grade(merge, CASES_3, "")
 
 # %% [markdown]

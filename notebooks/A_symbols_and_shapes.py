@@ -148,7 +148,7 @@ print(f"\n{lgfis} LGFI and {edffs} EDFF, so {lgfis + edffs} SKAF")
 import matplotlib.pyplot as plt
 from matplotlib.patches import Patch
 
-COLOURS = {"image": "#cbd5e0", "conv 3×3": "#718096", "LGFI": "#2b6cb0", "EDFF": "#c05621", "down": "#68b38a", "up": "#2f855a"}
+COLOURS = {"image": "#a0aec0", "conv 3×3": "#718096", "LGFI": "#2b6cb0", "EDFF": "#c05621", "down": "#68b38a", "up": "#2f855a"}
 ROW = {0: 0.0, 1: -1.62, 2: -2.7, 3: -3.42}  # where each level is drawn
 
 
@@ -174,9 +174,8 @@ def arrow(axis, points, colour="0.45", style="-"):
 # %%
 def over(axis, a, b, lift, colour):
     """A shortcut from the top of block a to the top of block b."""
-    roof = a["y"] + a["height"] / 2 + lift
-    arrow(axis, [(a["x"], a["y"] + a["height"] / 2), (a["x"], roof), (b["x"], roof), (b["x"], b["y"] + b["height"] / 2)],
-          colour, "--")
+    top = a["y"] + a["height"] / 2
+    arrow(axis, [(a["x"], top), (a["x"], top + lift), (b["x"], top + lift), (b["x"], b["y"] + b["height"] / 2)], colour, "--")
 
 
 def step(axis, a, b):
@@ -191,12 +190,33 @@ def step(axis, a, b):
     arrow(axis, points)
 
 
+def frame(axis, config, blocks):
+    """The three stages of Sec. III-A as bands, the levels at the left, the colours in the middle."""
+    cuts = [(blocks[a]["x"] + blocks[b]["x"]) / 2 for a, b in (("image", "head"), ("downs.2", "bottleneck.0"),
+                                                               ("bottleneck.1", "ups.2"), ("tail", "output"))]
+    for low, high, stage, shade in zip(cuts, cuts[1:], ("encoding", "bottleneck", "decoding"), ("#f1f5f9", "#e2e8f0", "#f1f5f9")):
+        axis.axvspan(low, high, color=shade, linewidth=0, zorder=0)
+        axis.text((low + high) / 2, -4.17, stage, ha="center", fontsize=9, color="0.3")
+    for level, y in ROW.items():
+        times = config.widths[level] // config.channels
+        axis.text(-0.35, y, f"{128 >> level}×{128 >> level}\n{times if times > 1 else ''}C, h = {config.heads[level]}, "
+                  f"d = {config.depths[level]}", ha="right", va="center", fontsize=8)
+    handles = [Patch(color=colour, label=kind) for kind, colour in COLOURS.items() if kind != "image"]
+    handles += [plt.Line2D([], [], color=COLOURS["EDFF"], linestyle="--", label="skip"),
+                plt.Line2D([], [], color="0.45", linestyle="--", label="+ input")]
+    axis.legend(handles=handles, loc="center", ncols=4, fontsize=8.5, bbox_to_anchor=(0.55, 0.71))
+    axis.set(xlim=(-2.4, blocks["output"]["x"] + 0.3), ylim=(-4.3, 1.2), xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    axis.grid(False)
+
+# %%
 def draw(preset_name=preset_name):
     """The U of a preset."""
     config = PRESETS[preset_name]
     blocks = layout(trace(config, image))
     order = list(blocks.values())
-    figure, axis = plt.subplots(figsize=(11.6, 5), layout="constrained", dpi=95)
+    figure, axis = plt.subplots(figsize=(11.6, 5.2), layout="constrained", dpi=95)
+    frame(axis, config, blocks)
     for a, b in zip(order, order[1:]):
         step(axis, a, b)
     for level in range(3):
@@ -207,26 +227,9 @@ def draw(preset_name=preset_name):
                                      facecolor=COLOURS[b["kind"]], edgecolor="white", linewidth=0.8, zorder=3))
         name = b["symbol"].replace("_ED", "_{ED}").replace("_LR", "_{LR}").replace("_SR", "_{SR}")
         axis.text(b["x"], b["y"] - b["height"] / 2 - 0.05, (f"${name}$\n" if name else "\n") + str(b["channels"]),
-                  ha="center", va="top", fontsize=8, linespacing=1.1)
-    label(axis, config, order[-1]["x"])
+                  ha="center", va="top", fontsize=8.5, linespacing=1.1)
     axis.set_title(f"AMINet, preset {preset_name}: one face, from left to right")
     return figure
-
-# %%
-def label(axis, config, end):
-    """Levels at the left, colours below, no frame."""
-    for level, y in ROW.items():
-        side = 128 >> level
-        axis.axhline(y, color="0.9", linewidth=0.7, zorder=0)
-        axis.text(-0.7, y, f"{side}×{side}\n{config.widths[level] // config.channels}C, h = {config.heads[level]}, "
-                  f"d = {config.depths[level]}", ha="right", va="center", fontsize=8)
-    handles = [Patch(color=colour, label=kind) for kind, colour in COLOURS.items() if kind != "image"]
-    handles += [plt.Line2D([], [], color=COLOURS["EDFF"], linestyle="--", label="skip"),
-                plt.Line2D([], [], color="0.45", linestyle="--", label="+ input")]
-    axis.legend(handles=handles, loc="lower left", ncols=2, fontsize=8, bbox_to_anchor=(0.005, 0.0))
-    axis.set(xlim=(-2.9, end + 0.4), ylim=(-4.05, 1.15), xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
-    axis.grid(False)
 
 
 figure = draw()
@@ -241,7 +244,7 @@ if WIDGETS:
 #
 # ## The same U, alive
 #
-# The course's own weights (preset `pocket`, a narrow network) on a portrait: the root mean square over the channels of each feature, so bright means "much is going on here".
+# The course's own weights (preset `pocket`, a narrow network) on a portrait: the root mean square over the channels of each feature, each without its mean. Bright means: far from the average.
 
 # %%
 from aminet.weights import load_weights
@@ -269,7 +272,7 @@ for axis, name in zip(figure.axes, sum(names, [])):
     axis.set_xlabel(name)
 
 # %% [markdown]
-# The upper row is read from left to right, the lower one from right to left. Going down, the network describes; going up, it decides where to draw.
+# The upper row is read from left to right, the lower one from right to left. Going down, the network describes, and brightness itself is part of the description. Going up, it draws: $F_7$ is what the tail turns into the correction, so little but lines is left.
 #
 # ### Exercise 1: the shape of any feature
 #
@@ -532,7 +535,7 @@ print(f"L1 of bicubic: {float(loss):.4f} in the range [-1, 1], so {127.5 * float
 #
 # ## Presets
 #
-# A preset is a full set of answers to what the paper leaves open. `aminet` is the one whose counts fit the published ones; `aminet-8c` and `aminet-c32` are other readings, kept to be measured; `aminet-s` is the paper's small version as we read it; `pocket` is small enough for a CPU.
+# A preset is a full set of answers to what the paper leaves open. `aminet` is the one whose counts fit the published ones; `aminet-8c` and `aminet-c32` are other readings, brought to the same number of parameters to be measured; `aminet-s` is the paper's small version as we read it; `pocket` is small enough for a CPU.
 
 # %%
 from aminet.ledger import PUBLISHED, bill
@@ -558,7 +561,7 @@ for name, c in PRESETS.items():
 # | 4 | Eqs. 8, 9 and 13 as printed | the shapes: $H_{cat}$ of one tensor, $f_1$ of $X$, $X_3$ on both sides | $F_{conv1}(H_{cat}(\cdot)) + X$, and new names | [04](04_rdfe.ipynb), [05](05_skaf.ipynb) |
 # | 5 | $X_E$ is the decoder's (Sec. III-C) | $X_E$ is the encoder's (Fig. 2) | Fig. 2 | [07](07_edff.ipynb) |
 # | 6 | average pooling alone is worse than maximum alone (Sec. IV-C5) | 27.79 dB (average) against 27.78 dB (maximum) (Table V) | the table; 0.01 dB decides nothing | [05](05_skaf.ipynb) |
-# | 7 | full model 27.83 dB (Tables I to V) | full model 28.26 dB (Tables VII, X) | two trainings: never compare across | [02](02_measuring_a_face.ipynb) |
+# | 7 | full model 27.83 dB (Tables I to V) | full model 28.26 dB (Tables VII, X) | two trainings: never compare across | [08](08_aminet_and_its_bill.ipynb) |
 # | 8 | one learning rate, $2 \cdot 10^{-4}$ (Sec. IV-B) | $1 \cdot 10^{-4}$ and $4 \cdot 10^{-4}$ in the same sentence | the first is AMINet's, the others AMIGAN's | [09](09_train_aminet.ipynb) |
 # | 9 | best of all methods (Table VII) | CTCNet 28.37 dB above AMINet 28.26 dB (Table X); it is missing from Table VII | both tables are quoted; older rows equal those of CTCNet's paper digit for digit | [02](02_measuring_a_face.ipynb) |
 # | 10 | SKAF's maps are the weights (Eqs. 13–16) | each map multiplies SKAF's own input (Fig. 2) | maps, switch `gate` | [05](05_skaf.ipynb) |

@@ -47,10 +47,24 @@ def build(source: Path) -> None:
     notebook = empty(source)
     NotebookClient(notebook, timeout=1200, kernel_name="python3", record_timing=False,
                    resources={"metadata": {"path": str(HERE)}}).execute()
+    for cell in notebook.cells:
+        merge_streams(cell)
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}  # the kernel wrote its exact version
     nbformat.validate(notebook)
     nbformat.write(notebook, source.with_suffix(".ipynb"))
+
+
+def merge_streams(cell: nbformat.NotebookNode) -> None:
+    """What a cell prints arrives in pieces, cut differently each time: join them."""
+    merged: list = []
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream" and merged and merged[-1].get("name") == output.name:
+            merged[-1].text += output.text
+        else:
+            merged.append(output)
+    if cell.cell_type == "code":
+        cell.outputs = merged
 
 
 def out_of_date(source: Path) -> bool:

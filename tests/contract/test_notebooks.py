@@ -49,7 +49,7 @@ def test_it_was_executed_top_to_bottom(source):
     code = [cell for cell in pair(source)[1] if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [o for cell in code for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
-    assert any("image/png" in o.get("data", {}) for cell in code for o in cell.outputs)
+    assert any({"image/png", "image/jpeg"} & set(o.get("data", {})) for cell in code for o in cell.outputs)
 
 
 @every
