@@ -114,11 +114,12 @@ for preset in ("pocket", "aminet"):
     total = bill(PRESETS[preset])[""]
     print(f"preset {preset:7s}: C = {PRESETS[preset].channels:2d} channels, {total.params / 1e6:5.2f} M parameters")
 print()
-print(f"these weights   : preset {header['preset']}, trained on the {header['device'].upper()}, seed {header['recipe']['seed']}")
+recipe = header["recipe"]
+print(f"these weights   : preset {header['preset']}, trained on the {header['device'].upper()}, seed {recipe['seed']}")
 print(f"faces to learn  : {header['data']['images']} from CelebA's training part")
 print(f"faces seen      : {header['images']} in all, so each one {header['images'] / header['data']['images']:.1f} times")
 print(f"chosen on       : {header['data']['val_images']} validation faces, at {header['val_psnr']:.2f} dB")
-print(f"batch and step  : {header['recipe']['batch']} faces, Adam at {header['recipe']['lr']}, {header['recipe']['schedule']}")
+print(f"batch and step  : {recipe['batch']} faces, Adam at {recipe['lr']}, {recipe['schedule']}")
 
 # %% [markdown]
 # Say it plainly. **This is not the paper's model.** It has the paper's architecture with fewer channels: a twelfth of the parameters, trained on a CPU on the number of faces that the header says.
@@ -140,7 +141,7 @@ print(f"batch and step  : {header['recipe']['batch']} faces, Adam at {header['re
 
 # %%
 print(paper.describe(), end="\n\n")
-score = {"bicubic": (psnr(bicubic, hr, paper), ssim(bicubic, hr, paper)), "AMINet": (psnr(sr, hr, paper), ssim(sr, hr, paper))}
+score = {name: (psnr(x, hr, paper), ssim(x, hr, paper)) for name, x in (("bicubic", bicubic), ("AMINet", sr))}
 print(f"{'':13s}{'PSNR (dB)':^26s}{'SSIM':^18s}")
 print(f"{'':13s}{'bicubic':>8s}{'AMINet':>9s}{'gain':>8s} {'bicubic':>10s}{'AMINet':>8s}")
 for i, name in enumerate(names):
@@ -304,6 +305,8 @@ def removed(gain):
 hint = "20 is for amplitudes; MSE is a power already."
 passed = grade(removed_amplitude, CASES_2, hint)
 passed = grade(removed, CASES_2, hint)
+
+# %%
 print(f"1 dB removes {100 * removed(1):.0f} %, 3 dB {100 * removed(3):.0f} %, 0.1 dB {100 * removed(0.1):.1f} %")
 
 # %% [markdown]
@@ -538,9 +541,9 @@ def gain_upside_down(images):
 hint = "turning both pictures at the end changes no score: the network itself must see the face upside down."
 passed = grade(turned_at_the_end, CASES_3, hint, tolerance=0.01)
 passed = grade(gain_upside_down, CASES_3, hint, tolerance=0.01)
-print(f"eight faces: gain {gain.mean():+.2f} dB upright, {gain_upside_down(hr):+.2f} dB upside down")
 
 # %%
+print(f"eight faces: gain {gain.mean():+.2f} dB upright, {gain_upside_down(hr):+.2f} dB upside down")
 turned = restore(upsample(degrade(hr[[1, 5]].flip(-2)))).flip(-2)  # turned back for us
 figure = show([[sr[i], turned[j], hr[i]] for j, i in enumerate((1, 5))], height=1.7,
               labels=[names[1], names[5]], titles=["given upright", "upside down", "original"])

@@ -492,6 +492,8 @@ def entries(channels, heads):
 hint = "right for one head. Two heads share no channel, so half of that matrix is never computed."
 passed = grade(one_big_matrix, CASES_2, hint)
 passed = grade(entries, CASES_2, hint)
+
+# %%
 for level, (c, h) in enumerate(zip(config_a.widths, config_a.heads)):
     pixels = (128 >> level) ** 2
     print(f"{128 >> level:3d}×{128 >> level:<3d} channels: {entries(c, h):5d} numbers; pixels: {pixels**2:11d}")
