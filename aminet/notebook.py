@@ -26,7 +26,7 @@ def begin(names: dict, parameters: set[str]) -> None:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     plt.style.use(ROOT / "figures" / "aminet.mplstyle")
-    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 85, "optimize": True})  # faces: a fifth of a PNG's bytes
+    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 75, "optimize": True})  # faces: a fifth of a PNG's bytes
     torch.manual_seed(0)
 
 

@@ -15,7 +15,7 @@
 #
 # The result first: a face of 16×16 pixels becomes one of 128×128, measured, explained and, in the end, made to fail.
 #
-# *About 15 minutes on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/00_a_first_face.ipynb) · previous: none, it starts here · next: [01 the problem](01_the_problem.ipynb)
+# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/00_a_first_face.ipynb) · previous: none, it starts here · next: [01 the problem](01_the_problem.ipynb)
 #
 # **You will be able to**
 #
@@ -52,7 +52,6 @@ begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
 # %%
 import matplotlib.pyplot as plt
 import torch
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from aminet.degrade import degrade, to_float, upsample
 from aminet.portraits import CREDITS, portraits
@@ -60,7 +59,6 @@ from aminet.protocol import PROTOCOLS, psnr, ssim
 from aminet.synthetic import faces
 from aminet.weights import load_weights
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 70})  # photographs: a fifth of the bytes of PNG
 model, header = load_weights("pocket")                      # the network of this course, already trained
 paper = PROTOCOLS["paper"]                                  # how scores are computed: notebook 02
 

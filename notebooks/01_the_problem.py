@@ -15,7 +15,7 @@
 #
 # A face of 128×128 pixels is reduced to 16×16: what is lost, how exactly, and why no network can simply invert it.
 #
-# *About 15 minutes on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/01_the_problem.ipynb) · previous: [00 a first face](00_a_first_face.ipynb) · next: [02 measuring a face](02_measuring_a_face.ipynb)
+# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/01_the_problem.ipynb) · previous: [00 a first face](00_a_first_face.ipynb) · next: [02 measuring a face](02_measuring_a_face.ipynb)
 #
 # **You will be able to**
 #
@@ -56,13 +56,11 @@ begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
 # %%
 import matplotlib.pyplot as plt
 import torch
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from aminet import degrade as package
 from aminet.portraits import portraits
 from aminet.synthetic import faces
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80, "optimize": True})  # a fifth of the bytes of PNG
 people = torch.stack(list(portraits().values()))  # (2, 3, 128, 128) uint8
 pool = torch.cat([people, faces(8)])              # and eight synthetic faces, of nobody
 small = package.degrade(pool)

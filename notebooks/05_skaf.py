@@ -47,7 +47,6 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import nn
 from torch.testing import assert_close
 
@@ -61,7 +60,6 @@ from aminet.portraits import portraits
 from aminet.synthetic import faces
 from aminet.weights import load_weights
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 90})  # photographs: a fifth of the bytes of PNG
 
 
 def scale(figure, low, high, label):

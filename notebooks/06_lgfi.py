@@ -46,7 +46,6 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -65,7 +64,6 @@ from aminet.synthetic import faces, random_params, render
 from aminet.transformer import FeedForward
 from aminet.weights import load_weights
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 90})  # photographs: a fifth of the bytes of PNG
 
 # %% [markdown]
 # ## What the paper asks for

@@ -44,7 +44,6 @@ begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
 # %%
 import matplotlib.pyplot as plt
 import torch
-from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import nn
 from torch.testing import assert_close
 
@@ -58,7 +57,6 @@ from aminet.skaf import SKAF
 from aminet.synthetic import faces
 from aminet.weights import load_weights
 
-set_matplotlib_formats("jpeg", pil_kwargs={"quality": 90})  # photographs: a fifth of the bytes of PNG
 
 # %% [markdown]
 # ## The two sides of a U

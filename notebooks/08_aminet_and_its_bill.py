@@ -219,7 +219,8 @@ check("SA, c = 28", n_sa(28, 1), size(block.sa))
 check("hourglass, d = 3", n_hourglass(28, 3), size(block.local.refine.hourglass))
 check("FRM", n_frm(28, 3), size(block.local.refine))
 check("RDFE", n_rdfe(28, 3), size(block.local))
-print(f"the depthwise rounds are {100 * 166 * 28 / n_rdfe(28, 3):.1f} % of RDFE, the FRM is {100 * n_frm(28, 3) / n_rdfe(28, 3):.1f} %")
+rounds, frm = 166 * 28 / n_rdfe(28, 3), n_frm(28, 3) / n_rdfe(28, 3)
+print(f"the depthwise rounds are {100 * rounds:.1f} % of RDFE, the FRM is {100 * frm:.1f} %")
 
 # %% [markdown]
 # What the paper draws large, the three receptive fields, weighs little. The refinement behind them is the module.
@@ -360,8 +361,7 @@ print(f"thop {thop_macs / 1e9:.3f} G = {convolutions / 1e9:.3f} + norms and PReL
 # `aminet.ledger.bill` holds the formulas above for every switch of the config, row by row under the modules' names. One stack per level shows both currencies side by side.
 
 # %%
-KINDS = {"SA": ".sa", "RDFE without FRM": ".local", "FRM with hourglass": ".refine", "1x1 + SKAF in LGFI": ".lgfi",
-         "EDFF": "edffs", "down, up, head, tail": ""}
+KINDS = ("SA", "RDFE without FRM", "FRM with hourglass", "1x1 + SKAF in LGFI", "EDFF", "down, up, head, tail")
 
 
 def shares(config, unit):
@@ -480,7 +480,7 @@ for label, widths, shift in (("8C", (1, 2, 4, 8), -0.2), ("4C", (1, 2, 4, 4), 0.
 axes[0].set(title="share of an LGFI's dense weights (%)", xticks=range(4), xlabel="pixels, and MACs of each weight",
             xticklabels=[f"{s} px\n{s * s:,}" for s in side])
 axes[0].legend(loc="upper left")
-for y, (label, (lgfis, rest)) in enumerate(most.items()):
+for y, (lgfis, rest) in enumerate(most.values()):
     axes[1].barh(y, lgfis, color="C0", height=0.5)
     axes[1].barh(y, rest, left=lgfis, color="C2", height=0.5)
     axes[1].text(lgfis / 2, y, "LGFIs", color="white", ha="center", va="center")
@@ -545,7 +545,6 @@ if WIDGETS:
     from ipywidgets import interact
     interact(draw, channels=(4, 40), cap=[4, 8])
 
-# %%
 print(f"{'preset':11} {'C':>2}  {'widths':18} {'hourglasses':12}  {'parameters':>10}  G MACs  what it is")
 WHAT = {"aminet": "the default reading", "aminet-s": "SKAF only in the EDFFs", "aminet-8c": "the text's 8C",
         "aminet-c32": "5x5 as a dilated 3x3", "pocket": "for CPUs and this course"}

@@ -237,8 +237,7 @@ class Film(Run):
 
 # %% tags=["nbval-ignore-output"]
 folder = Path(out or tempfile.mkdtemp(prefix="aminet-"))
-sets = {"faces": about["sources"], "images": len(train_faces), "fingerprint": about["fingerprint"],
-        "val": about_val["sources"], "val_images": len(val_faces), "val_fingerprint": about_val["fingerprint"]}
+sets = {"train": about, "val": about_val}   # names, counts and fingerprints, for the record
 run = Film(config, recipe, train_faces, val_faces, folder, sets, resume, device, preset)
 result = run.train(minutes=minutes or None, bar=images > 2000)
 print(f"saw {result['images']} faces, best validation {result['val_psnr']:.2f} dB")
@@ -285,7 +284,9 @@ figure.suptitle(f"after {scores[-1][0]} images validation is {scores[-1][1] - ba
 plt.show()
 
 # %% [markdown]
-@READING@
+# Each point of the loss is a mean over a few batches of different faces, and it jumps by more than it falls. The validation sees the same faces each time and shows what the loss hides. It dips first: batch norm validates with running averages, which give up a tenth of their starting values per step. Then for some dozens of steps little happens, while the tail grows away from zero and everything behind it is still random. Then it climbs.
+#
+# On the faces there is hardly anything to see yet. A few tenths of a decibel are a minute's arithmetic and next to nothing to the eye. The real run below saw a hundred times as many faces.
 #
 # ## Stopped and resumed
 #
@@ -318,9 +319,10 @@ with tempfile.TemporaryDirectory() as home:
 
 # %%
 _, header = load_weights("pocket")
-r, data = header["recipe"], header["data"]
+r = header["recipe"]
 print(f"preset {header['preset']}, C = {header['config']['channels']}, seed {r['seed']}, {header['device']}")
-print(f"{data['images']:,} faces of {', '.join(data['faces'])}; validated on {data['val_images']} of {', '.join(data['val'])}")
+for name, value in header["data"].items():
+    print(f"   {name}: {str(value)[:90]}")
 print(f"recipe: {r['images']:,} images, batch {r['batch']}, lr {r['lr']}, {r['schedule']}, ema {r['ema']}")
 print(f"chosen after {header['images']:,} images: validation {header['val_psnr']:.2f} dB ({header['protocol']} protocol)")
 
