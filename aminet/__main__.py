@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -99,12 +100,14 @@ def train(arguments) -> None:
                     ema=arguments.ema, val_every=arguments.val_every, seed=arguments.seed)
     if arguments.images is None and arguments.minutes is None:
         raise BadInput("say when to stop: --images N or --minutes M")
-    main = os.environ.get("LOCAL_RANK", "0") == "0"
+    main = os.environ.get("RANK", "0") == "0"
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=main)
     val, about_val = open_faces(arguments.val, arguments.skip_bad, progress=False)
     if shared := same_faces(faces, val):
         raise BadInput(f"{shared} validation images are also in --faces: give --val images that are not trained on")
-    run = Run(config, recipe, faces, val, arguments.out, {"train": about, "val": about_val}, arguments.resume,
+    data = {part: {k: v for k, v in known.items() if k != "people"} for part, known in
+            (("train", about), ("val", about_val))}
+    run = Run(config, recipe, faces, val, arguments.out, data, arguments.resume,
               arguments.device, arguments.preset)
     try:
         result = run.train(arguments.minutes)
@@ -118,17 +121,17 @@ def train(arguments) -> None:
 
 def evaluate(arguments) -> None:
     from .evaluate import evaluate as run
-    from .evaluate import write_record
+    from .evaluate import label, write_record
     from .inputs import open_faces
-    from .weights import find_weights
 
     target = Path(arguments.records) / "{}-{}-{}.json".format(
-        find_weights(arguments.weights).stem,
+        label(arguments.weights),
         "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces), arguments.protocol)
     if target.exists() and not arguments.overwrite:
         raise BadInput(f"{target} exists: a test set is measured once; read it, or give --overwrite")
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
-    command = " ".join(["python -m aminet", *sys.argv[1:]])
+    command = "python -m aminet " + shlex.join(
+        os.path.relpath(word) if os.path.isabs(word) else word for word in sys.argv[1:])
     record = run(arguments.weights, faces, about, arguments.protocol, arguments.metrics, arguments.device, command)
     write_record(record, target, arguments.overwrite)
     means = {name: round(interval["mean"], 4) for name, interval in record["means"].items()}

@@ -7,7 +7,6 @@ apart.)
 """
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter, defaultdict
 
@@ -16,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import BadInput
-from .faces import File, each, open_header, read, scan, square, to_rgb, to_tensor
+from .faces import File, each, manifest, open_header, read, scan, square, to_rgb, to_tensor
 
 
 def check(paths) -> dict:
@@ -49,7 +48,10 @@ def check(paths) -> dict:
             "sizes": dict(Counter(size for _, size, *_ in good).most_common()),
             "modes": dict(Counter(mode for _, _, mode, *_ in good).most_common()),
         })
-        people.append(_identities(files))
+        splits = defaultdict(set)
+        for row in filter(None, manifest(files)):
+            splits[row["identity"]].add(row["split"])
+        people.append(splits)
     between = {(a, b): {"a": labels[a], "b": labels[b], "exact": [], "near": [], "identities": sorted(
         i for i in people[a].keys() & people[b].keys() if people[a][i] != people[b][i])}
         for b in range(len(groups)) for a in range(b)}
@@ -101,25 +103,6 @@ def _near(thumbs: list[Tensor], levels: float = 5.0, rows: int = 1024) -> list[t
             if (pixels[i].float() - pixels[j].float()).square().mean() <= levels**2:
                 pairs.append((i, j))
     return pairs
-
-
-def _identities(files: list[File]) -> dict[str, set[str]]:
-    """identity -> its splits, from the manifest.csv in or beside each path."""
-    splits = defaultdict(set)
-    for root in {file.root for file in files}:
-        archive, inside = root.resolve(), {file.inner for file in files if file.root == root}
-        tables = [folder / "manifest.csv" for folder in (archive, archive.parent)]
-        table = next((table for table in tables if table.is_file()), None)
-        if table is None:
-            continue
-        with open(table, encoding="utf-8", errors="replace", newline="") as lines:
-            reader = csv.DictReader(lines)
-            if not {"archive", "file", "split", "identity"} <= set(reader.fieldnames or ()):
-                raise BadInput(f"{table}: expected the columns archive, file, split, identity")
-            for row in reader:
-                if row["archive"] == archive.name and row["file"] in inside and row["identity"]:
-                    splits[row["identity"]].add(row["split"])
-    return splits
 
 
 def format_check(report: dict, examples: int = 5) -> str:

@@ -63,24 +63,29 @@ class AMINetConfig:
     pools: tuple[str, ...] = ("avg", "max")
 
     def __post_init__(self):
-        for field in fields(self):  # JSON has no tuples
-            if isinstance(value := getattr(self, field.name), list):
-                object.__setattr__(self, field.name, tuple(value))
+        for field in fields(self):  # a checkpoint's header is checked like any other input
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # JSON has no tuples
+                object.__setattr__(self, field.name, value := tuple(value))
+            if type(value) is not type(field.default) and not (type(value) is int and field.name == "ffn_expansion"):
+                raise BadInput(f"{field.name}={value!r}: expected {type(field.default).__name__}")
         for name, allowed in CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
                 raise BadInput(f"{name}={value!r}: choose one of {', '.join(allowed)}")
-        if any(type(n) is not int or n < 1 for n in (self.channels, self.blocks)) or self.cap not in (4, 8):
-            raise BadInput(f"channels={self.channels!r}, blocks={self.blocks!r}, cap={self.cap!r}: channels and blocks "
-                           "are whole numbers from 1 on, cap is 4 or 8")
-        for name in ("heads", "depths"):
+        if not (1 <= self.channels <= 1024 and 1 <= self.blocks <= 100 and 0 < self.ffn_expansion <= 100
+                and self.cap in (4, 8)):
+            raise BadInput(f"channels={self.channels} (1 to 1024), blocks={self.blocks} (1 to 100), ffn_expansion="
+                           f"{self.ffn_expansion} (above 0, to 100) or cap={self.cap} (4 or 8) is out of its range")
+        for name, largest in (("heads", 1024), ("depths", 7)):
             value = getattr(self, name)
-            if not isinstance(value, tuple) or len(value) != 4 or any(type(n) is not int or n < 1 for n in value):
-                raise BadInput(f"{name}={value!r}: four positive whole numbers, for the levels 128, 64, 32, 16")
+            if len(value) != 4 or any(type(n) is not int or not 1 <= n <= largest for n in value):
+                raise BadInput(f"{name}={value!r}: four whole numbers from 1 to {largest}, for 128, 64, 32, 16 pixels")
         if any(width % heads for width, heads in zip(self.widths, self.heads)):
             raise BadInput(f"heads={self.heads} must divide the widths {self.widths}")
         for name, allowed in (("paths", (3, 5, 7)), ("kernels", (5, 7)), ("pools", ("avg", "max"))):
             value = getattr(self, name)
-            if len(set(value)) != len(value) or not set(value) <= set(allowed) or not value and name != "pools":
+            known = [n for n in value if n in allowed]
+            if list(value) != known or len(set(known)) < len(known) or not (value or name == "pools"):
                 raise BadInput(f"{name}={value!r}: take each at most once from {', '.join(map(str, allowed))}")
 
     @property
@@ -99,6 +104,8 @@ class AMINetConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> AMINetConfig:
+        if not isinstance(values, dict):
+            raise BadInput("the configuration is no set of names and values")
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise BadInput(f"unknown configuration keys {sorted(unknown)}: written by another version of aminet?")

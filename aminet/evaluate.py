@@ -6,9 +6,9 @@ import json
 import platform
 import time
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,13 +21,19 @@ from .weights import find_weights, load_weights, sha256, write_atomically
 METRICS = ("psnr", "ssim", "vif", "vifp")
 
 
+def label(weights: str | Path) -> str:
+    """How a record calls its weights: their file's name, and for a run's `best` the run's."""
+    path = find_weights(weights)
+    return path.resolve().parent.name if path.stem == "best" else path.stem
+
+
 def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "paper", metrics=("psnr", "ssim"),
              device: str = "cpu", command: str = "", batch: int = 16) -> dict:
     """Measure a network and the bicubic baseline on the same faces.
 
     weights: a file, or weights of the course by name. faces: uint8 (N, 3, 128, 128). about: what they are.
     Returns a record: `values` per image, `means` with 95 % bootstrap intervals, `gain` as paired differences to
-    bicubic, and all that is needed to repeat it. PSNR in dB.
+    bicubic, and all that is needed to repeat it. PSNR in dB. Intervals draw whole people where `about` knows them.
     """
     if protocol not in PROTOCOLS:
         raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
@@ -35,7 +41,7 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
         raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(METRICS)}")
     model, header = load_weights(weights, device)
     sr = restore(model.to(memory_format=torch.channels_last), faces, batch)
-    rule = PROTOCOLS[protocol]
+    rule, people = PROTOCOLS[protocol], about.get("people")
     values = measure(sr, faces, rule, metrics)
     values |= {f"bicubic_{k}": v for k, v in measure(upsample(degrade(faces)), faces, rule, metrics).items()}
     return seal({
@@ -50,9 +56,11 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
         "created": time.strftime("%FT%TZ", time.gmtime()),
         "command": command,
         "device": device,
-        "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-        "means": {name: summary(per_image) for name, per_image in values.items()},
-        "gain": {name: paired_difference(values[name], values[f"bicubic_{name}"]) for name in metrics},
+        "versions": {"python": platform.python_version(),
+                     **{name: version(name) for name in ("torch", "numpy", "pillow", "scipy", "scikit-image",
+                                                         "pyrtools", "torchmetrics")}},
+        "means": {name: summary(v, people=people) for name, v in values.items()},
+        "gain": {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people) for name in metrics},
         "values": {name: [round(float(v), 5) for v in per_image] for name, per_image in values.items()},
     })
 
@@ -64,7 +72,7 @@ def digest(record: dict) -> str:
 
 
 def seal(record: dict) -> dict:
-    """Add the digest that shows later whether a record was edited by hand."""
+    """Add the checksum that shows later whether a record was edited by hand (by accident, not by intent)."""
     record = json.loads(json.dumps(record))  # what a reader of the file will see
     return record | {"sha256": digest(record)}
 

@@ -6,6 +6,7 @@ to 8 bit, and the EXIF orientation is applied. Pixels of no known range (32-bit,
 """
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import os
@@ -101,6 +102,12 @@ class Faces(Dataset):
             digest.update(f"{file.inner}\0{crc:08x}\n".encode())
         return digest.hexdigest()
 
+    @cached_property
+    def people(self) -> list[str] | None:
+        """Who is on each image, from a manifest.csv (see `manifest`); None if it does not name everybody."""
+        rows = manifest(self.files)
+        return [row["identity"] for row in rows] if all(rows) else None
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -141,6 +148,22 @@ def same_faces(a: Faces | Tensor, b: Faces | Tensor) -> int:
 
     seen = set(digests(a))
     return sum(digest in seen for digest in digests(b))
+
+
+def manifest(files: list[File]) -> list[dict | None]:
+    """Each file's row of the manifest.csv in or beside its folder or zip: archive, file, split, identity; or None."""
+    rows: dict[tuple, dict] = {}
+    for root in {file.root for file in files}:
+        archive = root.resolve()
+        table = next((t for t in (archive / "manifest.csv", archive.parent / "manifest.csv") if t.is_file()), None)
+        if table is None:
+            continue
+        with open(table, encoding="utf-8", errors="replace", newline="") as lines:
+            reader = csv.DictReader(lines)
+            if not {"archive", "file", "split", "identity"} <= set(reader.fieldnames or ()):
+                raise BadInput(f"{table}: expected the columns archive, file, split, identity")
+            rows |= {(root, row["file"]): row for row in reader if row["archive"] == archive.name and row["identity"]}
+    return [rows.get((file.root, file.inner)) for file in files]
 
 
 def to_tensor(image: Image.Image) -> Tensor:

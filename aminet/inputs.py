@@ -22,7 +22,8 @@ def find(path: str | Path, variable: str = "AMINET_FACES") -> Path:
 
 
 def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: bool = True) -> tuple[Tensor, dict]:
-    """Load faces, uint8 (N, 3, 128, 128), and say what they are: names, count, fingerprint, skipped files.
+    """Load faces, uint8 (N, 3, 128, 128), and say what they are: sources, count, fingerprint, the number of the person
+    on each image (where a manifest.csv tells), and how many files were skipped.
 
     sources: folders and zips, looked for here and in $AMINET_FACES; or one of
         `celeba:ROOT:PART`, `celeba-identity:ROOT:PART` (train, val, test), `helen:ROOT:PART`, `scface:ROOT:PART`: a
@@ -41,6 +42,9 @@ def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: b
     images = faces.load(progress=progress)
     about = {"sources": [public(source) for source in sources], "images": len(images),
              "fingerprint": faces.fingerprint}
+    if faces.people:  # numbered, not named
+        numbers = {person: i for i, person in enumerate(dict.fromkeys(faces.people))}
+        about["people"] = [numbers[person] for person in faces.people]
     return images, about | ({"skipped": len(faces.skipped)} if faces.skipped else {})
 
 

@@ -1,7 +1,8 @@
 """Training (Secs. III-D and IV-B): L1, Adam (0.9, 0.99), 2e-4; validation picks the weights; any stop can be resumed.
 
-Batch k depends on the seed and k alone, not on the device, the number of processes or earlier stops, so a resumed run
-sees the numbers of an uninterrupted one. A run is a folder: `log.jsonl`, `state.safetensors` (to resume),
+Batch k depends on the seed and k alone, not on the number of processes or earlier stops, so a resumed run sees the
+numbers of an uninterrupted one (another device may round a few bytes of an augmented face differently). With several
+processes each normalises its own share of the batch. A run is a folder: `log.jsonl`, `state.safetensors` (to resume),
 `best.safetensors` with `best.json` (chosen on validation).
 """
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .degrade import augment, degrade, to_float, upsample
 from .errors import BadInput
 from .model import AMINet
 from .protocol import PROTOCOLS, psnr
-from .weights import read_tensors, save_tensors, save_weights
+from .weights import read_tensors, save_tensors, save_weights, write_atomically, writing
 
 CHECK_EVERY = 50  # batches between looks at the loss; a look makes a GPU wait
 
@@ -177,13 +178,18 @@ class Run:
         """Drop the lines that were logged after the state was saved: they will be written again."""
         log = self.out / "log.jsonl"
         if self.accelerator.is_main_process and log.exists():
+            def kept(line: str) -> bool:
+                try:
+                    return json.loads(line)["images"] <= self.seen
+                except ValueError:  # a line cut short by a crash
+                    return False
+
             lines = log.read_text().splitlines(keepends=True)
-            log.write_text("".join(line for line in lines if json.loads(line)["images"] <= self.seen))
+            write_atomically(log, "".join(filter(kept, lines)).encode())
 
     def log(self, **values) -> None:
         if self.accelerator.is_main_process:
-            self.out.mkdir(parents=True, exist_ok=True)
-            with open(self.out / "log.jsonl", "a") as file:
+            with writing(self.out / "log.jsonl"), open(self.out / "log.jsonl", "a") as file:
                 file.write(json.dumps({"images": self.seen} | values) + "\n")
 
     def step(self) -> Tensor:
@@ -268,6 +274,9 @@ class Run:
                     if over:
                         break
                 if stop.is_set():
+                    if self.best == -torch.inf:  # leave weights that can be used, however early the stop
+                        self.validate()
+                        self.save()
                     raise KeyboardInterrupt
             if not self.validated:
                 self.validate()

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,25 +17,32 @@ from .model import AMINet
 PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "weights"
 
 
+@contextmanager
+def writing(path: Path):
+    """Make the folder of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: free some space or "
+                       "choose another place, then run again (a training run continues with --resume)") from error
+
+
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write, then rename: the file is the old one or the new one, never half of one. A full disk raises BadInput."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes private files
-        os.replace(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept, free some space and "
-                       "continue with --resume") from error
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with writing(path):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # mkstemp makes private files
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -97,7 +105,8 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[
         model.load_state_dict({key: value.float() if value.is_floating_point() else value
                                for key, value in state.items()})
     except RuntimeError as error:
-        raise BadInput(f"{path} does not fit its own configuration: {str(error).splitlines()[1].strip()}") from error
+        problem = str(error).splitlines()[1].strip()[:100]
+        raise BadInput(f"{path} does not fit its own configuration: {problem}...") from error
     return model.to(device).eval(), header
 
 

@@ -112,11 +112,11 @@ for preset in ("pocket", "aminet"):
     total = bill(PRESETS[preset])[""]
     print(f"preset {preset:7s}: C = {PRESETS[preset].channels:2d} channels, {total.params / 1e6:5.2f} M parameters")
 print()
-recipe = header["recipe"]
+recipe, learnt = header["recipe"], header["data"]["train"]
 print(f"these weights   : preset {header['preset']}, trained on the {header['device'].upper()}, seed {recipe['seed']}")
-print(f"faces to learn  : {header['data']['images']} from CelebA's training part")
-print(f"faces seen      : {header['images']} in all, so each one {header['images'] / header['data']['images']:.1f} times")
-print(f"chosen on       : {header['data']['val_images']} validation faces, at {header['val_psnr']:.2f} dB")
+print(f"faces to learn  : {learnt['images']} from CelebA's training part")
+print(f"faces seen      : {header['images']} in all, so each one {header['images'] / learnt['images']:.1f} times")
+print(f"chosen on       : {header['data']['val']['images']} validation faces, at {header['val_psnr']:.2f} dB")
 print(f"batch and step  : {recipe['batch']} faces, Adam at {recipe['lr']}, {recipe['schedule']}")
 
 # %% [markdown]

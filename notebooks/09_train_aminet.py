@@ -284,9 +284,9 @@ figure.suptitle(f"after {scores[-1][0]} images validation is {scores[-1][1] - ba
 plt.show()
 
 # %% [markdown]
-# Each point of the loss is a mean over a few batches of different faces, and it jumps by more than it falls. The validation sees the same faces each time and shows what the loss hides. It dips first: batch norm validates with running averages, which give up a tenth of their starting values per step. Then for some dozens of steps little happens, while the tail grows away from zero and everything behind it is still random. Then it climbs.
+# Each point of the loss is a mean over a few batches of different faces, and it jumps by nearly as much as it falls. The validation sees the same faces each time and shows what the loss hides: for some twenty steps nothing, while the tail grows away from zero and everything behind it is still random; then a climb of about half a decibel; then a wobble, for the learning rate is high and constant. A cosine or averaged weights would calm it. The best weights are kept in any case.
 #
-# On the faces there is hardly anything to see yet. A few tenths of a decibel are a minute's arithmetic and next to nothing to the eye. The real run below saw a hundred times as many faces.
+# On the faces edges come first: the hairline, the chin. Eyes do not come in a minute. The real run below saw a hundred times as many faces.
 #
 # ## Stopped and resumed
 #

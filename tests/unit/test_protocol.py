@@ -332,3 +332,18 @@ def test_other_bad_input():
                           (lambda: P.paired_difference([1, 2], [1]), "same images")]:
         with pytest.raises(BadInput, match=message):
             call()
+
+
+def test_people_are_drawn_whole():
+    """Ten copies of each of 20 values carry the information of 20: the interval must not shrink by sqrt(10)."""
+    values = np.random.default_rng(0).normal(size=20)
+    single, copied = P.summary(values), P.summary(np.repeat(values, 10))
+    people = P.summary(np.repeat(values, 10), people=np.repeat(np.arange(20), 10))
+
+    def width(interval):
+        return interval["high"] - interval["low"]
+
+    assert width(people) == pytest.approx(width(single), rel=1e-9) and width(copied) < 0.5 * width(single)
+    assert people["mean"] == pytest.approx(values.mean())
+    with pytest.raises(BadInput, match="people given"):
+        P.summary(values, people=[1, 2])
