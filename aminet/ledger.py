@@ -231,7 +231,7 @@ def thop_counted(model: nn.Module, size: int = 128) -> tuple[int, int]:
 PUBLISHED = {
     "aminet": ("12.62M", "15.6G"),  # Tables I, II, III (parameters) and X
     "aminet-s": ("8.2M", "9.4G"),  # Table X
-    "aminet-8c": ("12.62M", "15.6G"),  # other readings of the same network
+    "aminet-8c": ("12.62M", "15.6G"),  # other readings of the same row: their parameters meet it, their MACs do not
     "aminet-c32": ("12.62M", "15.6G"),
     "w/o SA": ("12.3M", None),  # Table I
     "w/o RDFE": ("7.2M", None),

@@ -559,11 +559,11 @@ print(f"for 0.05 dB: {needed(b, 0.05)} faces to know bicubic, {needed(a - b, 0.0
 # Four cautions, before the tables of the paper are used for anything.
 #
 # * **The protocol is not printed.** It is inferred from the scripts of the same authors. Every number of ours carries its protocol by name.
-# * **The Bicubic row is no calibration.** It looks like one: no training, no luck. But PIL bicubic on 1000 CelebA crops of about its PSNR gives SSIM 0.636 and VIF 0.267; Table VII prints 0.6779 and 0.1821. One of crop, resize, window or library is different, and the row does not say which.
-# * **A maximum is not a score.** CTCNet's published 28.37 dB is the largest of 396 checkpoints that were all scored on the test set. The paper reports AMINet's numbers without saying how its checkpoint was chosen.
+# * **The Bicubic row is no calibration.** It looks like one: no training, no luck. But where our PIL bicubic has a PSNR like the printed one, its SSIM and VIF do not follow: Table VII prints 23.61 dB, 0.6779 and 0.1821, and our records of three test sets (`data/records/`, the `bicubic_` columns) have VIF near 0.27. One of crop, resize, window or library is different, and the row does not say which.
+# * **A maximum is not a score.** Code of this lineage scores every checkpoint on the test set and keeps the largest number (CTCNet's public log lists 396 of them). The paper does not say how AMINet's checkpoint was chosen.
 # * **Neighbours are close.** In Table VII (CelebA), SISN has 27.91 dB, LAAT 27.91, Restormer-M 27.94, SFMNet 27.96.
 #
-# How much does choosing on the test set give? Suppose 396 checkpoints of *exactly equal* quality that disagree by 0.5 dB on a single face, at random. (The 0.5 is our assumption; the shape of the result does not depend on it.)
+# How much does choosing on the test set give? Suppose 396 checkpoints of *exactly equal* quality that disagree by 0.5 dB on a single face, at random. (The 0.5 is our assumption, and so is their independence: real neighbours resemble each other, so this is an upper bound.)
 
 # %%
 rng = np.random.default_rng(0)

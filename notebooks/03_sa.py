@@ -87,9 +87,9 @@ figure = show([[hr[0], image[0], X[0, 0], X[0, 1]]], titles, height=1.15)
 # $$Q = F_{dw3}(F_{conv1}(X)) \quad (1) \qquad K = F_{dw3}(F_{conv1}(X)) \quad (2) \qquad
 # V = F_{dw3}(F_{conv1}(X)) \quad (3)$$
 #
-# Printed like this the three are the same formula. They cannot be the same tensor: then $QK^\top$ would be a
-# symmetric matrix, and no channel could ask for anything other than itself. The weights differ, one set for
-# each of $Q$, $K$, $V$. In code the three 1×1 convolutions are one with $3C$ outputs, cut in three
+# Printed like this the three are the same formula. They cannot be the same tensor: then $QK^\top$ would be
+# symmetric, and a channel could ask another for something only as much as the other asks back. The weights
+# differ, one set for each of $Q$, $K$, $V$. In code the three 1×1 convolutions are one with $3C$ outputs, cut in three
 # afterwards.
 #
 # The two convolutions share the work. The 1×1 mixes channels and does not look around. The depthwise 3×3
@@ -405,9 +405,8 @@ plt.show()
 
 # %% [markdown]
 # Two honest remarks. LayerNorm in front of SA holds the loudness of its input, so a network with it lives
-# near the middle of this figure until the weights of $Q$ and $K$ grow. And our own first trials (8 channels,
-# one seed) compared other switches; the two scales have not been trained against each other at the paper's
-# size. The case for the temperature is the arithmetic above, and that Restormer made the same choice. The
+# near the middle of this figure until the weights of $Q$ and $K$ grow. And the two scales
+# have not been trained against each other here: *pending*. The case for the temperature is the arithmetic above, and that Restormer made the same choice. The
 # switch is there for whoever wants to measure.
 #
 # ## Heads: blocks on the diagonal

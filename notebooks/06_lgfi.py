@@ -250,7 +250,7 @@ plt.show()
 # %% [markdown]
 # Read the dotted lines first. Without any BatchNorm, a net with neither norm nor shortcut fades: each fusion multiplies by weights in (0, 1), so the feature shrinks on its way in, and the gradient that reaches the middle is almost a thousand times smaller than with both. Norm and shortcut hold it.
 #
-# Then the full lines. RDFE's BatchNorms bring the local branch back to size 1 in every block, and this alone keeps the bare block alive: its gradients are as large as the default's. That agrees with our first trial (C = 8, 4,800 CelebA images, one seed): 26.29 dB with norm and shortcut, 26.30 dB with neither. One seed at that size decides nothing more.
+# Then the full lines. RDFE's BatchNorms bring the local branch back to size 1 in every block, and this alone keeps the bare block alive: its gradients are as large as the default's. Which of the two learns faces better is a question for a trained ablation with several seeds: *pending*.
 #
 # So the evidence does not force us. We keep both because Restormer's block, against which Table II compares LGFI, has both; because they make the block safe without leaning on batch statistics; and because with `gate="features"` nothing else keeps the numbers finite ([notebook 05](05_skaf.ipynb)).
 #
@@ -291,7 +291,7 @@ for row, printed, reading, ours_ in readings:
 #
 # - **w/o SA, w/o RDFE:** the removed branch passes $u$ on and SKAF stays. The other reading of "w/o SA" misses by 4 million.
 # - **w/o SKAF:** the weights *and* the 1x1 go, in the LGFIs only. The EDFFs keep theirs.
-# - **12.3 M is truncated.** SA has 248,718 parameters, so w/o SA has 12.375 M, which rounds to 12.4. Rounding both this and 8.21 is not possible for any widths.
+# - **12.3 M is truncated.** SA has 248,718 parameters, so w/o SA has 12.375 M, which rounds to 12.4. With a dense SKAF that is taken out whole, rounding both this and 8.21 is not possible for any widths.
 #
 # Switch the branches off and the three nets exist:
 
@@ -377,7 +377,7 @@ axis.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Fifteen, to the last printed digit, with Restormer's usual expansion of 2.66. That is strong evidence for the widths (28, 56, 112, 112) as well. It also shows what "similar" means here: the Transformer net is 10% smaller, and 17 blocks would have come closer to 12.62 M.
+# Fifteen, to the last printed digit, with Restormer's usual expansion of 2.66. The number of blocks is ours, since the paper gives none; that a whole number meets four digits speaks for the widths (28, 56, 112, 112), though it does not prove them. It also shows what "similar" means here: the Transformer net is 10% smaller, and 17 blocks would have come closer to 12.62 M.
 #
 # ## What flows through a trained LGFI
 #

@@ -365,7 +365,7 @@ print("a joint of SPARNet:", tuple(d.shape))
 # %% [markdown]
 # The sums are the printed ones (12.15 truncated, 10.67 rounded), the bases are not: SPARNet's public code has 10.519 M where Table VI prints 10.6, and Table X even 16.6. SFMNet's 8.6 M is what the counter `thop` finds, which overlooks a few modules; then the sum should have been smaller as well. No single way of counting gives all four printed numbers.
 #
-# Two remarks on the evidence. The text says that the parameters "increase slightly": it is a sixth in one case and a fifth in the other. And SPARNet has no skips at all: with EDFF it gets its first ones, so its +0.12 dB (27.73 to 27.85, Table VI) is the worth of a skip *and* of its selection. SFMNet adds encoder and decoder already; its +0.11 dB (27.96 to 28.07) is the better evidence for selecting.
+# Two remarks on the evidence. The text says that the parameters "increase slightly": by the printed counts it is 14 % in one case and 24 % in the other. And SPARNet has no skips at all: with EDFF it gets its first ones, so its +0.12 dB (27.73 to 27.85, Table VI) is the worth of a skip *and* of its selection. SFMNet's U-nets already have skips that add, as its public code shows; its +0.11 dB (27.96 to 28.07) is the better evidence for selecting.
 #
 # ### Exercise 1: the price of a skip
 #

@@ -354,7 +354,7 @@ print(f"true {(convolutions + products) / 1e9:.3f} G = {convolutions / 1e9:.3f} 
 print(f"thop {thop_macs / 1e9:.3f} G = {convolutions / 1e9:.3f} + norms and PReLU {extra / 1e9:.3f}")
 
 # %% [markdown]
-# Two errors that nearly cancel: 0.3 % apart. With attention over pixels instead of channels they would not: there the products grow with the square of the number of pixels, and counters have been seen to differ by 4.4 times. So we report both, thop's to compare with tables and the true one to know.
+# Two errors that nearly cancel: 0.3 % apart. With attention over pixels instead of channels they would not: there the products grow with the square of the number of pixels. So we report both, thop's to compare with tables and the true one to know.
 #
 # ## Where the weights sit, and where the work is
 #
@@ -445,7 +445,7 @@ with torch.device("meta"):
 compare("aminet-s, MACs", "Table X", thop_counted(small)[1], PUBLISHED["aminet-s"][1])
 
 # %% [markdown]
-# Seven parameter counts, seven matches, and the MACs of the full network too. Not all of this is evidence. $C$ was chosen to meet the total; the FFN's expansion (26.33) and the Transformers' number of blocks (15 per stage) are ours as well, because the paper says "similar parameters" and no more. But with those free, the three removals of Table I have nothing left to tune. They say that SKAF is dense, that RDFE ends in a deep refinement, and that the 1x1 goes with SKAF.
+# Seven parameter counts, seven matches, and the MACs of the full network too. Not all of this is evidence. $C$ was chosen to meet the total; the FFN's expansion (26.33) and the Transformers' number of blocks (15 per stage) are ours as well, because the paper says "similar parameters" and no more. Nor are the hourglass depths printed. What remains is still tight: among all widths from C = 24 to 33 with depths of 1 to 4, eight nets have 12.62 M, and only C = 28 meets the three removals of Table I as well, with depths (3, 3, 2, 2), (3, 3, 1, 3) or (3, 3, 3, 1). The removals say that SKAF is dense, that RDFE ends in a deep refinement, and that the 1x1 goes with SKAF.
 #
 # AMINet-S is described only as "a small parameter version" (Sec. IV-E). Size (8.2 M) and speed (25 ms) are those of "LGFI w/o SKAF" in Table I, so we read it as that. Its MACs are the one miss.
 #
@@ -455,7 +455,7 @@ compare("aminet-s, MACs", "Table X", thop_counted(small)[1], PUBLISHED["aminet-s
 #
 # $$\frac{\text{MACs}}{\text{parameters}} = \frac{\sum_i 2\,k\,C^2 r_i^2\,s_i^2}{\sum_i 2\,k\,C^2 r_i^2} = \frac{\sum_i r_i^2\, s_i^2}{\sum_i r_i^2}, \qquad s = 128, 64, 32, 16.$$
 
-# An LGFI's weights thus have one rate for the text's widths and another for the figure's, EDFF's has a third. Now let Table I speak: taking away SA, RDFE and SKAF saves so many parameters that at least 9.93 M of the 12.62 M sit in the LGFIs, whichever way its numbers were rounded. Give the remaining 2.70 M the highest rate there is, EDFF's. That is the most a network can cost.
+# An LGFI's weights thus have one rate for the text's widths and another for the figure's, EDFF's has a third. Now let Table I speak: taking away SA, RDFE and SKAF saves so many parameters that at least 9.93 M of the 12.62 M sit in the LGFIs, whichever way its numbers were rounded. Give the remaining 2.70 M the highest rate of all large parts, EDFF's (head, tail and depthwise kernels work harder for each weight, but have hardly any). That is about the most a network can cost.
 
 # %%
 def per_parameter(widths, sides=(128, 64, 32, 16)):
@@ -465,7 +465,7 @@ def per_parameter(widths, sides=(128, 64, 32, 16)):
 published = 15.6e9 / 12.62e6
 print(f"LGFI, widths C 2C 4C 8C: {per_parameter((1, 2, 4, 8)):6.0f} MACs per parameter")
 print(f"LGFI, widths C 2C 4C 4C: {per_parameter((1, 2, 4, 4)):6.0f}")
-print(f"EDFF, widths C 2C 4C:    {per_parameter((1, 2, 4), side[:3]):6.0f}   the highest of all parts")
+print(f"EDFF, widths C 2C 4C:    {per_parameter((1, 2, 4), side[:3]):6.0f}   the highest of the large parts")
 print(f"published 15.6 G / 12.62 M: {published:.0f}")
 inside = (12.615 - 12.4) + (12.615 - 7.3) + (12.615 - 8.22)          # M: the least that Table I allows
 most = {label: (inside * per_parameter(widths) / 1e3, (12.63 - inside) * per_parameter((1, 2, 4), side[:3]) / 1e3)

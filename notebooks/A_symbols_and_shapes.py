@@ -553,7 +553,7 @@ for name, c in PRESETS.items():
 #
 # ## What cannot all be true
 #
-# Ten places where text, figures and tables of the paper cannot all hold. None of them is a reproach, every long paper has some; but whoever rebuilds a network must decide.
+# Ten places where text, figures and tables of the paper contradict each other, or seem to until one knows how to read them (rows 7 and 8). None of them is a reproach, every long paper has some; but whoever rebuilds a network must decide.
 #
 # | | one side | other side | decision here | more in |
 # |---|---|---|---|---|

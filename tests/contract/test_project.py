@@ -55,11 +55,30 @@ def test_the_weights_fit_into_60_mb_and_are_safetensors():
     assert sum(path.stat().st_size for path in weights) <= 60e6
 
 
+def test_the_readme_is_finished():
+    text = (ROOT / "README.md").read_text()
+    assert "RESULTS" not in text and "TODO" not in text
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_first_real_run_is_here():
+    assert (ROOT / "data" / "weights" / "pocket.safetensors").exists()
+    for faces in ("celeba_test", "flickr_test", "london"):
+        record = read_record(ROOT / "data" / "records" / f"pocket-{faces}-paper.json")
+        assert record["protocol"]["name"] == "paper" and record["faces"]["sources"] == [f"{faces}.zip"]
+        means = record["means"]
+        row = re.search(rf"^\| {faces} .*$", (ROOT / "README.md").read_text(), re.M)[0]
+        for number in (f"{means['bicubic_psnr']['mean']:.2f}", f"{means['psnr']['mean']:.2f}", f"{means['ssim']['mean']:.4f}"):
+            assert number in row, "the README's table is not the record's"
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "data" / "weights").glob("*.safetensors")), ids=lambda path: path.stem)
 def test_weights_have_their_record_beside_them(path):
     _, header = load_weights(path)
     assert header == json.loads(path.with_suffix(".json").read_text())
     assert {"preset", "config", "recipe", "data", "images", "val_psnr", "versions"} <= set(header)
+    assert {"sources", "images", "fingerprint"} <= set(header["data"]["train"]) & set(header["data"]["val"])
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "data" / "records").glob("*.json")), ids=lambda path: path.stem)
@@ -68,6 +87,8 @@ def test_records_are_whole_and_their_weights_are_here(path):
     weights = ROOT / "data" / "weights" / record["weights"]["name"]
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == record["weights"]["sha256"]
     assert record["weights"]["chosen"] < record["created"]  # validation chose before the test set was seen
+    learnt = record["weights"]["data"]
+    assert record["faces"]["fingerprint"] not in (learnt["train"]["fingerprint"], learnt["val"]["fingerprint"])
     for name, values in record["values"].items():
         assert len(values) == record["faces"]["images"]
         assert sum(values) / len(values) == pytest.approx(record["means"][name]["mean"], abs=1e-4)
