@@ -490,7 +490,7 @@ results = {"bicubic": summary(b), "sharpened": summary(a), "difference, face by 
 for name, r in results.items():
     print(f"{name:26s}{r['mean']:6.2f} dB   95 %: {r['low']:.2f} to {r['high']:.2f}")
 figure, (left, right, pairs) = plt.subplots(1, 3, figsize=(10, 2.6), layout="constrained", width_ratios=[1, 1, 0.7])
-for k, (name, r) in enumerate(results.items()):
+for k, r in enumerate(results.values()):
     axis = left if k < 2 else right
     axis.plot([r["low"], r["high"]], [k % 2, k % 2], color=f"C{k}", linewidth=5, alpha=0.4, solid_capstyle="butt")
     axis.plot(r["mean"], k % 2, "o", color=f"C{k}")

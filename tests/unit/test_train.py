@@ -151,3 +151,17 @@ def test_two_processes_see_the_batches_of_one(tmp_path):
         torch.testing.assert_close(one[name], two[name], atol=5e-4, rtol=0)
     drift = torch.cat([(one[n] - two[n]).flatten().abs() for n in one]).median()
     assert drift < 1e-6
+
+
+def test_a_log_that_a_crash_cut_short_does_not_stop_a_resume(data, tmp_path):
+    run(data, tmp_path, 8).train(bar=False)
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"images": 8, "lo')
+    run(data, tmp_path, 16, resume=True).train(bar=False)
+    assert [json.loads(line)["images"] for line in open(tmp_path / "log.jsonl")][-1] == 16
+
+
+def test_a_file_in_the_way(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot write"):
+        run(data, tmp_path / "file" / "run", 8).train(bar=False)

@@ -80,3 +80,13 @@ def test_seal_sees_every_change():
     record = seal({"a": 1, "b": [1.5]})
     assert record["sha256"] != seal({"a": 1, "b": [1.6]})["sha256"]
     assert record["sha256"] == seal({"b": [1.5], "a": 1})["sha256"]
+
+
+@pytest.mark.parametrize("config", [
+    [], None, {"paths": 3}, {"kernels": [[5]]}, {"ffn_expansion": -1.0}, {"ffn_expansion": float("nan")}, {"norm": "yes"},
+    {"channels": 10**9}, {"channels": True}, {"heads": [1, 2, 4]}, {"unknown": 1},
+])
+def test_a_header_is_input_too(model, tmp_path, config):
+    save_weights(tmp_path / "net.safetensors", model.state_dict(), HEADER | {"config": config})
+    with pytest.raises(BadInput):
+        load_weights(tmp_path / "net.safetensors")
