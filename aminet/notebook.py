@@ -9,6 +9,7 @@ import torch
 from .errors import BadInput
 
 ROOT = Path(__file__).resolve().parent.parent
+SETUP = {"os", "sys", "Path", "begin", "grade", "show"}  # what the setup cell imports
 FRAMEWORK = {"In", "Out", "get_ipython", "exit", "quit", "open", "PARAMETERS"}
 
 
@@ -18,9 +19,9 @@ def begin(names: dict, parameters: set[str]) -> None:
     names: the notebook's `globals()`. parameters: the names that its parameters cell defined. papermill itself only
     warns of a parameter that the notebook does not have.
     """
-    unknown = sorted(n for n in names if not n.startswith("_") and n not in parameters | FRAMEWORK)
+    unknown = sorted(n for n in names if not n.startswith("_") and n not in parameters | SETUP | FRAMEWORK)
     if unknown:
-        known = sorted(n for n in parameters - FRAMEWORK if not n.startswith("_") and n != "begin")
+        known = sorted(n for n in parameters - FRAMEWORK if not n.startswith("_"))
         raise BadInput(f"unknown parameter {', '.join(unknown)}: this notebook has {', '.join(known)}")
     import matplotlib.pyplot as plt
     from matplotlib_inline.backend_inline import set_matplotlib_formats

@@ -53,7 +53,7 @@ if not Path("../aminet").exists():  # on Colab: fetch the course and what its im
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
-begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
+begin(globals(), PARAMETERS)
 
 # %%
 import json
@@ -315,7 +315,7 @@ with tempfile.TemporaryDirectory() as home:
 #
 # The pocket network that comes with the course was trained on CelebA faces, once, by this command:
 #
-# `python -m aminet train pocket --faces celeba_train_0.zip celeba_train_1.zip celeba_train_2.zip --val celeba_val.zip --images 40000 --batch 8 --lr 1e-3 --schedule cosine --ema 0.999 --val-every 2500`
+# `python -m aminet train pocket --faces celeba_train_0.zip celeba_train_1.zip celeba_train_2.zip --val celeba_val.zip --out runs/pocket --images 40000 --batch 8 --lr 1e-3 --schedule cosine --ema 0.999 --val-every 2500`
 
 # %%
 _, header = load_weights("pocket")
@@ -343,7 +343,7 @@ else:
     print("pending: data/records/pocket-train.jsonl, the log of the run, is not here yet")
 
 # %% [markdown]
-# The two curves tell different things. The loss is noisy, since each point sees other faces with other crops, and it is measured on what the network learns from. The validation is smooth: the same faces every time, and averaged weights. It alone chooses; the test set has no say. The paper reports best numbers without telling how they were chosen.
+# The two curves tell different things. The loss is noisy, since each point sees other faces with other crops, and it is measured on what the network learns from. The validation is smooth: the same faces every time, and averaged weights. It alone chooses; the test set has no say. The paper does not tell how its checkpoints were chosen.
 #
 # ## The full network
 #
@@ -352,7 +352,7 @@ else:
 # ```
 # papermill notebooks/09_train_aminet.ipynb runs/09.ipynb --cwd notebooks -p preset aminet \
 #     -p faces "celeba_train_0.zip celeba_train_1.zip" -p val celeba_val.zip \
-#     -p images 200000 -p batch 32 -p lr 2e-4 -p val_every 5000 -p out runs/aminet
+#     -p images 200000 -p batch 32 -p lr 2e-4 -p val_every 5000 -p out ../runs/aminet
 # ```
 #
 # (`out` is seen from `notebooks/`.) Stopped? Run it again with `-p resume True` and the same parameters. A misspelt parameter ends it at once; papermill alone would only warn, and train something else.

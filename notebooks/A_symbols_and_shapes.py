@@ -40,7 +40,7 @@ if not Path("../aminet").exists():  # on Colab: fetch the course and what its im
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
-begin(globals(), PARAMETERS | {"os", "sys", "Path", "begin", "grade", "show"})
+begin(globals(), PARAMETERS)
 
 # %% [markdown]
 # ## How to read this page
