@@ -13,7 +13,7 @@ import torch  # noqa: E402
 from aminet.degrade import degrade, upsample  # noqa: E402
 from aminet.notebook import picture_of  # noqa: E402
 from aminet.portraits import portraits  # noqa: E402
-from aminet.protocol import PROTOCOLS, psnr, to_uint8  # noqa: E402
+from aminet.protocol import PROTOCOLS, psnr  # noqa: E402
 from aminet.synthetic import faces  # noqa: E402
 from aminet.train import restore  # noqa: E402
 from aminet.weights import load_weights  # noqa: E402
@@ -27,7 +27,7 @@ def main() -> None:
     model, header = load_weights("pocket")
     lr = degrade(hr)
     bicubic = upsample(lr)
-    sr = to_uint8(restore(model, hr), "round")
+    sr = restore(model, hr)
     paper = PROTOCOLS["paper"]
     rows = [("input 16x16", lr.repeat_interleave(8, -1).repeat_interleave(8, -2), None),
             ("bicubic", bicubic, psnr(bicubic, hr, paper)), (f"AMINet ({header['preset']})", sr, psnr(sr, hr, paper)),
