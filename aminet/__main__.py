@@ -31,8 +31,9 @@ def parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("data", help="look at face sets").add_subparsers(dest="action", required=True)
     p = p.add_parser("check", help="count, sizes, bad files, duplicates, and leakage between the given sets")
-    p.add_argument("paths", nargs="+", metavar="PATH", help="folder or zip of face images")
-    p.add_argument("--json", action="store_true")
+    p.add_argument("paths", nargs="+", metavar="PATH", help="folder or zip of face images; exits with 1 if a file is "
+                   "bad or an image is in two of them")
+    p.add_argument("--json", action="store_true", help="the whole report as JSON")
 
     p = commands.add_parser("train", help="train a network", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, or PRESET/ROW "
@@ -41,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
                    "$AMINET_FACES), celeba:ROOT:PART, celeba-identity:ROOT:PART, helen:ROOT:PART, "
                    "scface:ROOT:PART, or synthetic[:N[:SEED]]")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="the same, to choose the weights on")
-    p.add_argument("--out", required=True, help="folder of the run")
+    p.add_argument("--out", required=True, default=argparse.SUPPRESS, help="folder of the run: its weights will be "
+                   "OUT/best.safetensors")
     p.add_argument("--images", type=positive(int), help="images to see in all")
     p.add_argument("--minutes", type=positive(float), help="stop after so many minutes; --resume continues")
     p.add_argument("--batch", type=positive(int), default=32, help="over all processes")
@@ -49,26 +51,28 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--schedule", choices=("constant", "cosine"), default="constant", help="cosine ends at --images")
     p.add_argument("--ema", type=float, default=0.0, help="decay of averaged weights, for example 0.999; 0: none")
     p.add_argument("--val-every", type=positive(int), default=5000, help="images between validations")
-    p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    p.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the augmentation")
+    p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
     p.add_argument("--skip-bad", action="store_true", help="leave out files that are no image, and count them")
 
     p = commands.add_parser("evaluate", help="measure weights on faces and write a record",
                             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, or the name of ours, for example pocket")
+    p.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, the folder of a run, or the name of "
+                   "ours, for example pocket")
     p.add_argument("--faces", nargs="+", default=["synthetic:100:2"], help="as in train")
     p.add_argument("--protocol", default="paper", help="paper, dic or rgb")
-    p.add_argument("--metrics", nargs="+", default=["psnr", "ssim"], help="from psnr, ssim, vif, vifp")
+    p.add_argument("--metrics", nargs="+", default=["psnr", "ssim"], help="from psnr, ssim, vif (steerable "
+                   "pyramid) and vifp (pixel domain, another metric)")
     p.add_argument("--records", default="data/records", help="folder for the record")
     p.add_argument("--overwrite", action="store_true", help="replace an existing record")
-    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the network runs")
     p.add_argument("--json", action="store_true", help="print the means as JSON")
     p.add_argument("--skip-bad", action="store_true", help="leave out files that are no image, and count them")
 
     p = commands.add_parser("upscale", help="restore a 16x16 face, or the largest face of a photograph")
-    p.add_argument("source", metavar="IN")
-    p.add_argument("target", metavar="OUT")
+    p.add_argument("source", metavar="IN", help="a 16x16 picture, or a photograph (needs OpenCV's YuNet)")
+    p.add_argument("target", metavar="OUT", help="the 128x128 result; OUT_side_by_side.png lies beside it")
     p.add_argument("--weights", default="pocket", help="a .safetensors file, or the name of ours")
     return root
 
@@ -81,12 +85,13 @@ def ledger(arguments) -> None:
     print(json.dumps(bill, indent=1) if arguments.json else format_ledger(bill))
 
 
-def data(arguments) -> None:
+def data(arguments) -> int:
     from .check import check, format_check
     from .inputs import find
 
     report = check([find(path) for path in arguments.paths])
     print(json.dumps(report, indent=1) if arguments.json else format_check(report))
+    return 0 if report["clean"] else 1
 
 
 def train(arguments) -> None:
@@ -121,19 +126,19 @@ def train(arguments) -> None:
 
 def evaluate(arguments) -> None:
     from .evaluate import evaluate as run
-    from .evaluate import label, write_record
+    from .evaluate import label, refuse_twice, write_record
     from .inputs import open_faces
 
     target = Path(arguments.records) / "{}-{}-{}.json".format(
         label(arguments.weights),
         "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces), arguments.protocol)
-    if target.exists() and not arguments.overwrite:
-        raise BadInput(f"{target} exists: a test set is measured once; read it, or give --overwrite")
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
+    if not arguments.overwrite:
+        refuse_twice(target, arguments.weights, about)
     command = "python -m aminet " + shlex.join(
         os.path.relpath(word) if os.path.isabs(word) else word for word in sys.argv[1:])
     record = run(arguments.weights, faces, about, arguments.protocol, arguments.metrics, arguments.device, command)
-    write_record(record, target, arguments.overwrite)
+    write_record(record, target)
     means = {name: round(interval["mean"], 4) for name, interval in record["means"].items()}
     if arguments.json:
         print(json.dumps({"images": about["images"], "protocol": arguments.protocol, **means, "record": str(target)}))
@@ -149,19 +154,19 @@ def evaluate(arguments) -> None:
 def upscale(arguments) -> None:
     from .upscale import upscale as run
 
-    print(run(arguments.source, arguments.target, arguments.weights))
+    beside = run(arguments.source, arguments.target, arguments.weights)
+    print(f"{arguments.target}, and side by side {beside}")
 
 
 def main() -> int:
     arguments = parser().parse_args()
     try:
-        globals()[arguments.command](arguments)
+        return globals()[arguments.command](arguments) or 0
     except BadInput as error:
         print(f"aminet: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has gone, for example `| head`
         return 0
-    return 0
 
 
 if __name__ == "__main__":

@@ -77,11 +77,19 @@ def seal(record: dict) -> dict:
     return record | {"sha256": digest(record)}
 
 
-def write_record(record: dict, path: str | Path, overwrite: bool = False) -> Path:
-    """Write a record as JSON. An existing one is kept, unless `overwrite`: a test set is touched once."""
+def refuse_twice(path: Path, weights: str | Path, about: dict) -> None:
+    """BadInput if `path` holds a record already: a test set is measured once."""
+    if path.exists():
+        record = read_record(path)
+        if record["weights"]["sha256"] == sha256(find_weights(weights)) and (
+                record["faces"]["fingerprint"] == about["fingerprint"]):
+            raise BadInput(f"{path} exists: a test set is measured once; read it, or give --overwrite")
+        raise BadInput(f"{path} is the record of other weights or other faces: give another folder with --records")
+
+
+def write_record(record: dict, path: str | Path) -> Path:
+    """Write a record as JSON."""
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise BadInput(f"{path} exists: a test set is measured once; read it, or give --overwrite")
     write_atomically(path, (json.dumps(record, indent=None, separators=(",", ":")).replace('],"', '],\n"')
                             .replace('},"', '},\n"') + "\n").encode())
     return path

@@ -296,6 +296,8 @@ def read(file: File) -> bytes:
 def open_image(path: str | Path) -> Image.Image:
     """One image file -> RGB image of any size, upright. Raises BadInput that names it."""
     path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"no such file: {path}")
     try:
         return to_rgb(open_header(read(File(path.name, path.parent, path.name, None))))
     except BadInput as error:

@@ -303,6 +303,11 @@ def against(row: dict, key: str) -> tuple[str, str, str]:
     return printed, f"{100 * row[f'{key}_deviation']:+.2f}%", f"True ({how})" if how else "False"
 
 
+LEGEND = """params, G MACs: by hand, at 1x3x128x128; "= torch": PyTorch counts the same. thop: the counter behind the
+published MACs, which are compared with it. match: ours becomes the printed digits when it is rounded or truncated.
+aminet-8c and aminet-c32 are other readings of the paper's row, kept because their MACs do not fit: notebook 08."""
+
+
 def format_ledger(rows: list[dict]) -> str:
     """The ledger as a table for people."""
     table = [("name", "params", "= torch", "published", "deviation", "match",
@@ -314,6 +319,6 @@ def format_ledger(rows: list[dict]) -> str:
             f"{row['macs'] / 1e9:.3f}", str(row["macs"] == row["torch_macs"]),
             f"{row['thop_macs'] / 1e9:.3f}", *against(row, "macs")))
     first, *others = [max(map(len, column)) for column in zip(*table)]
-    return "\n".join(
-        "  ".join([name.ljust(first)] + [cell.rjust(n) for cell, n in zip(cells, others)]).rstrip()
-        for name, *cells in table)
+    lines = ["  ".join([name.ljust(first)] + [cell.rjust(n) for cell, n in zip(cells, others)]).rstrip()
+             for name, *cells in table]
+    return "\n".join([*lines, "", LEGEND])

@@ -52,7 +52,7 @@ class Recipe:
         if self.batch < 1 or self.lr <= 0 or not 0 <= self.ema < 1 or self.val_every < 1:
             raise BadInput("batch, lr and val_every must be positive, and ema must lie in [0, 1)")
         if self.images is not None and self.images < self.batch:
-            raise BadInput(f"images={self.images} is less than one batch of {self.batch}")
+            raise BadInput(f"images={self.images} is less than one batch of {self.batch}: give --batch {self.images}")
         if self.schedule not in ("constant", "cosine"):
             raise BadInput(f"unknown schedule {self.schedule!r}: choose constant or cosine")
         if self.schedule == "cosine" and self.images is None:
@@ -103,6 +103,9 @@ class Run:
         self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision(device),
                                        step_scheduler_with_optimizer=False)
         self.config, self.recipe, self.out = config, recipe, Path(out)
+        if self.accelerator.is_main_process:
+            with writing(self.out / "log.jsonl"):  # find out before training, not after
+                open(self.out / "log.jsonl", "a").close()
         self.world = self.accelerator.num_processes
         if recipe.batch % self.world:
             raise BadInput(f"batch {recipe.batch} is no multiple of the {self.world} processes")
@@ -123,6 +126,8 @@ class Run:
         self.plain = self.accelerator.unwrap_model(self.model)
         self.average = {k: v.clone() for k, v in self.plain.state_dict().items()} if recipe.ema else None
         self.state = self.out / "state.safetensors"
+        if resume and not self.state.exists():
+            raise BadInput(f"{self.out} holds no run to resume: leave out --resume")
         if resume:
             self.resume()
         elif self.state.exists():
@@ -284,8 +289,8 @@ class Run:
         finally:
             progress.close()
         self.accelerator.end_training()
-        return {"images": self.seen, "val_psnr": round(self.best, 4), "seconds": round(self.seconds, 1),
-                "images_per_second": round((self.seen - before) / (time.monotonic() - begin), 2)}
+        return {"images": self.seen, "trained_now": self.seen - before, "val_psnr": round(self.best, 4),
+                "seconds": round(self.seconds, 1), "weights": str(self.out / "best.safetensors")}
 
     def agree(self, flags: list[bool]) -> list[bool]:
         """The first process's clock, and its signals, decide for all."""

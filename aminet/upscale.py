@@ -22,6 +22,7 @@ def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float]]:
     """The eye centres (left of the picture first), in pixels, of the largest face that YuNet finds."""
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its CPU build warns of a missing accelerator
     model = find(YUNET, "AMINET_WEIGHTS")
     if not model.exists():
         raise BadInput(f"the picture is {image.width}x{image.height}, not a {LR}x{LR} face, and finding the face needs "

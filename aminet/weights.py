@@ -83,10 +83,12 @@ def save_weights(path: str | Path, state: dict[str, torch.Tensor], header: dict,
 
 
 def find_weights(name: str | Path) -> Path:
-    """A path, or the name of weights that come with the course (data/weights/NAME.safetensors)."""
+    """A file, a run's folder (its best.safetensors), or the name of weights of the course (data/weights/NAME)."""
     path = Path(name)
-    if path.suffix == ".safetensors" or path.exists():
+    if path.suffix == ".safetensors" or path.is_file():
         return path
+    if (path / "best.safetensors").exists():  # the folder of a run
+        return path / "best.safetensors"
     ours = PRETRAINED / f"{name}.safetensors"
     if not ours.exists():
         known = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors"))) or "none yet"
@@ -98,6 +100,8 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[
     """The network in eval mode, in float32, and its header. `name`: a file, or weights of the course by name."""
     path = find_weights(name)
     state, header = read_tensors(path)
+    if "progress" in header:
+        raise BadInput(f"{path} is the state of a run, for --resume: take best.safetensors beside it")
     if "config" not in header:
         raise BadInput(f"{path} holds no network: its header has no config")
     model = AMINet(AMINetConfig.from_dict(header["config"]))

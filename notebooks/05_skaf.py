@@ -305,7 +305,7 @@ for label, m in zip(labels, selected):
 #
 # $$\text{maps:}\quad y = a\,w_1 + r\,w_2 \qquad\qquad \text{features:}\quad y = a\,(X w_1) + r\,(X w_2)$$
 #
-# A size tells the difference. $a$, $r$ and $X$ all grow in proportion to the feature $x$ that comes in. So `maps` is about proportional to $x$, and `features` to $x^2$:
+# A size tells the difference. The global branch $a$ (SA's output), the local branch $r$ (RDFE's) and $X$ all grow in proportion to the feature $x$ that comes in. So `maps` is about proportional to $x$, and `features` to $x^2$:
 #
 # $$m_{k+1} \approx g\,m_k \qquad\qquad\qquad\qquad m_{k+1} \approx g\,m_k^2$$
 #
@@ -356,7 +356,7 @@ if WIDGETS:
     interact(lambda start: draw(start), start=(0.5, 32.0))
 
 # %% [markdown]
-# `features` without normalisation and shortcut dies out when it starts at 1, and overflows when it starts at 4 or 16. Nothing between is stable: this is the repelling fixed point. `maps` only shrinks, by a factor of about two per fusion, and either gate is tame once a LayerNorm gives the branches an input of size 1 and a shortcut carries $x$ around them.
+# `features` without normalisation and shortcut falls to about 0.01, the size of its biases, when it starts at 1, and overflows when it starts at 4 or 16. Nothing between is stable: this is the repelling fixed point. `maps` shrinks slowly, to about a tenth over eight fusions, and either gate is tame once a LayerNorm gives the branches an input of size 1 and a shortcut carries $x$ around them.
 #
 # ## NaN at the second step
 #
@@ -404,7 +404,7 @@ axis.legend()
 plt.show()
 
 # %% [markdown]
-# On some seeds the step is harmless; on the others the loss jumps, by many orders of magnitude. Which seed it hits depends on the size of the net and of the crop, as the fixed point predicts: it is decided by which side of $1/g$ the features start on. From there to NaN is one more gradient, or one more image of large contrast. So our small run shows the explosion, and the seed decides whether it is called NaN.
+# On most seeds the step is harmless; on three the loss jumps, tenfold on one and by many orders of magnitude on the others. Which seed it hits depends on the size of the net and of the crop, as the fixed point predicts: it is decided by which side of $1/g$ the features start on. From there to NaN is one more gradient, or one more image of large contrast. So our small run shows the explosion, and the seed decides whether it is called NaN.
 #
 # What we keep: `gate="maps"`, as Eqs. 14-16 say. With LayerNorm and shortcut, `features` trains too; the switch remains, and neither the parameter count nor Table V can tell the two apart.
 #

@@ -332,6 +332,7 @@ if record.exists():
     losses, scores = read_log(record)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
     left.plot(*zip(*losses))
+    left.locator_params(axis="x", nbins=5)
     left.set(title="training loss: L1 on [-1, 1], mean of 50 batches", xlabel="images seen", ylim=(None, losses[0][1] * 1.02))
     right.plot(*zip(*scores), "o-", color="C1")
     best = max(scores, key=lambda score: score[1])

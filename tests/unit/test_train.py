@@ -163,5 +163,18 @@ def test_a_log_that_a_crash_cut_short_does_not_stop_a_resume(data, tmp_path):
 
 def test_a_file_in_the_way(data, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="cannot write"):
-        run(data, tmp_path / "file" / "run", 8).train(bar=False)
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(BadInput, match="cannot write"):  # before training
+            run(data, out, 8)
+
+
+def test_nothing_to_resume(data, tmp_path):
+    with pytest.raises(BadInput, match="leave out --resume"):
+        run(data, tmp_path, 8, resume=True)
+
+
+def test_a_runs_folder_names_its_weights(data, tmp_path):
+    run(data, tmp_path, 8).train(bar=False)
+    assert load_weights(tmp_path)[1] == load_weights(tmp_path / "best.safetensors")[1]
+    with pytest.raises(BadInput, match="state of a run"):
+        load_weights(tmp_path / "state.safetensors")

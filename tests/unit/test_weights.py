@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from aminet import PRESETS, AMINet, BadInput
-from aminet.evaluate import evaluate, read_record, seal, write_record
+from aminet.degrade import degrade, upsample
+from aminet.evaluate import evaluate, read_record, refuse_twice, seal, write_record
+from aminet.protocol import PROTOCOLS, psnr
 from aminet.synthetic import faces
 from aminet.weights import load_weights, save_weights
 
@@ -59,9 +61,7 @@ def test_bad_weights(saved, tmp_path, model):
 
 def test_record(saved, tmp_path):
     images = faces(3, 5)
-    record = evaluate(saved, images, {"images": 3}, metrics=("psnr", "ssim"))
-    from aminet.degrade import degrade, upsample
-    from aminet.protocol import PROTOCOLS, psnr
+    record = evaluate(saved, images, {"images": 3, "fingerprint": "a"}, metrics=("psnr", "ssim"))
     bicubic = psnr(upsample(degrade(images)), images, PROTOCOLS["paper"])
     assert record["means"]["bicubic_psnr"]["mean"] == pytest.approx(bicubic.mean())
     assert record["values"]["bicubic_psnr"] == pytest.approx(bicubic, abs=1e-4)
@@ -70,7 +70,10 @@ def test_record(saved, tmp_path):
     path = write_record(record, tmp_path / "r.json")
     assert read_record(path) == record
     with pytest.raises(BadInput, match="measured once"):
-        write_record(record, path)
+        refuse_twice(path, saved, {"fingerprint": "a"})
+    with pytest.raises(BadInput, match="other weights or other faces"):
+        refuse_twice(path, saved, {"fingerprint": "b"})
+    refuse_twice(tmp_path / "new.json", saved, {"fingerprint": "a"})
     path.write_text(path.read_text().replace('"psnr":[', '"psnr":[99,', 1))
     with pytest.raises(BadInput, match="edited"):
         read_record(path)
@@ -83,8 +86,8 @@ def test_seal_sees_every_change():
 
 
 @pytest.mark.parametrize("config", [
-    [], None, {"paths": 3}, {"kernels": [[5]]}, {"ffn_expansion": -1.0}, {"ffn_expansion": float("nan")}, {"norm": "yes"},
-    {"channels": 10**9}, {"channels": True}, {"heads": [1, 2, 4]}, {"unknown": 1},
+    [], None, {"paths": 3}, {"kernels": [[5]]}, {"ffn_expansion": -1.0}, {"ffn_expansion": float("nan")},
+    {"norm": "yes"}, {"channels": 10**9}, {"channels": True}, {"heads": [1, 2, 4]}, {"unknown": 1},
 ])
 def test_a_header_is_input_too(model, tmp_path, config):
     save_weights(tmp_path / "net.safetensors", model.state_dict(), HEADER | {"config": config})
