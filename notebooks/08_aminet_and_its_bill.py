@@ -121,7 +121,7 @@ class AMINet(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         if image.dim() != 4 or image.shape[1] != 3 or any(n % self.config.multiple for n in image.shape[2:]):
             raise BadInput(f"AMINet takes (B, 3, H, W) with H and W multiples of {self.config.multiple}, "
-                           f"not {tuple(image.shape)}")
+                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
         x, skips = self.head(image), []
         for encoder, down_ in zip(self.encoders, self.downs):
             skips.append(encoder(x))

@@ -156,8 +156,8 @@ def test_open_image_is_rgb_of_any_size_and_names_what_is_bad(tmp_path):
     folder(tmp_path, {"a.png": picture(1, (90, 70)).convert("L"), "b.png": b"text"})
     image = open_image(tmp_path / "a.png")
     assert (image.mode, image.size) == ("RGB", (90, 70))
-    for name, reason in (("b.png", "no image that can be read"), ("c.png", "cannot be read")):
-        with pytest.raises(BadInput, match=f"{name}: {reason}"):
+    for name, line in (("b.png", "b.png: no image that can be read"), ("c.png", "no such file: .*c.png")):
+        with pytest.raises(BadInput, match=line):
             open_image(tmp_path / name)
 
 

@@ -165,7 +165,9 @@ def test_entries_hold_three_counts_and_the_published_one(rows):
 
 def test_format(rows):
     json.dumps(rows)
-    lines = L.format_ledger(rows).splitlines()
+    table, legend = L.format_ledger(rows).split("\n\n")
+    assert legend == L.LEGEND
+    lines = table.splitlines()
     assert len(lines) == 1 + len(rows) and len({line.index("True") for line in lines[1:]}) == 1
     aminet, small, *_ = lines[1:]
     assert aminet.split() == ("aminet 12,623,547 True 12.62M +0.03% True (both) "
