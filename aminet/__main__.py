@@ -125,20 +125,22 @@ def train(arguments) -> None:
 
 
 def evaluate(arguments) -> None:
+    from .evaluate import earlier, label, write_record
     from .evaluate import evaluate as run
-    from .evaluate import label, refuse_twice, write_record
     from .inputs import open_faces
 
     target = Path(arguments.records) / "{}-{}-{}.json".format(
         label(arguments.weights),
         "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces), arguments.protocol)
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
-    if not arguments.overwrite:
-        refuse_twice(target, arguments.weights, about)
-    command = "python -m aminet " + shlex.join(
-        os.path.relpath(word) if os.path.isabs(word) else word for word in sys.argv[1:])
-    record = run(arguments.weights, faces, about, arguments.protocol, arguments.metrics, arguments.device, command)
-    write_record(record, target)
+    record = None if arguments.overwrite else earlier(target, arguments.weights, about, arguments.metrics)
+    if record:
+        print(f"measured before, at {record['created']}; --overwrite measures again", file=sys.stderr)
+    else:
+        command = "python -m aminet " + shlex.join(
+            os.path.relpath(word) if os.path.isabs(word) else word for word in sys.argv[1:])
+        record = run(arguments.weights, faces, about, arguments.protocol, arguments.metrics, arguments.device, command)
+        write_record(record, target)
     means = {name: round(interval["mean"], 4) for name, interval in record["means"].items()}
     if arguments.json:
         print(json.dumps({"images": about["images"], "protocol": arguments.protocol, **means, "record": str(target)}))

@@ -77,14 +77,17 @@ def seal(record: dict) -> dict:
     return record | {"sha256": digest(record)}
 
 
-def refuse_twice(path: Path, weights: str | Path, about: dict) -> None:
-    """BadInput if `path` holds a record already: a test set is measured once."""
-    if path.exists():
-        record = read_record(path)
-        if record["weights"]["sha256"] == sha256(find_weights(weights)) and (
-                record["faces"]["fingerprint"] == about["fingerprint"]):
-            raise BadInput(f"{path} exists: a test set is measured once; read it, or give --overwrite")
-        raise BadInput(f"{path} is the record of other weights or other faces: give another folder with --records")
+def earlier(path: Path, weights: str | Path, about: dict, metrics) -> dict | None:
+    """The record at `path` if it is of these weights, faces and metrics: a test set is measured once. None if there
+    is none yet; BadInput if it is of others."""
+    if not path.exists():
+        return None
+    record = read_record(path)
+    if record["weights"]["sha256"] != sha256(find_weights(weights)) or (
+            record["faces"]["fingerprint"] != about["fingerprint"]) or not set(metrics) <= set(record["values"]):
+        raise BadInput(f"{path} is the record of other weights, faces or metrics: give another folder with --records, "
+                       "or replace it with --overwrite")
+    return record
 
 
 def write_record(record: dict, path: str | Path) -> Path:

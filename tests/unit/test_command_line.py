@@ -83,9 +83,16 @@ def test_evaluate_writes_a_record_once(folder, weights, aminet, refuses):
     assert printed["psnr"] == pytest.approx(printed["bicubic_psnr"], abs=0.1)  # untrained: starts at bicubic
     record = json.loads((folder / printed["record"]).read_text())
     assert record["command"] == "python -m aminet evaluate net.safetensors --faces some --json"
-    refuses("measured once", *command)
+    written = (folder / printed["record"]).read_bytes()
+    again = aminet(*command)
+    assert again.returncode == 0 and "measured before" in again.stderr and json.loads(again.stdout) == printed
+    assert (folder / printed["record"]).read_bytes() == written
+    (folder / "more").mkdir()
+    (folder / "some").rename(folder / "more" / "some")
+    (folder / "others").rename(folder / "some")
+    refuses("other weights, faces or metrics", *command)
     refuses("unknown protocol", "evaluate", weights, "--faces", "some", "--protocol", "mine")
-    refuses("unknown metric", "evaluate", weights, "--faces", "others", "--metrics", "beauty")
+    refuses("unknown metric", "evaluate", weights, "--faces", "more", "--metrics", "beauty")
 
 
 def test_faces_are_also_found_in_the_environments_folder(folder, weights, aminet, tmp_path):

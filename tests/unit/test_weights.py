@@ -7,7 +7,7 @@ import torch
 
 from aminet import PRESETS, AMINet, BadInput
 from aminet.degrade import degrade, upsample
-from aminet.evaluate import evaluate, read_record, refuse_twice, seal, write_record
+from aminet.evaluate import earlier, evaluate, read_record, seal, write_record
 from aminet.protocol import PROTOCOLS, psnr
 from aminet.synthetic import faces
 from aminet.weights import load_weights, save_weights
@@ -69,11 +69,11 @@ def test_record(saved, tmp_path):
         record["means"]["psnr"]["mean"] - record["means"]["bicubic_psnr"]["mean"])
     path = write_record(record, tmp_path / "r.json")
     assert read_record(path) == record
-    with pytest.raises(BadInput, match="measured once"):
-        refuse_twice(path, saved, {"fingerprint": "a"})
-    with pytest.raises(BadInput, match="other weights or other faces"):
-        refuse_twice(path, saved, {"fingerprint": "b"})
-    refuse_twice(tmp_path / "new.json", saved, {"fingerprint": "a"})
+    assert earlier(path, saved, {"fingerprint": "a"}, ["ssim"]) == record
+    for fingerprint, metrics in (("b", ["ssim"]), ("a", ["vif"])):
+        with pytest.raises(BadInput, match="other weights, faces or metrics"):
+            earlier(path, saved, {"fingerprint": fingerprint}, metrics)
+    assert earlier(tmp_path / "new.json", saved, {"fingerprint": "a"}, ["ssim"]) is None
     path.write_text(path.read_text().replace('"psnr":[', '"psnr":[99,', 1))
     with pytest.raises(BadInput, match="edited"):
         read_record(path)
