@@ -8,7 +8,7 @@ help:
 	@echo "make course     run every notebook, HTML in runs/"
 	@echo "make test       unit tests, notebook contract, outputs of every notebook, a papermill run"
 	@echo "make notebooks  rebuild the notebooks whose .py changed"
-	@echo "make speed      the speed bars, measured in one sitting"
+	@echo "make speed      how fast, against the limits of the machine"
 	@echo "make lab        open the course in JupyterLab"
 
 .venv/ready: pyproject.toml
@@ -36,7 +36,7 @@ notebooks: .venv/ready
 	$(BIN)/python notebooks/build.py
 
 speed: .venv/ready
-	$(BIN)/python tests/speed.py
+	$(BIN)/python -m aminet bench
 
 lab: .venv/ready
 	cd notebooks && ../$(BIN)/jupyter lab

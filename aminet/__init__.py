@@ -1,16 +1,23 @@
 """AMINet, "Attention-Guided Multiscale Interaction Network for Face Super-Resolution": a literate reproduction.
 
-This page imports torch alone. Everything that needs more is one module away: `aminet.faces`, `aminet.protocol`, ...
+The names of this page are imported when they are asked for: `import aminet` needs nothing, and `upscale --onnx` no
+torch. Everything else is one module away: `aminet.faces`, `aminet.protocol`, ...
 """
-from .config import ABLATIONS, PRESETS, AMINetConfig, preset
-from .edff import EDFF
-from .errors import BadInput
-from .lgfi import LGFI
-from .model import AMINet
-from .rdfe import RDFE, AttentionUnit, FeatureRefinement, Hourglass
-from .sa import SelfAttention
-from .skaf import SKAF
+from importlib import import_module
 
-__version__ = "0.1.0"
-__all__ = ["ABLATIONS", "AMINet", "AMINetConfig", "AttentionUnit", "BadInput", "EDFF", "FeatureRefinement",
-           "Hourglass", "LGFI", "PRESETS", "RDFE", "SKAF", "SelfAttention", "preset"]
+__version__ = "0.2.0"
+HOMES = {"config": ("ABLATIONS", "PRESETS", "AMINetConfig", "preset"), "edff": ("EDFF",), "errors": ("BadInput",),
+         "lgfi": ("LGFI",), "model": ("AMINet",), "rdfe": ("RDFE", "AttentionUnit", "FeatureRefinement", "Hourglass"),
+         "sa": ("SelfAttention",), "skaf": ("SKAF",)}
+HOME = {name: home for home, names in HOMES.items() for name in names}
+__all__ = sorted(HOME)
+
+
+def __getattr__(name: str):
+    if name not in HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

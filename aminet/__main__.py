@@ -1,4 +1,4 @@
-"""The command line: `python -m aminet ledger | data | train | evaluate | upscale`. Bad input exits with 2."""
+"""The command line: `python -m aminet COMMAND`, `--help` names the commands. Bad input exits with 2."""
 from __future__ import annotations
 
 import argparse
@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from .errors import BadInput
@@ -36,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="the whole report as JSON")
 
     p = commands.add_parser("train", help="train a network", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, or PRESET/ROW "
-                   "for a row of Tables I to V, for example 'pocket/w/o SA'")
+    p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, pocket-s, or "
+                   "PRESET/ROW for a row of Tables I to V, for example 'pocket/w/o SA'; or amigan, with --start")
     p.add_argument("--faces", nargs="+", default=["synthetic"], help="folders or zips (also looked for in "
                    "$AMINET_FACES), celeba:ROOT:PART, celeba-identity:ROOT:PART, helen:ROOT:PART, "
                    "scface:ROOT:PART, or synthetic[:N[:SEED]]")
@@ -47,14 +48,27 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--images", type=positive(int), help="images to see in all")
     p.add_argument("--minutes", type=positive(float), help="stop after so many minutes; --resume continues")
     p.add_argument("--batch", type=positive(int), default=32, help="over all processes")
-    p.add_argument("--lr", type=positive(float), default=2e-4, help="Adam's step size")
+    p.add_argument("--lr", type=positive(float), help="Adam's step size: 2e-4, and 1e-4 for AMIGAN's generator")
     p.add_argument("--schedule", choices=("constant", "cosine"), default="constant", help="cosine ends at --images")
     p.add_argument("--ema", type=float, default=0.0, help="decay of averaged weights, for example 0.999; 0: none")
     p.add_argument("--val-every", type=positive(int), default=5000, help="images between validations")
     p.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the augmentation")
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    p.add_argument("--compile", action="store_true", help="torch.compile: minutes at the start, then faster steps")
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
     p.add_argument("--skip-bad", action="store_true", help="leave out files that are no image, and count them")
+
+    p = p.add_argument_group("AMIGAN (Eqs. 18 to 22)")
+    p.add_argument("--start", help="AMINet's weights: a file, a run's folder, or ours, for example pocket")
+    p.add_argument("--d-lr", type=positive(float), help="the discriminator's step size (4e-4)")
+    p.add_argument("--pixel", type=float, help="weight of the pixel loss (1)")
+    p.add_argument("--perceptual", type=float, help="weight of VGG19's perceptual loss (0.01); 0 needs no VGG19")
+    p.add_argument("--adversarial", type=float, help="weight of the adversarial loss (0.01)")
+    p.add_argument("--loss", choices=("vanilla", "hinge"), help="adversarial losses: as printed, or hinge (vanilla)")
+    p.add_argument("--width", type=positive(int), help="the discriminator's channels at 128x128 (64)")
+    p.add_argument("--norm", choices=("spectral", "batch", "none"), help="of the discriminator (batch)")
+    p.add_argument("--r1", type=float, help="weight of the R1 penalty (0)")
+    p.add_argument("--choose", choices=("lpips", "psnr"), help="what picks the weights on validation (lpips)")
 
     p = commands.add_parser("evaluate", help="measure weights on faces and write a record",
                             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -62,19 +76,72 @@ def parser() -> argparse.ArgumentParser:
                    "ours, for example pocket")
     p.add_argument("--faces", nargs="+", default=["synthetic:100:2"], help="as in train")
     p.add_argument("--protocol", default="paper", help="paper, dic or rgb")
-    p.add_argument("--metrics", nargs="+", default=["psnr", "ssim"], help="from psnr, ssim, vif (steerable "
-                   "pyramid) and vifp (pixel domain, another metric)")
+    p.add_argument("--metrics", nargs="+", default=["psnr", "ssim"], help="from psnr, ssim, vif (steerable pyramid), "
+                   "vifp (pixel domain, another metric), lpips, identity (ArcFace's cosine) and fid; those that an "
+                   "existing record lacks are added to it")
     p.add_argument("--records", default="data/records", help="folder for the record")
-    p.add_argument("--overwrite", action="store_true", help="replace an existing record")
+    p.add_argument("--overwrite", action="store_true", help="measure again; the first look's time is kept")
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the network runs")
     p.add_argument("--json", action="store_true", help="print the means as JSON")
     p.add_argument("--skip-bad", action="store_true", help="leave out files that are no image, and count them")
 
+    p = commands.add_parser("table", help="a table of the paper, published against ours")
+    p.add_argument("number", metavar="N", type=int, help="1 to 10")
+    p.add_argument("--records", help="folder of the records (the course's, data/records)")
+    p.add_argument("--protocol", default="paper", help="of our numbers: paper, dic or rgb (paper)")
+    p = p.add_mutually_exclusive_group()
+    p.add_argument("--json", action="store_true", help="everything as JSON")
+    p.add_argument("--csv", action="store_true", help="a line for each row and metric as CSV")
+
     p = commands.add_parser("upscale", help="restore a 16x16 face, or the largest face of a photograph")
     p.add_argument("source", metavar="IN", help="a 16x16 picture, or a photograph (needs OpenCV's YuNet)")
     p.add_argument("target", metavar="OUT", help="the 128x128 result; OUT_side_by_side.png lies beside it")
-    p.add_argument("--weights", default="pocket", help="a .safetensors file, or the name of ours")
+    p = p.add_mutually_exclusive_group()
+    p.add_argument("--weights", default="pocket", help="a .safetensors file, or the name of ours (pocket)")
+    p.add_argument("--onnx", metavar="FILE", help="a network of `export` instead: needs NumPy, Pillow, OpenCV and ONNX "
+                   "Runtime, and no torch")
+
+    p = commands.add_parser("export", help="write a network as an ONNX file, and compare it with torch",
+                            formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("weights", metavar="WEIGHTS", help="as in evaluate")
+    p.add_argument("target", metavar="OUT", help="an .onnx file")
+    p.add_argument("--int8", action="store_true", help="convolutions in 8 bits")
+    p.add_argument("--faces", nargs="+", default=["synthetic:64"], help="as in train, to calibrate --int8 on")
+    p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="as in train, to measure errors on")
+    p.add_argument("--json", action="store_true", help="the comparison as JSON")
+
+    p = commands.add_parser("bench", help="speed of inference and training, against the limits of the machine",
+                            formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("preset", metavar="PRESET", nargs="?", default="aminet", help="as in train")
+    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to measure")
+    p.add_argument("--batch", type=positive(int), help="of training; 4 on a CPU, 32 on a GPU")
+    p.add_argument("--quick", action="store_true", help="few rounds, and nothing is compiled")
+    p.add_argument("--plot", metavar="FILE.png", help="the roofline as a picture")
+    p.add_argument("--records", help="folder for a record of the measurements")
+    p.add_argument("--json", action="store_true", help="print the record")
+
+    p = commands.add_parser("reproduce", help="train and measure what the paper's tables need; continues where it was")
+    p.add_argument("--list", action="store_true", help="only say how far every run is, and how long it will take here")
+    p.add_argument("--scale", choices=("smoke", "pocket", "short", "paper"), help="seconds, an hour, 200,000 images or "
+                   "150 epochs a run (short with a GPU, else pocket)")
+    p.add_argument("--only", metavar="PATTERN", help="runs by name, for example 'aminet-*'")
+    p.add_argument("--budget", metavar="MINUTES", type=positive(float), help="stop in time, with everything saved; "
+                   "without it, go on to the end")
+    p.add_argument("--out", default="runs", help="folder of the runs (runs)")
+    p.add_argument("--records", help="folder of the records (data/records; for smoke, OUT/records)")
+    p.add_argument("--faces", nargs="+", help="as in train, instead of the list's")
+    p.add_argument("--val", nargs="+", help="as in train, instead of the list's")
+    p.add_argument("--test", nargs="+", help="test sets, each measured by itself, instead of the list's")
+    p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    p.add_argument("--compile", action="store_true", help="as in train")
+    p.add_argument("--json", action="store_true", help="the list as JSON")
     return root
+
+
+def command_line() -> str:
+    """This command as a record tells it, without the folders of this machine."""
+    return "python -m aminet " + shlex.join(
+        os.path.relpath(word) if os.path.isabs(word) else word for word in sys.argv[1:])
 
 
 def ledger(arguments) -> None:
@@ -95,25 +162,28 @@ def data(arguments) -> int:
 
 
 def train(arguments) -> None:
+    from .amigan import AMIGANRun, GANRecipe
     from .config import preset
-    from .faces import same_faces
-    from .inputs import open_faces
+    from .inputs import open_training_faces
     from .train import Recipe, Run
 
-    config = preset(arguments.preset)
-    recipe = Recipe(images=arguments.images, batch=arguments.batch, lr=arguments.lr, schedule=arguments.schedule,
-                    ema=arguments.ema, val_every=arguments.val_every, seed=arguments.seed)
     if arguments.images is None and arguments.minutes is None:
         raise BadInput("say when to stop: --images N or --minutes M")
+    gan = arguments.preset == "amigan"
+    if gan and not arguments.start:
+        raise BadInput("AMIGAN starts from AMINet's weights: give --start, for example --start pocket")
+    given = {name: value for name in asdict(GANRecipe()) if (value := getattr(arguments, name)) is not None}
+    if not gan and (foreign := [name for name in given if name not in asdict(Recipe())]):
+        raise BadInput(f"--{foreign[0].replace('_', '-')} belongs to AMIGAN: train amigan --start WEIGHTS ...")
+    config = None if gan else preset(arguments.preset)
+    recipe = GANRecipe(**given) if gan else Recipe(**given)
     main = os.environ.get("RANK", "0") == "0"
-    faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=main)
-    val, about_val = open_faces(arguments.val, arguments.skip_bad, progress=False)
-    if shared := same_faces(faces, val):
-        raise BadInput(f"{shared} validation images are also in --faces: give --val images that are not trained on")
-    data = {part: {k: v for k, v in known.items() if k != "people"} for part, known in
-            (("train", about), ("val", about_val))}
-    run = Run(config, recipe, faces, val, arguments.out, data, arguments.resume,
-              arguments.device, arguments.preset)
+    faces, val, data = open_training_faces(arguments.faces, arguments.val, arguments.skip_bad, progress=main)
+    options = {"data": data, "resume": arguments.resume, "device": arguments.device, "fused": arguments.compile}
+    if gan:
+        run = AMIGANRun(arguments.start, recipe, faces, val, arguments.out, **options)
+    else:
+        run = Run(config, recipe, faces, val, arguments.out, preset=arguments.preset, **options)
     try:
         result = run.train(arguments.minutes)
     except KeyboardInterrupt:
@@ -125,7 +195,7 @@ def train(arguments) -> None:
 
 
 def evaluate(arguments) -> None:
-    from .evaluate import earlier, label, write_record
+    from .evaluate import earlier, label, read_record, write_record
     from .evaluate import evaluate as run
     from .inputs import open_faces
 
@@ -133,31 +203,99 @@ def evaluate(arguments) -> None:
         label(arguments.weights),
         "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces), arguments.protocol)
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
-    record = None if arguments.overwrite else earlier(target, arguments.weights, about, arguments.metrics)
-    if record:
-        print(f"measured before, at {record['created']}; --overwrite measures again", file=sys.stderr)
-    else:
-        command = "python -m aminet " + shlex.join(
-            os.path.relpath(word) if os.path.isabs(word) else word for word in sys.argv[1:])
-        record = run(arguments.weights, faces, about, arguments.protocol, arguments.metrics, arguments.device, command)
+    before = None if arguments.overwrite else earlier(target, arguments.weights, about)
+    replaces = read_record(target) if arguments.overwrite and target.exists() else None
+    record = run(arguments.weights, faces, about, arguments.protocol, arguments.metrics, arguments.device,
+                 command_line(), record=before, replaces=replaces)
+    if record is not before:
         write_record(record, target)
-    means = {name: round(interval["mean"], 4) for name, interval in record["means"].items()}
+    if before:
+        added = ", ".join(name for name in arguments.metrics if name not in before["means"])
+        print(f"measured before, at {before['created']}; " + (
+            f"added now: {added}" if added else "--overwrite measures again"), file=sys.stderr)
+    means = {name: interval["mean"] and round(interval["mean"], 4) for name, interval in record["means"].items()}
     if arguments.json:
         print(json.dumps({"images": about["images"], "protocol": arguments.protocol, **means, "record": str(target)}))
         return
+
+    def interval(found: dict, sign: str = "-") -> str:
+        if found["mean"] is None:
+            return "undefined"
+        mean, *ends = (format(found[part], f"{sign}.4f") for part in ("mean", "low", "high") if part in found)
+        return f"{mean:>8s} [{', '.join(ends)}]" if ends else f"{mean:>8s}"
+
     print(f"{about['images']} faces, {record['describe']}")
-    for name in arguments.metrics:
-        m, g = record["means"][name], record["gain"][name]
-        print(f"{name:5s} {m['mean']:8.4f} [{m['low']:.4f}, {m['high']:.4f}]   bicubic {means['bicubic_' + name]:8.4f}"
-              f"   gain {g['mean']:+.4f} [{g['low']:+.4f}, {g['high']:+.4f}]")
+    for name in dict.fromkeys(arguments.metrics):
+        undefined = record.get("undefined", {}).get(name)
+        print(f"{name:8s} {interval(record['means'][name])}   bicubic {interval({'mean': means['bicubic_' + name]})}"
+              f"   gain {interval(record['gain'][name], '+')}" + (f"   undefined: {undefined}" if undefined else ""))
     print(f"record: {target}")
+
+
+def table(arguments) -> None:
+    from .tables import csv_table, format_table
+    from .tables import table as read
+
+    folder = {"records": arguments.records} if arguments.records else {}
+    result = read(arguments.number, protocol=arguments.protocol, **folder)
+    if arguments.csv:
+        print(csv_table(result), end="")
+    else:
+        print(json.dumps(asdict(result), indent=1) if arguments.json else format_table(result))
 
 
 def upscale(arguments) -> None:
     from .upscale import upscale as run
 
-    beside = run(arguments.source, arguments.target, arguments.weights)
+    beside = run(arguments.source, arguments.target, arguments.weights, arguments.onnx)
     print(f"{arguments.target}, and side by side {beside}")
+
+
+def export(arguments) -> None:
+    from .export import export as run
+    from .export import format_export
+    from .inputs import open_training_faces
+
+    faces, val, _ = open_training_faces(arguments.faces, arguments.val)
+    rows = run(arguments.weights, arguments.target, faces, val, arguments.int8)
+    print(json.dumps(rows) if arguments.json else f"{format_export(rows)}\n{arguments.target}")
+
+
+def bench(arguments) -> None:
+    from .bench import bench as run
+    from .bench import format_bench, plot
+    from .evaluate import write_record
+
+    if arguments.plot and Path(arguments.plot).suffix.lower() != ".png":
+        raise BadInput(f"{arguments.plot}: give the picture a name that ends in .png")
+    record = run(arguments.preset, arguments.device, arguments.batch, arguments.quick, command_line())
+    print(json.dumps(record) if arguments.json else format_bench(record))
+    if arguments.plot:
+        plot(record, arguments.plot)
+    if arguments.records:
+        name = arguments.preset.replace("/", "_").replace(" ", "_")
+        print(write_record(record, Path(arguments.records) / f"bench-{name}-{arguments.device}.json"), file=sys.stderr)
+
+
+def reproduce(arguments) -> int:
+    import torch
+
+    from .reproduce import Reproduction, choose, format_overview, overview, runs
+    from .train import usable
+
+    gpu = usable(arguments.device) != "cpu" and torch.cuda.is_available()
+    scale = arguments.scale or ("short" if gpu else "pocket")
+    chosen = choose(runs(scale), arguments.only)
+    work = Reproduction(scale, arguments.out, arguments.records, arguments.faces, arguments.val, arguments.test,
+                        arguments.device, arguments.compile)
+    try:
+        failed = [] if arguments.list else work.go(chosen, arguments.budget)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues", file=sys.stderr)
+        raise SystemExit(130) from None
+    report = overview(work, chosen, measure=arguments.list)
+    print(json.dumps(report, indent=1) if arguments.json else format_overview(report))
+    return 2 if failed else 0
 
 
 def main() -> int:

@@ -121,6 +121,7 @@ PRESETS = {
     "aminet-8c": AMINetConfig(channels=21, cap=8, depths=(2, 1, 1, 1)),
     "aminet-c32": AMINetConfig(channels=32, dilated=True, depths=(2, 1, 1, 1)),
     "pocket": AMINetConfig(channels=8),
+    "pocket-s": AMINetConfig(channels=8, skaf="edff"),  # AMINet-S at the size of pocket
 }
 
 # The rows of Tables I to V, by the name the paper prints. Table V's rows read "5x5 7x7 avg max".

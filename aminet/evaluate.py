@@ -1,24 +1,35 @@
-"""Evaluation: one network, one set of faces, one protocol -> one record with every image's value."""
+"""Evaluation: one network, one set of faces, one protocol -> one record with every image's value.
+
+A test set is looked at once: a second call adds the metrics that the record lacks, and touches nothing else in it.
+"""
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import time
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from . import pretrained
 from .degrade import degrade, upsample
 from .errors import BadInput
-from .protocol import PROTOCOLS, measure, paired_difference, summary
+from .perceptual import NEEDS, fid, fid_draws, inception_features
+from .pretrained import locate
+from .protocol import METRICS, PROTOCOLS, Protocol, measure, paired_difference, summary, to_uint8
 from .train import restore
 from .weights import find_weights, load_weights, sha256, write_atomically
 
-METRICS = ("psnr", "ssim", "vif", "vifp")
+KEPT = ("images", "val_psnr", "val_lpips", "chosen", "recipe", "data", "start", "vgg19")  # of the weights' header
+LIBRARIES = ("torch", "numpy", "pillow", "scipy", "scikit-image", "pyrtools", "torchmetrics")  # of every record
+ALSO = {"lpips": ("lpips", "torchvision"), "identity": ("onnxruntime", "opencv-python-headless"),
+        "fid": ("torch-fidelity", "torchvision")}
 
 
 def label(weights: str | Path) -> str:
@@ -28,41 +39,97 @@ def label(weights: str | Path) -> str:
 
 
 def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "paper", metrics=("psnr", "ssim"),
-             device: str = "cpu", command: str = "", batch: int = 16) -> dict:
+             device: str = "cpu", command: str = "", batch: int = 16, record: dict | None = None,
+             replaces: dict | None = None) -> dict:
     """Measure a network and the bicubic baseline on the same faces.
 
     weights: a file, or weights of the course by name. faces: uint8 (N, 3, 128, 128). about: what they are.
-    Returns a record: `values` per image, `means` with 95 % bootstrap intervals, `gain` as paired differences to
-    bicubic, and all that is needed to repeat it. PSNR in dB. Intervals draw whole people where `about` knows them.
+    metrics: some of METRICS. record: an `earlier` one of these weights and faces; what it lacks is measured and added.
+    replaces: one to measure again instead. If it is of the same run and faces, the time of its first look still counts.
+
+    Returns a record: what `results` found; `measured`, each look at the faces, of which `created` is the first; and all
+    that is needed to repeat it. Raises BadInput before anything is measured if a pretrained network is missing, or if
+    the weights were chosen after the first look.
     """
     if protocol not in PROTOCOLS:
         raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
     if unknown := set(metrics) - set(METRICS):
         raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(METRICS)}")
+    rule = PROTOCOLS[protocol]
+    if record and record["protocol"] != asdict(rule):
+        raise BadInput(f"the record is of protocol {record['protocol']['name']}: write that of {protocol} elsewhere")
+    metrics = [name for name in dict.fromkeys(metrics) if not record or name not in record["means"]]
+    if not metrics:
+        return record
+    if "fid" in metrics and len(faces) < 2:
+        raise BadInput("FID is of a set: give two faces or more")
+    networks = {name: locate(name) for metric in metrics for name in NEEDS.get(metric, ())}
     model, header = load_weights(weights, device)
-    sr = restore(model.to(memory_format=torch.channels_last), faces, batch)
-    rule, people = PROTOCOLS[protocol], about.get("people")
-    values = measure(sr, faces, rule, metrics)
-    values |= {f"bicubic_{k}": v for k, v in measure(upsample(degrade(faces)), faces, rule, metrics).items()}
-    return seal({
-        "kind": "evaluation",
-        "preset": header.get("preset", ""),
-        "config": header["config"],
-        "weights": {"name": find_weights(weights).name, "sha256": sha256(find_weights(weights)),
-                    **{k: header[k] for k in ("images", "val_psnr", "chosen", "recipe", "data") if k in header}},
-        "faces": about,
-        "protocol": asdict(rule),
-        "describe": rule.describe(),
-        "created": time.strftime("%FT%TZ", time.gmtime()),
-        "command": command,
-        "device": device,
-        "versions": {"python": platform.python_version(),
-                     **{name: version(name) for name in ("torch", "numpy", "pillow", "scipy", "scikit-image",
-                                                         "pyrtools", "torchmetrics")}},
-        "means": {name: summary(v, people=people) for name, v in values.items()},
-        "gain": {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people) for name in metrics},
-        "values": {name: [round(float(v), 5) for v in per_image] for name, per_image in values.items()},
-    })
+    now = time.strftime("%FT%TZ", time.gmtime())
+    if replaces and not same_run(replaces, header, about):
+        replaces = None
+    if header.get("chosen", "") > (record or replaces or {"created": now})["created"]:
+        raise BadInput(f"the weights were chosen at {header['chosen']}, after the first look at these faces: "
+                       "a test set must not choose (or is the clock wrong?)")
+    versions = {"python": platform.python_version(), **{name: version(name) for name in (
+        *LIBRARIES, *(library for metric in metrics for library in ALSO.get(metric, ())))}}
+    look = {"when": now, "metrics": metrics, "command": command}
+    looks = [look]
+    if known := record or replaces:
+        first = {"when": known["created"], "command": known["command"],
+                 "metrics": [name for name in known["means"] if not name.startswith("bicubic_")]}
+        looks = [*known.get("measured", [first]), look | {"device": device, "versions": versions}]
+    if not record:
+        record = {
+            "kind": "evaluation",
+            "preset": header.get("preset", ""),
+            "config": header["config"],
+            "weights": {"name": find_weights(weights).name, "sha256": sha256(find_weights(weights)),
+                        **{k: header[k] for k in KEPT if k in header},
+                        **({} if "chosen" in header else {"note": "the weights do not say when they were chosen"})},
+            "faces": about,
+            "protocol": asdict(rule),
+            "describe": rule.describe(),
+            "created": looks[0]["when"],
+            "command": command,
+            "device": device,
+        }
+    sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch), rule.sr_rounding)
+    used = {name: {"file": path.name, "sha256": pretrained.sha256(path)} for name, path in networks.items()}
+    new = {"versions": versions, "networks": used, **results(sr, faces, rule, metrics, about.get("people"))}
+    # What the record has stays as it is, whatever the new look found.
+    parts = {part: record.get(part, {}) | {k: v for k, v in found.items() if k not in record.get(part, {})}
+             for part, found in new.items() if found}
+    return seal(record | {"measured": looks} | parts)
+
+
+def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: list[str], people=None) -> dict[str, dict]:
+    """What a record says of restored faces and of the bicubic baseline (`bicubic_...`), by metric.
+
+    sr, hr: uint8 (N, 3, 128, 128). people: who is on each; intervals draw whole people.
+    values: per image, PSNR in dB. means: with 95 % bootstrap intervals. gain: paired differences to bicubic, with
+    theirs. undefined: how many images have no value, if any. FID is of the set: no values, and a mean without an
+    interval, but `draws`, whose differences are paired.
+    """
+    bicubic = upsample(degrade(hr))
+    of_images = [name for name in metrics if name != "fid"]
+    values = measure(sr, hr, protocol, of_images)
+    values |= {f"bicubic_{name}": v for name, v in measure(bicubic, hr, protocol, of_images).items()}
+    means = {name: summary(v, people=people) for name, v in values.items()}
+    gain = {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people) for name in of_images}
+    draws = {}
+    if "fid" in metrics:
+        real = inception_features(hr)
+        for name, images in (("fid", sr), ("bicubic_fid", bicubic)):
+            features = inception_features(images)
+            means[name] = {"mean": fid(features, real)}
+            draws[name] = fid_draws(features, real, people)
+        low, high = np.quantile(draws["fid"] - draws["bicubic_fid"], (0.025, 0.975))
+        gain["fid"] = {"mean": means["fid"]["mean"] - means["bicubic_fid"]["mean"], "low": low, "high": high}
+    return {"means": means, "gain": gain,
+            "undefined": {name: int(missing) for name, v in values.items() if (missing := np.isnan(v).sum())},
+            "values": {name: [round(float(v), 5) for v in per_image] for name, per_image in values.items()},
+            "draws": {name: [round(float(v), 3) for v in drawn] for name, drawn in draws.items()}}
 
 
 def digest(record: dict) -> str:
@@ -72,22 +139,32 @@ def digest(record: dict) -> str:
 
 
 def seal(record: dict) -> dict:
-    """Add the checksum that shows later whether a record was edited by hand (by accident, not by intent)."""
-    record = json.loads(json.dumps(record))  # what a reader of the file will see
+    """Add the checksum that shows later whether a record was edited by hand (by accident, not by intent).
+
+    Returns what a reader of the file will see. A value that is undefined (nan) is written as null.
+    """
+    constants = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
+    record = json.loads(json.dumps(record), parse_constant=constants.get)
     return record | {"sha256": digest(record)}
 
 
-def earlier(path: Path, weights: str | Path, about: dict, metrics) -> dict | None:
-    """The record at `path` if it is of these weights, faces and metrics: a test set is measured once. None if there
-    is none yet; BadInput if it is of others."""
+def earlier(path: Path, weights: str | Path, about: dict) -> dict | None:
+    """The record at `path`, which must be of these weights and faces (BadInput if not). None if there is none yet."""
     if not path.exists():
         return None
     record = read_record(path)
     if record["weights"]["sha256"] != sha256(find_weights(weights)) or (
-            record["faces"]["fingerprint"] != about["fingerprint"]) or not set(metrics) <= set(record["values"]):
-        raise BadInput(f"{path} is the record of other weights, faces or metrics: give another folder with --records, "
+            record["faces"]["fingerprint"] != about["fingerprint"]):
+        raise BadInput(f"{path} is the record of other weights or faces: give another folder with --records, "
                        "or replace it with --overwrite")
     return record
+
+
+def same_run(record: dict, header: dict, about: dict) -> bool:
+    """Whether a record is of the training that a header tells of, at whatever point of it, and of the same faces."""
+    ours = json.loads(json.dumps([header.get("config"), header.get("recipe"), header.get("data")]))
+    theirs = [record["config"], record["weights"].get("recipe"), record["weights"].get("data")]
+    return ours == theirs and record["faces"]["fingerprint"] == about["fingerprint"]
 
 
 def write_record(record: dict, path: str | Path) -> Path:

@@ -1,17 +1,14 @@
 """Faces from folders and zips (stored or deflated, the StyleGAN data set convention).
 
 Nothing that is read is trusted: a bad archive, name or image raises `BadInput` with one line that names it.
-Grey, palette and CMYK are converted to RGB, transparency is laid over white, 16-bit grey is scaled (v / 257)
-to 8 bit, and the EXIF orientation is applied. Pixels of no known range (32-bit, floating point) are refused.
+How one picture is read is said in `pictures`.
 """
 from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import os
 import struct
-import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -22,22 +19,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from .errors import BadInput
+from .pictures import MAX_BYTES, align, check_size, one_line, open_header, read_file, square, to_rgb
+from .pictures import open_image as open_image  # one picture: also found here
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")  # plain decoders only: no EPS, no PDF
 COMPANIONS = {"manifest.csv", "dataset.json", "thumbs.db", "desktop.ini", "sha256sums"}
-MAX_BYTES = 64 * 2**20
-MAX_PIXELS = 64_000_000
-MIN_SIDE = 16
-
-# Our own limit on pixels is stricter than Pillow's, and ends in one line instead of a warning.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class File(NamedTuple):
@@ -171,44 +163,6 @@ def to_tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def square(image: Image.Image, side: int | None = None) -> Image.Image:
-    """The centred square of this side in pixels, or the largest one."""
-    side = side or min(image.size)
-    if side > min(image.size):
-        raise BadInput(f"{image.width}x{image.height} is smaller than the {side} px crop")
-    x, y = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((x, y, x + side, y + side))
-
-
-def align(image: Image.Image, left: tuple[float, float], right: tuple[float, float],
-          size: int = 128) -> Image.Image:
-    """Rotate, scale and shift so that the eyes lie on row 52 of 128, 38 px apart, centred on column 64.
-
-    left, right: eye centres as seen in the image, in continuous pixels (a pixel's centre is at +0.5).
-    The picture is warped at a multiple of the final size that keeps its detail, then reduced with
-    antialiasing. What falls outside the picture is mirrored.
-    """
-    distance = float(np.hypot(right[0] - left[0], right[1] - left[1]))
-    if distance < 4:
-        raise BadInput("the eyes are less than 4 px apart: no face to align")
-    unit = size / 128
-    reduce = max(1, int(distance / (152 * unit)))
-    image = image.reduce(reduce)
-    left, right = complex(*left) / reduce, complex(*right) / reduce
-    times = max(1, int(np.ceil(distance / reduce / (38 * unit))))
-    # Source pixels per pixel of the enlarged output, as a complex number: scale and rotation in one.
-    step = (right - left) / (38 * unit * times)
-    origin = (left + right) / 2 - step * complex(64, 52) * unit * times
-    corners = [origin + step * size * times * corner for corner in (0, 1, 1j, 1 + 1j)]
-    outside = max(max(-c.real, -c.imag, c.real - image.width, c.imag - image.height) for c in corners)
-    pad = max(0, int(np.ceil(outside)))
-    if pad:
-        image = Image.fromarray(np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="symmetric"))
-    matrix = (step.real, -step.imag, origin.real + pad, step.imag, step.real, origin.imag + pad)
-    big = image.transform((size * times, size * times), Image.AFFINE, matrix, Image.BICUBIC)
-    return big.resize((size, size), Image.BICUBIC)
-
-
 def scan(paths, names: list[str] | None = None) -> tuple[list[File], list[tuple[str, str]]]:
     """The image files of folders and zips, and as (name, reason) the others."""
     files, used = [], Counter()
@@ -243,7 +197,7 @@ def _zip(path: Path) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     except Exception as error:  # a damaged zip raises many kinds
-        raise BadInput(f"{path}: neither a folder nor a whole zip ({_line(error)})") from None
+        raise BadInput(f"{path}: neither a folder nor a whole zip ({one_line(error)})") from None
     found = {}
     for entry in entries:
         if not _inside(name := entry.filename):
@@ -274,12 +228,10 @@ def _companion(name: str) -> bool:
 def read(file: File) -> bytes:
     """The bytes of a file. No handle stays open, so that threads and forked workers need no care."""
     entry, path = file.entry, file.root / file.inner
+    if entry is None:
+        return read_file(path)
+    check_size(max(entry.file_size, entry.compress_size))
     try:
-        size = max(entry.file_size, entry.compress_size) if entry else path.stat().st_size
-        if size > MAX_BYTES:
-            raise BadInput(f"{size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed")
-        if entry is None:
-            return path.read_bytes()
         with open(file.root, "rb") as archive:
             archive.seek(entry.header_offset + 26)  # in the local header: the lengths of its two last fields
             archive.seek(sum(struct.unpack("<HH", archive.read(4))), os.SEEK_CUR)
@@ -287,57 +239,10 @@ def read(file: File) -> bytes:
         if entry.compress_type == zipfile.ZIP_DEFLATED:
             data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_BYTES)
     except (OSError, struct.error, zlib.error) as error:
-        raise BadInput(f"cannot be read ({_line(error)})") from None
+        raise BadInput(f"cannot be read ({one_line(error)})") from None
     if zlib.crc32(data) != entry.CRC:
         raise BadInput("cannot be read (its checksum is wrong)")
     return data
-
-
-def open_image(path: str | Path) -> Image.Image:
-    """One image file -> RGB image of any size, upright. Raises BadInput that names it."""
-    path = Path(path)
-    if not path.is_file():
-        raise BadInput(f"no such file: {path}")
-    try:
-        return to_rgb(open_header(read(File(path.name, path.parent, path.name, None))))
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-
-
-def open_header(data: bytes) -> Image.Image:
-    """The bytes of an image file -> image, not yet decoded, after the checks that need only its header."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError:
-        raise BadInput(f"more than the {MAX_PIXELS // 10**6} megapixels allowed") from None
-    except Exception:  # Pillow's decoders raise many kinds
-        raise BadInput("no image that can be read") from None
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise BadInput(f"{width}x{height}, more than the {MAX_PIXELS // 10**6} megapixels allowed")
-    if min(width, height) < MIN_SIDE:
-        raise BadInput(f"{width}x{height}, the minimum is {MIN_SIDE}x{MIN_SIDE}")
-    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
-        raise BadInput(f"{image.mode} pixels have no known range; save it with 8 bits")
-    return image
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """An opened image -> RGB, upright."""
-    try:
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16-bit grey
-            image = Image.fromarray(np.rint(np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
-        if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB")
-    except Exception as error:
-        raise BadInput(f"damaged image ({_line(error)})") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:100] or type(error).__name__
 
 
 def each(work, items, title: str, progress: bool = True) -> list:

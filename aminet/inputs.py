@@ -5,10 +5,12 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from .errors import BadInput
+
+if TYPE_CHECKING:  # `find` is used where there is no torch
+    from torch import Tensor
 
 LOADERS = ("celeba", "helen", "scface")
 
@@ -29,12 +31,12 @@ def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: b
         `celeba:ROOT:PART`, `celeba-identity:ROOT:PART` (train, val, test), `helen:ROOT:PART`, `scface:ROOT:PART`: a
         part of a data set in its official layout; `synthetic[:N[:SEED]]`: our own faces, 500 of seed 0.
     """
-    sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    kind = str(sources[0]).split(":")[0]
+    sources = [str(source) for source in ([sources] if isinstance(sources, (str, Path)) else sources)]
+    kind = sources[0].split(":")[0]
     if len(sources) == 1 and kind == "synthetic":
-        return synthetic(str(sources[0]))
-    if len(sources) == 1 and kind.split("-")[0] in LOADERS and ":" in str(sources[0]):
-        faces = official(str(sources[0]))
+        return synthetic(sources[0])
+    if len(sources) == 1 and kind.split("-")[0] in LOADERS and ":" in sources[0]:
+        faces = official(sources[0])
     else:
         from .faces import Faces
 
@@ -48,9 +50,23 @@ def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: b
     return images, about | ({"skipped": len(faces.skipped)} if faces.skipped else {})
 
 
-def public(source: str | Path) -> str:
+def open_training_faces(train: Sequence[str], val: Sequence[str], skip_bad: bool = False,
+                        progress: bool = True) -> tuple[Tensor, Tensor, dict]:
+    """Faces to train on, faces to choose the weights on, and what a run notes of both; BadInput if they share one."""
+    from .faces import same_faces
+
+    faces, about = open_faces(train, skip_bad, progress)
+    chosen_on, about_val = open_faces(val, skip_bad, progress=False)
+    if shared := same_faces(faces, chosen_on):
+        raise BadInput(f"{shared} validation images are also in --faces: give --val images that are not trained on")
+    noted = {part: {k: v for k, v in known.items() if k != "people"}
+             for part, known in (("train", about), ("val", about_val))}
+    return faces, chosen_on, noted
+
+
+def public(source: str) -> str:
     """A source without the folders of this machine: records are published."""
-    name, *rest = str(source).split(":")
+    name, *rest = source.split(":")
     return ":".join([name, *rest[-1:]]) if rest and name.split("-")[0] in LOADERS else Path(source).name
 
 

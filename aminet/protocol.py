@@ -28,6 +28,7 @@ ROUNDINGS = ("truncate", "round")
 CHANNELS = ("y", "rgb")
 WINDOWS = ("gaussian", "uniform")
 AVERAGING = ("images", "mse")
+METRICS = ("psnr", "ssim", "vif", "vifp", "lpips", "identity", "fid")  # fid is of a set, the others are of an image
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,14 @@ def psnr(sr: Tensor, hr: Tensor, protocol: Protocol) -> np.ndarray:
 
     sr: (N, 3, H, W) uint8, or float in [-1, 1]; hr: uint8. Raises BadInput when shapes or types do not fit.
     """
-    sr, hr = (prepare(x, protocol) for x in _pair(sr, hr, protocol.sr_rounding))
+    sr, hr = (prepare(x, protocol) for x in pair(sr, hr, protocol.sr_rounding))
     squared = np.square(sr.astype(np.int32) - hr.astype(np.int32))
     return _decibels(squared.reshape(len(sr), -1).mean(1))
 
 
 def ssim(sr: Tensor, hr: Tensor, protocol: Protocol) -> np.ndarray:
     """SSIM per image by scikit-image, range 255; for "rgb" the channels' mean. Arguments as for `psnr`."""
-    sr, hr = (prepare(x, protocol) for x in _pair(sr, hr, protocol.sr_rounding))
+    sr, hr = (prepare(x, protocol) for x in pair(sr, hr, protocol.sr_rounding))
     side = 11 if protocol.ssim_window == "gaussian" else 7
     if min(sr.shape[-2:]) < side:
         raise BadInput(f"SSIM needs {side}x{side} pixels after the crop, not {sr.shape[-1]}x{sr.shape[-2]}")
@@ -167,7 +168,7 @@ def vif(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
     sr and hr as in `psnr`; `rounding` is for a float sr. Sides of 72 pixels or more, else BadInput. A flat hr
     holds no information: nan.
     """
-    sr, hr = (gray(x) for x in _pair(sr, hr, rounding))
+    sr, hr = (gray(x) for x in pair(sr, hr, rounding))
     if min(hr.shape[-2:]) < 72:  # the smallest for four levels of 9x9 filters
         raise BadInput(f"VIF needs 72x72 pixels or more; these are {hr.shape[-1]}x{hr.shape[-2]}")
     return np.array([_vif(a, b) for a, b in zip(sr, hr)])
@@ -182,7 +183,7 @@ def vifp(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
     """
     from torchmetrics.functional.image import visual_information_fidelity
 
-    sr, hr = (torch.from_numpy(gray(x)).double()[:, None] for x in _pair(sr, hr, rounding))
+    sr, hr = (torch.from_numpy(gray(x)).double()[:, None] for x in pair(sr, hr, rounding))
     if min(hr.shape[-2:]) < 41:
         raise BadInput(f"VIFp needs 41x41 pixels or more; these are {hr.shape[-1]}x{hr.shape[-2]}")
     return np.array([float(visual_information_fidelity(a[None], b[None])) for a, b in zip(sr, hr)])
@@ -190,12 +191,15 @@ def vifp(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
 
 def measure(sr: Tensor, hr: Tensor, protocol: Protocol,
             metrics: tuple[str, ...] = ("psnr", "ssim")) -> dict[str, np.ndarray]:
-    """Metrics per image, {name: (N,) array}, among psnr, ssim, vif and vifp. Arguments as for `psnr`."""
+    """Metrics per image, {name: (N,) array}: all of METRICS but fid, which is of a set. Arguments as for `psnr`."""
+    from . import perceptual
+
     functions = {"psnr": lambda: psnr(sr, hr, protocol), "ssim": lambda: ssim(sr, hr, protocol),
-                 "vif": lambda: vif(sr, hr), "vifp": lambda: vifp(sr, hr)}
+                 "vif": lambda: vif(sr, hr), "vifp": lambda: vifp(sr, hr),
+                 "lpips": lambda: perceptual.lpips(sr, hr), "identity": lambda: perceptual.identity(sr, hr)}
     for name in metrics:
         if name not in functions:
-            raise BadInput(f"no metric is called {name!r}; use one of {', '.join(functions)}")
+            raise BadInput(f"no metric of an image is called {name!r}; use one of {', '.join(functions)}")
     sr = torch.as_tensor(sr)
     sr = to_uint8(sr, protocol.sr_rounding) if sr.is_floating_point() else sr
     return {name: functions[name]() for name in metrics}
@@ -207,12 +211,17 @@ def summary(values: np.ndarray, seed: int = 0, n: int = 2000, people=None) -> di
     people: who is on each image. Images of one person resemble each other, so whole people are drawn; without it
         every image counts as a person of its own, and the interval is too narrow if that is not so.
 
+    Images without a value (nan) do not count; if none has one, all three are nan.
     The interval is for other people of the same kind. It says nothing of other training runs.
     """
     values = _values(values)
-    person = np.arange(len(values)) if people is None else np.unique(people, return_inverse=True)[1]
+    person = np.arange(len(values)) if people is None else np.asarray(people)
     if len(person) != len(values):
         raise BadInput(f"{len(person)} people given for {len(values)} images")
+    known = ~np.isnan(values)
+    if not known.any():
+        return dict.fromkeys(("mean", "low", "high"), float("nan"))
+    values, person = values[known], np.unique(person[known], return_inverse=True)[1]
     total, count = np.bincount(person, values), np.bincount(person)
     draws = np.random.default_rng(seed).integers(len(count), size=(n, len(count)))
     means = total[draws].sum(1) / count[draws].sum(1)
@@ -257,7 +266,7 @@ def _images(x: Tensor, what: str) -> np.ndarray:
     return x.cpu().numpy()
 
 
-def _pair(sr: Tensor, hr: Tensor, rounding: str) -> tuple[np.ndarray, np.ndarray]:
+def pair(sr: Tensor, hr: Tensor, rounding: str) -> tuple[np.ndarray, np.ndarray]:
     """Both images as uint8 NumPy arrays of one shape; a float sr is rounded or truncated first."""
     sr = torch.as_tensor(sr)
     sr = _images(to_uint8(sr, rounding) if sr.is_floating_point() else sr, "the result")

@@ -12,6 +12,7 @@ import platform
 import signal
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,27 +93,34 @@ class Run:
     """One training run in a folder. `faces`, `val`: uint8 (N, 3, 128, 128). `data`: what to note about them.
 
     Resumes from the folder's state when `resume` is set; otherwise an existing state raises BadInput.
+    fused: compile the network with torch.compile: a minute or two at the start, then faster steps.
     """
 
     def __init__(self, config: AMINetConfig, recipe: Recipe, faces: Tensor, val: Tensor, out: str | Path,
-                 data: dict | None = None, resume: bool = False, device: str = "auto", preset: str = ""):
+                 data: dict | None = None, resume: bool = False, device: str = "auto", preset: str = "",
+                 fused: bool = False):
         from accelerate import Accelerator
 
-        if device not in ("auto", "cpu", "cuda") or device == "cuda" and not torch.cuda.is_available():
-            raise BadInput(f"device {device!r} is not here: use --device auto or --device cpu")
-        self.accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision(device),
+        self.config, self.recipe, self.out, self.fused = config, recipe, Path(out), fused
+        self.state, self.journal = self.out / "state.safetensors", self.out / "log.jsonl"
+        self.accelerator = Accelerator(cpu=usable(device) == "cpu", mixed_precision=precision(device),
                                        step_scheduler_with_optimizer=False)
-        self.config, self.recipe, self.out = config, recipe, Path(out)
-        if self.accelerator.is_main_process:
-            with writing(self.out / "log.jsonl"):  # find out before training, not after
-                open(self.out / "log.jsonl", "a").close()
         self.world = self.accelerator.num_processes
         if recipe.batch % self.world:
             raise BadInput(f"batch {recipe.batch} is no multiple of the {self.world} processes")
         if len(faces) == 0 or len(val) == 0:
             raise BadInput("no faces to train on, or none to validate on")
+        if resume and not self.state.exists():
+            raise BadInput(f"{self.out} holds no run to resume: leave out --resume")
+        if self.state.exists() and not resume:
+            raise BadInput(f"{self.out} holds a run already: continue it with --resume, or choose another --out")
+        if self.accelerator.is_main_process:
+            with writing(self.journal):  # find out before training, not after
+                open(self.journal, "a").close()
         self.faces, self.val = faces.to(self.accelerator.device), val
-        self.seen, self.best, self.seconds, self.validated = 0, -torch.inf, 0.0, False
+        self.seen, self.seconds, self.validated = 0, 0.0, False
+        self.best, self.chosen = -torch.inf, {}  # the best score on validation, and what was noted with it
+        self.micro = recipe.batch // self.world  # images at a time: halved when the GPU's memory does not suffice
         self.header = {
             "preset": preset, "config": config.to_dict(), "recipe": asdict(recipe), "protocol": "paper",
             "data": data or {}, "processes": self.world, "device": str(self.accelerator.device),
@@ -120,18 +128,18 @@ class Run:
             "versions": {"torch": torch.__version__, "python": platform.python_version()},
         }
         torch.manual_seed(recipe.seed)
-        model = AMINet(config).to(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, betas=(0.9, 0.99))
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.plain = self.accelerator.unwrap_model(self.model)
+        self.players = self.build()  # name -> (network, optimiser): all that is trained, saved and resumed
+        self.plain, self.optimizer = self.players["model"]
         self.average = {k: v.clone() for k, v in self.plain.state_dict().items()} if recipe.ema else None
-        self.state = self.out / "state.safetensors"
-        if resume and not self.state.exists():
-            raise BadInput(f"{self.out} holds no run to resume: leave out --resume")
         if resume:
             self.resume()
-        elif self.state.exists():
-            raise BadInput(f"{self.out} holds a run already: continue it with --resume, or choose another --out")
+
+    def build(self) -> dict[str, tuple[torch.nn.Module, torch.optim.Optimizer]]:
+        """The networks that learn, each with its Adam. Sets `self.model`, the network as it is called."""
+        network = AMINet(self.config).to(self.accelerator.device, memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(network.parameters(), lr=self.recipe.lr, betas=(0.9, 0.99))
+        self.model, optimizer = self.accelerator.prepare(torch.compile(network) if self.fused else network, optimizer)
+        return {"model": (network, optimizer)}
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to validate and to save: averaged, if the recipe averages."""
@@ -141,21 +149,24 @@ class Run:
         """Write the state, atomically. Only the first process writes, and only finite weights."""
         if not self.accelerator.is_main_process:
             return
-        tensors = {f"model.{k}": v for k, v in self.plain.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in (self.average or {}).items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{k}": v for k, v in state.items()}
+        tensors = {f"average.{k}": v for k, v in (self.average or {}).items()}
+        for player, (network, optimizer) in self.players.items():
+            tensors |= {f"{player}.{k}": v for k, v in network.state_dict().items()}
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"adam of {player}.{index}.{k}": v for k, v in state.items()}
         if not all(v.isfinite().all() for v in tensors.values() if v.is_floating_point()):
             return  # the last good state stays
-        progress = {"seen": self.seen, "best": self.best, "seconds": round(self.seconds, 1)}
+        progress = {"seen": self.seen, "best": self.best, "chosen": self.chosen, "seconds": round(self.seconds, 1)}
         save_tensors(self.state, tensors, self.header | {"progress": progress})
 
     def resume(self) -> None:
         """Continue from the folder's state; BadInput if it belongs to another configuration, recipe or data."""
         tensors, header = read_tensors(self.state)
         wanted = json.loads(json.dumps(self.header))  # tuples become lists
-        for key in ("config", "recipe", "data"):
-            ours, theirs = wanted[key], header.get(key, {})
+        for key in ("config", "recipe", "data", "start", "vgg19"):
+            ours, theirs = wanted.get(key, {}), header.get(key, {})
+            if isinstance(ours, str):
+                ours, theirs = {"file": ours}, {"file": theirs}
             if key == "recipe":  # a longer run may continue a shorter one, unless the schedule depends on the end
                 free = {"images"} if self.recipe.schedule == "constant" else set()
                 ours, theirs = ({k: v for k, v in d.items() if k not in free} for d in (ours, theirs))
@@ -166,74 +177,116 @@ class Run:
         def part(prefix: str) -> dict[str, Tensor]:
             return {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
 
-        self.plain.load_state_dict(part("model."))
+        for player, (network, optimizer) in self.players.items():
+            network.load_state_dict(part(f"{player}."))
+            adam: dict[int, dict[str, Tensor]] = {}
+            for key, value in part(f"adam of {player}.").items():
+                index, name = key.split(".")
+                adam.setdefault(int(index), {})[name] = value
+            optimizer.load_state_dict({"state": adam, "param_groups": optimizer.state_dict()["param_groups"]})
         if self.average is not None:
             device = self.accelerator.device
             self.average = {k: v.to(device) for k, v in part("average.").items()}
-        adam: dict[int, dict[str, Tensor]] = {}
-        for key, value in part("adam.").items():
-            index, name = key.split(".")
-            adam.setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict({"state": adam, "param_groups": self.optimizer.state_dict()["param_groups"]})
         progress = header["progress"]
-        self.seen, self.best, self.seconds = progress["seen"], progress["best"], progress["seconds"]
+        self.seen, self.seconds = progress["seen"], progress["seconds"]
+        self.best, self.chosen = progress["best"], progress["chosen"]
         self.trim_log()
 
     def trim_log(self) -> None:
         """Drop the lines that were logged after the state was saved: they will be written again."""
-        log = self.out / "log.jsonl"
-        if self.accelerator.is_main_process and log.exists():
+        if self.accelerator.is_main_process and self.journal.exists():
             def kept(line: str) -> bool:
                 try:
                     return json.loads(line)["images"] <= self.seen
                 except ValueError:  # a line cut short by a crash
                     return False
 
-            lines = log.read_text().splitlines(keepends=True)
-            write_atomically(log, "".join(filter(kept, lines)).encode())
+            lines = self.journal.read_text().splitlines(keepends=True)
+            write_atomically(self.journal, "".join(filter(kept, lines)).encode())
 
     def log(self, **values) -> None:
         if self.accelerator.is_main_process:
-            with writing(self.out / "log.jsonl"), open(self.out / "log.jsonl", "a") as file:
+            with writing(self.journal), open(self.journal, "a") as file:
                 file.write(json.dumps({"images": self.seen} | values) + "\n")
 
-    def step(self) -> Tensor:
-        """One batch: forward, L1 of Eq. 17, backward, Adam, average. Returns the loss (not yet synchronised)."""
+    def losses(self, x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What to minimise, and what to log of it. x, target: float32 (B, 3, 128, 128). Here: L1 (Eq. 17)."""
+        loss = F.l1_loss(self.model(x).float(), target)
+        return loss, {"loss": loss}
+
+    def step(self) -> dict[str, Tensor]:
+        """One batch: gradients, Adam, average. Returns the mean losses, not yet synchronised."""
         share = self.recipe.batch // self.world
         mine = slice(self.accelerator.process_index * share, (self.accelerator.process_index + 1) * share)
-        x, target = (t[mine].contiguous(memory_format=torch.channels_last)
-                     for t in batch_of(self.faces, self.seen // self.recipe.batch, self.recipe))
-        self.model.train()
-        loss = F.l1_loss(self.model(x).float(), target)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(self.seen).item()
-        self.optimizer.step()
+        batch = [t[mine].contiguous(memory_format=torch.channels_last)
+                 for t in batch_of(self.faces, self.seen // self.recipe.batch, self.recipe)]
+        for network, _ in self.players.values():
+            network.train()
+        while (means := self.gradients(*batch)) is None:
+            self.halve()
+        decay = self.recipe.rate(self.seen).item() / self.recipe.lr
+        for _, optimizer in self.players.values():
+            for group in optimizer.param_groups:
+                group["lr"] = optimizer.defaults["lr"] * decay
+            optimizer.step()
         self.seen += self.recipe.batch
         self.validated = False
         if self.average is not None:
             step = self.seen // self.recipe.batch
-            decay = min(self.recipe.ema, (1 + step) / (10 + step))  # a short memory while the weights still race
+            memory = min(self.recipe.ema, (1 + step) / (10 + step))  # short while the weights still race
             for name, value in self.plain.state_dict().items():
                 if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - decay)
+                    self.average[name].lerp_(value, 1 - memory)
                 else:
                     self.average[name].copy_(value)
-        return loss.detach()
+        return means
+
+    def gradients(self, *batch: Tensor) -> dict[str, Tensor] | None:
+        """Backward of the mean loss over the batch, `self.micro` images at a time. None: out of GPU memory."""
+        means: dict[str, Tensor] = {}
+        for _, optimizer in self.players.values():
+            optimizer.zero_grad(set_to_none=True)
+        try:
+            for part in zip(*(t.split(self.micro) for t in batch)):
+                share = len(part[0]) / len(batch[0])
+                objective, values = self.losses(*part)
+                self.accelerator.backward(objective * share)
+                for name, value in values.items():
+                    means[name] = means.get(name, 0) + value.detach() * share
+        except torch.OutOfMemoryError:
+            return None  # the caller tries again outside of the handler, which would keep the memory alive
+        return means
+
+    def halve(self) -> None:
+        """Half as many images at a time; the effective batch stays (BatchNorm then sees smaller parts)."""
+        if self.micro == 1 or self.world > 1:
+            raise BadInput(f"out of GPU memory with {self.micro} images at a time: choose a smaller --batch or preset"
+                           + (f"; the last good state is in {self.state}" if self.state.exists() else ""))
+        self.micro = (self.micro + 1) // 2
+        torch.cuda.empty_cache()
+        self.log(micro_batch=self.micro)
+        warnings.warn(f"out of GPU memory: {self.micro} images at a time from now on, gradients are accumulated, "
+                      f"the batch stays {self.recipe.batch}", stacklevel=2)
+
+    def judge(self, sr: Tensor) -> tuple[float, dict[str, float]]:
+        """The score that chooses the weights (higher is better), and what to note. sr: float32, of `self.val`."""
+        value = float(psnr(sr, self.val, PROTOCOLS["paper"]).mean())
+        return value, {"val_psnr": round(value, 4)}
+
+    def watch(self, means: dict[str, float], batches: int) -> None:
+        """Looks at the mean losses of the last batches, CHECK_EVERY or fewer; may raise BadInput to stop the run."""
 
     def validate(self) -> float:
-        """Mean Y-PSNR in dB on the validation faces under `paper`; keeps the weights if they are the best so far."""
+        """Judge the weights on the validation faces, by mean Y-PSNR in dB under `paper`; keep them if best so far."""
         if self.accelerator.is_main_process:
             network = AMINet(self.config).to(self.accelerator.device, memory_format=torch.channels_last)
             network.load_state_dict(self.weights())
-            score = float(psnr(restore(network, self.val), self.val, PROTOCOLS["paper"]).mean())
-            self.log(val_psnr=round(score, 4), seconds=round(self.seconds, 1))
+            score, noted = self.judge(restore(network, self.val))
+            self.log(**noted, seconds=round(self.seconds, 1))
             if score > self.best:
-                self.best = score
-                chosen = {"images": self.seen, "val_psnr": round(score, 4),
-                          "chosen": time.strftime("%FT%TZ", time.gmtime())}
-                save_weights(self.out / "best.safetensors", self.weights(), self.header | chosen)
+                self.best, self.chosen = score, noted
+                when = {"images": self.seen, **noted, "chosen": time.strftime("%FT%TZ", time.gmtime())}
+                save_weights(self.out / "best.safetensors", self.weights(), self.header | when)
         self.validated = True
         self.accelerator.wait_for_everyone()
         return self.best
@@ -241,9 +294,10 @@ class Run:
     def train(self, minutes: float | None = None, save_every: float = 180.0, bar: bool = True) -> dict:
         """Train until the recipe's images or the minutes are over.
 
-        save_every: seconds between two saved states. Returns images, best val PSNR, seconds and images per second.
-        Ctrl-C and SIGTERM end the batch, save the state and raise KeyboardInterrupt. A loss that is no number raises
-        BadInput; the last good state stays in the folder.
+        save_every: seconds between two saved states. Returns images in all and of this call, the values on validation
+        that chose the weights (`val_psnr` in dB), seconds in all, and the weights' file. Ctrl-C and SIGTERM end the
+        batch, save the state and raise KeyboardInterrupt. A loss that is no number raises BadInput; the last good
+        state stays in the folder.
         """
         from tqdm.auto import tqdm
 
@@ -263,14 +317,17 @@ class Run:
                     over, stale = self.agree([stop.is_set() or minutes is not None and now - begin > 60 * minutes,
                                               now - last_save > save_every])
                     if len(losses) >= CHECK_EVERY or due or over:
-                        loss = torch.stack(losses).mean().item()
+                        means = {k: torch.stack([each[k] for each in losses]).mean().item() for k in losses[0]}
+                        looked = len(losses)
                         losses.clear()
-                        if not loss < float("inf"):
-                            raise BadInput(f"the loss is {loss} after {self.seen} images: the last good state is in "
-                                           f"{self.state}; start again with a smaller --lr")
-                        self.log(loss=round(loss, 6), rate=round((self.seen - before) / (now - begin), 2))
-                        best = f", best {self.best:.2f} dB" if self.best > -torch.inf else ""
-                        progress.set_postfix_str(f"L1 {loss:.4f}{best}", refresh=False)
+                        if not means["loss"] < float("inf"):
+                            raise BadInput(f"the loss is {means['loss']} after {self.seen} images: the last good state "
+                                           f"is in {self.state}; start again with a smaller --lr")
+                        self.log(**{k: round(v, 6) for k, v in means.items()},
+                                 rate=round((self.seen - before) / (now - begin), 2))
+                        best = "".join(f", best {k} {v}" for k, v in self.chosen.items())
+                        progress.set_postfix_str(f"loss {means['loss']:.4f}{best}", refresh=False)
+                        self.watch(means, looked)
                     if due:
                         self.validate()
                     if due or over or stale:
@@ -289,7 +346,7 @@ class Run:
         finally:
             progress.close()
         self.accelerator.end_training()
-        return {"images": self.seen, "trained_now": self.seen - before, "val_psnr": round(self.best, 4),
+        return {"images": self.seen, "trained_now": self.seen - before, **self.chosen,
                 "seconds": round(self.seconds, 1), "weights": str(self.out / "best.safetensors")}
 
     def agree(self, flags: list[bool]) -> list[bool]:
@@ -320,6 +377,13 @@ def asked_to_stop():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def usable(device: str) -> str:
+    """`device` itself if it can be used; BadInput if it is not here."""
+    if device not in ("auto", "cpu", "cuda") or device == "cuda" and not torch.cuda.is_available():
+        raise BadInput(f"device {device!r} is not here: use --device auto or --device cpu")
+    return device
 
 
 def precision(device: str) -> str:

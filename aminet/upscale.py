@@ -1,19 +1,17 @@
-"""From a 16x16 face, or the largest face of a photograph, to 128x128."""
+"""From a 16x16 face, or the largest face of a photograph, to 128x128: by torch, or by ONNX Runtime without torch."""
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from .degrade import LR, degrade, to_float, upsample
 from .errors import BadInput
-from .faces import align, open_image, to_tensor
 from .inputs import find
-from .protocol import to_uint8
-from .weights import load_weights, write_atomically
+from .pictures import HR, LR, align, bicubic, from_network, open_image, to_network
+from .weights import write_atomically
 
 YUNET = "face_detection_yunet_2023mar.onnx"
 
@@ -38,11 +36,25 @@ def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float]]:
     return tuple(sorted((tuple(map(float, right)), tuple(map(float, left)))))
 
 
-@torch.inference_mode()
-def upscale(source: str | Path, target: str | Path, weights: str = "pocket") -> Path:
+def by_torch(weights: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A network as a function of float32 (1, 3, 128, 128) in [-1, 1]."""
+    import torch
+
+    from .weights import load_weights
+
+    model, _ = load_weights(weights)
+
+    def network(x: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return model(torch.from_numpy(x)).numpy()
+    return network
+
+
+def upscale(source: str | Path, target: str | Path, weights: str = "pocket", onnx: str | None = None) -> Path:
     """Restore `source` to a 128x128 picture `target`, and write a side-by-side picture next to it.
 
     A 16x16 picture is taken as the LR face; in any other the largest face is found, aligned, and reduced to 16x16.
+    onnx: an exported network to use instead of `weights`; torch is then not imported.
     Returns the path of the side-by-side picture: LR, bicubic, network (and the aligned original of a photograph).
     """
     source, target = Path(source), Path(target)
@@ -52,23 +64,25 @@ def upscale(source: str | Path, target: str | Path, weights: str = "pocket") -> 
     if target.resolve() == source.resolve() or beside.resolve() == source.resolve():
         raise BadInput(f"{target} would overwrite the input: choose another name")
     image = open_image(source)
-    model, _ = load_weights(weights)
-    if image.size == (LR, LR):
-        lr, original = to_tensor(image).unsqueeze(0), []
+    if onnx is None:
+        network = by_torch(weights)
     else:
-        hr = to_tensor(align(image, *eyes(image))).unsqueeze(0)
-        lr, original = degrade(hr), [hr]
-    bicubic = upsample(lr)
-    sr = to_uint8(model(to_float(bicubic)), "round")
-    nearest = lr.repeat_interleave(8, -1).repeat_interleave(8, -2)
-    write_picture(sr, target)
-    write_picture(torch.cat([nearest, bicubic, sr, *original], dim=-1), beside)
+        from .export import load_onnx
+
+        network = load_onnx(onnx)
+    original = [] if image.size == (LR, LR) else [align(image, *eyes(image))]
+    lr = bicubic(original[0], LR) if original else image
+    enlarged = bicubic(lr, HR)
+    restored = from_network(network(to_network(enlarged)))
+    write_picture(restored, target)
+    row = [lr.resize((HR, HR), Image.Resampling.NEAREST), enlarged, restored, *original]
+    write_picture(Image.fromarray(np.concatenate(row, axis=1)), beside)
     return beside
 
 
-def write_picture(x: torch.Tensor, path: Path) -> None:
-    """Write a uint8 (1, 3, H, W) picture in the format of its name."""
+def write_picture(image: Image.Image, path: Path) -> None:
+    """Write a picture in the format of its name."""
     buffer = io.BytesIO()
     Image.init()
-    Image.fromarray(x[0].permute(1, 2, 0).numpy()).save(buffer, Image.EXTENSION[path.suffix.lower()], quality=95)
+    image.save(buffer, Image.EXTENSION[path.suffix.lower()], quality=95)
     write_atomically(path, buffer.getvalue())

@@ -7,12 +7,15 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from .config import AMINetConfig
 from .errors import BadInput
-from .model import AMINet
+
+if TYPE_CHECKING:  # `upscale --onnx` finds and writes files where there is no torch
+    import torch
+
+    from .model import AMINet
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "weights"
 
@@ -98,6 +101,8 @@ def find_weights(name: str | Path) -> Path:
 
 def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[AMINet, dict]:
     """The network in eval mode, in float32, and its header. `name`: a file, or weights of the course by name."""
+    from .model import AMINet
+
     path = find_weights(name)
     state, header = read_tensors(path)
     if "progress" in header:

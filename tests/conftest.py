@@ -32,3 +32,22 @@ def refuses(aminet):
         assert line.startswith("aminet") and words in line, line
         return line
     return run
+
+
+@pytest.fixture
+def pretrained(monkeypatch):
+    """Call it with names of pretrained networks: the test is skipped unless all are at hand. Nothing is downloaded."""
+    from aminet.errors import BadInput
+    from aminet.pretrained import locate
+
+    def offline(*_, **__):
+        raise OSError("tests do not download")
+
+    def require(*names):
+        try:
+            return [locate(name) for name in names]
+        except BadInput as error:
+            pytest.skip(str(error))
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    return require

@@ -87,10 +87,19 @@ def test_evaluate_writes_a_record_once(folder, weights, aminet, refuses):
     again = aminet(*command)
     assert again.returncode == 0 and "measured before" in again.stderr and json.loads(again.stdout) == printed
     assert (folder / printed["record"]).read_bytes() == written
+    refuses("face_detection_yunet_2023mar.onnx (0.2 MB) is not at hand", *command, "--metrics", "identity",
+            env={"AMINET_WEIGHTS": "", "TORCH_HOME": str(folder)})
+    assert (folder / printed["record"]).read_bytes() == written
+    more = aminet(*command[:-1], "--metrics", "psnr", "vifp")
+    assert more.returncode == 0 and "added now: vifp" in more.stderr, more.stderr
+    extended = json.loads((folder / printed["record"]).read_text())
+    assert extended["created"] == record["created"] and set(extended["values"]) > set(record["values"])
+    assert [look["metrics"] for look in extended["measured"]] == [["psnr", "ssim"], ["vifp"]]
+    assert "vifp" in more.stdout and "ssim" not in more.stdout.split("\n", 1)[1]
     (folder / "more").mkdir()
     (folder / "some").rename(folder / "more" / "some")
     (folder / "others").rename(folder / "some")
-    refuses("other weights, faces or metrics", *command)
+    refuses("other weights or faces", *command)
     refuses("unknown protocol", "evaluate", weights, "--faces", "some", "--protocol", "mine")
     refuses("unknown metric", "evaluate", weights, "--faces", "more", "--metrics", "beauty")
 

@@ -325,13 +325,22 @@ def test_other_bad_input():
     small = solid(1, 2, 3)
     below = solid(1, 2, 3, side=71)
     for call, message in [(lambda: P.vif(below, below), "72x72"), (lambda: P.vifp(small, small), "41x41"),
-                          (lambda: P.measure(small, small, PAPER, ("lpips",)), "lpips"),
+                          (lambda: P.measure(small, small, PAPER, ("beauty",)), "beauty"),
+                          (lambda: P.measure(small, small, PAPER, ("fid",)), "of an image"),
                           (lambda: P.to_uint8(small), "not torch.uint8"),
                           (lambda: P.to_uint8(small.float(), "floor"), "floor"),
                           (lambda: P.summary([]), "at least one"),
                           (lambda: P.paired_difference([1, 2], [1]), "same images")]:
         with pytest.raises(BadInput, match=message):
             call()
+
+
+def test_undefined_values_do_not_count():
+    values = np.array([1.0, np.nan, 3.0, 5.0])
+    assert P.summary(values) == P.summary(values[[0, 2, 3]])
+    assert P.summary(values, people=[0, 1, 0, 2]) == P.summary(values[[0, 2, 3]], people=[0, 0, 2])
+    assert P.paired_difference(values, np.ones(4))["mean"] == 2
+    assert np.isnan(list(P.summary([np.nan, np.nan]).values())).all()
 
 
 def test_people_are_drawn_whole():

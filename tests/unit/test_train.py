@@ -44,7 +44,7 @@ def test_resume_is_bit_exact(data, tmp_path):
 
 def test_it_learns(data, tmp_path):
     trained = Run(TINY, Recipe(batch=4, lr=3e-3), data[0][:4], data[1], tmp_path, device="cpu")
-    losses = [trained.step().item() for _ in range(90)]
+    losses = [trained.step()["loss"].item() for _ in range(90)]
     assert sum(losses[-10:]) < 0.97 * sum(losses[:10])
 
 
@@ -85,6 +85,40 @@ def test_nan_stops_and_keeps_the_last_good_state(data, tmp_path):
     with pytest.raises(BadInput, match="last good state"):
         broken.train(bar=False)
     assert (tmp_path / "state.safetensors").read_bytes() == before
+
+
+def test_out_of_memory_halves_the_parts_and_keeps_the_batch(data, tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    config = replace(TINY, frm_norm="none")  # BatchNorm sees the parts; without it parts and whole are equal
+    whole, parts = (Run(config, Recipe(images=8, batch=4, val_every=8), *data, tmp_path / name, device="cpu")
+                    for name in ("whole", "parts"))
+    forward = parts.model.forward
+
+    def small_memory(x):
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(x)
+
+    monkeypatch.setattr(parts.model, "forward", small_memory)
+    means = whole.step()
+    with pytest.warns(UserWarning, match="1 images at a time from now on, .* the batch stays 4"):
+        assert parts.step()["loss"].item() == pytest.approx(means["loss"].item(), abs=1e-6)
+    assert parts.micro == 1 and parts.seen == whole.seen == 4
+    for name, value in whole.plain.state_dict().items():
+        torch.testing.assert_close(parts.plain.state_dict()[name], value, atol=1e-4, rtol=0)
+    assert [json.loads(line) for line in open(parts.journal)] == [{"images": 0, "micro_batch": 2},
+                                                                  {"images": 0, "micro_batch": 1}]
+    monkeypatch.setattr(parts.model, "forward", lambda x: small_memory(torch.cat([x, x])))
+    with pytest.raises(BadInput, match="out of GPU memory with 1 images at a time: choose a smaller"):
+        parts.step()
+
+
+def test_a_refused_run_leaves_no_folder(data, tmp_path):
+    with pytest.raises(BadInput, match="no faces"):
+        Run(TINY, Recipe(images=8, batch=4), data[0][:0], data[1], tmp_path / "new", device="cpu")
+    with pytest.raises(BadInput, match="no run to resume"):
+        run(data, tmp_path / "new", 8, resume=True)
+    assert not (tmp_path / "new").exists()
 
 
 def test_full_disk_keeps_the_state(data, tmp_path, monkeypatch):

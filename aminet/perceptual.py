@@ -1,0 +1,175 @@
+"""Perceptual metrics by pretrained networks: LPIPS, the identity of a face, and FID.
+
+They see whole uint8 RGB images, so of a protocol only the rounding of a float result concerns them. (The `dic` lineage
+fed its LPIPS with Y from 0 to 255: its numbers are others.)
+"""
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from . import pretrained
+from .degrade import to_float
+from .errors import BadInput
+from .protocol import pair
+
+NEEDS = {"lpips": ("alexnet",), "identity": ("yunet", "arcface"), "fid": ("inception",)}  # pretrained networks
+BATCH = 16  # images at a time
+
+# Where ArcFace's training images have the eyes, the nose and the corners of the mouth, in pixels of 112x112.
+ARCFACE_LANDMARKS = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655),
+                              (70.7299, 92.2041)])
+
+
+def lpips(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
+    """LPIPS per image (Zhang et al. 2018), AlexNet, version 0.1: 0 for equal images, lower is better.
+
+    sr: (N, 3, H, W) uint8, or float in [-1, 1]; hr: uint8. `rounding` is for a float sr, as in `protocol.vif`.
+    The network gets RGB in [-1, 1]. Sides of 32 pixels or more, else BadInput.
+    """
+    sr, hr = pair(sr, hr, rounding)
+    if min(hr.shape[-2:]) < 32:
+        raise BadInput(f"LPIPS needs 32x32 pixels or more; these are {hr.shape[-1]}x{hr.shape[-2]}")
+    network = lpips_network()
+    with torch.inference_mode():
+        return np.concatenate([network(*(to_float(torch.from_numpy(x[part])) for x in (sr, hr))).flatten().numpy()
+                               for part in parts(len(hr), "lpips")]).astype(np.float64)
+
+
+@lru_cache
+def lpips_network() -> nn.Module:
+    """The lpips package's network on our checked AlexNet, frozen: two float (N, 3, H, W) in [-1, 1] -> (N, 1, 1, 1)."""
+    import lpips
+
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():  # it makes a random AlexNet, in an old way
+        warnings.simplefilter("ignore")
+        network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
+    layers = nn.ModuleDict({name: layer for part in network.net.children() for name, layer in part.named_children()})
+    layers.load_state_dict(pretrained.alexnet().state_dict())
+    return network.requires_grad_(False).eval()
+
+
+def identity(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
+    """Cosine similarity per image of ArcFace's embeddings of sr and hr (Deng et al. 2019): 1 for the same face.
+
+    The network is insightface's MobileFaceNet. Both images are aligned by the five landmarks that YuNet finds in hr,
+    so only the pixels of sr count, not what a detector makes of them. nan where YuNet finds no face in hr.
+    Not Table IX's number: its face network is not published. Arguments as for `lpips`.
+    """
+    sr, hr = pair(sr, hr, rounding)
+    values = []
+    for i in tqdm(range(len(hr)), desc="identity", leave=False, disable=len(hr) <= BATCH):
+        found = landmarks(hr[i])
+        if found is None:
+            values.append(np.nan)
+            continue
+        a, b = (embedding(x[i], found) for x in (sr, hr))
+        values.append(a @ b / np.sqrt((a @ a) * (b @ b)))
+    return np.array(values, dtype=np.float64)
+
+
+def landmarks(image: np.ndarray) -> np.ndarray | None:
+    """The largest face that YuNet finds, in uint8 RGB (3, H, W): (5, 2) pixels (x, y) of the eyes, the nose and the
+    corners of the mouth, left of the picture first. None if there is no face."""
+    import cv2
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its CPU build warns of a missing accelerator
+    _, found = detector(image.shape[-1], image.shape[-2]).detect(np.ascontiguousarray(image[::-1].transpose(1, 2, 0)))
+    return None if found is None else max(found, key=lambda row: row[2] * row[3])[4:14].reshape(5, 2)
+
+
+@lru_cache(maxsize=1)
+def detector(width: int, height: int):
+    import cv2
+
+    return cv2.FaceDetectorYN.create(str(pretrained.locate("yunet")), "", (width, height), score_threshold=0.6)
+
+
+def embedding(image: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """ArcFace's (512,) embedding of uint8 RGB (3, H, W) with these landmarks, aligned to 112x112 by a similarity."""
+    import cv2
+    from skimage.transform import estimate_transform
+
+    matrix = estimate_transform("similarity", found, ARCFACE_LANDMARKS).params[:2]
+    aligned = cv2.warpAffine(np.ascontiguousarray(image.transpose(1, 2, 0)), matrix, (112, 112)).astype(np.float32)
+    session = arcface()
+    inputs = {session.get_inputs()[0].name: ((aligned - 127.5) / 127.5).transpose(2, 0, 1)[None]}
+    return session.run(None, inputs)[0][0].astype(np.float64)
+
+
+@lru_cache
+def arcface():
+    """The onnxruntime session of ArcFace's network, with as many threads as torch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(str(pretrained.locate("arcface")), options, providers=["CPUExecutionProvider"])
+
+
+def inception_features(images: Tensor) -> np.ndarray:
+    """What FID compares: uint8 (N, 3, H, W) -> float64 (N, 2048), by torch-fidelity's Inception."""
+    network = inception()
+    with torch.inference_mode():
+        return np.concatenate([network(images[part])[0].numpy() for part in parts(len(images), "inception")]
+                              ).astype(np.float64)
+
+
+@lru_cache
+def inception() -> nn.Module:
+    return pretrained.inception().to(memory_format=torch.channels_last)  # a third faster on a CPU
+
+
+def fid(a: np.ndarray, b: np.ndarray) -> float:
+    """Fréchet inception distance (Heusel et al. 2017) of two sets of features, (N, D) and (M, D), by torch-fidelity.
+
+    Covariances of 2048 features from fewer images have low rank, and the distance comes out too high: by much for 50
+    images, and still for 1000. Compare only values of the same faces; between those only the order means anything.
+    """
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+
+    if min(len(a), len(b)) < 2:
+        raise BadInput("FID compares two sets: give two images or more")
+    statistics = (fid_features_to_statistics(torch.from_numpy(x)) for x in (a, b))
+    return fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
+
+
+def fid_draws(a: np.ndarray, b: np.ndarray, people=None, n: int = 100, seed: int = 0) -> np.ndarray:
+    """`fid` of n bootstrap draws of the faces: (n,). For differences: the same faces and seed give the same draws.
+
+    a, b: (N, D) features of the same faces, row by row. people: who is on each; whole people are drawn. A draw repeats
+    images, so it has fewer of them, and its FID lies above that of the set (by 5 to 8 % for 100 faces): a draw says
+    nothing by itself. Most of that cancels in a difference (2 to 3 % stayed).
+
+    tr sqrt(S1 S2) is the sum of the singular values of A B' for centred features A, B with S1 = A'A and S2 = B'B: N x N
+    numbers instead of D x D, and a row that is drawn c times becomes one row times sqrt(c).
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise BadInput(f"FID's draws need features of the same faces, two or more: {len(a)} against {len(b)}")
+    person = np.arange(len(a)) if people is None else np.unique(people, return_inverse=True)[1]
+    if len(person) != len(a):
+        raise BadInput(f"{len(person)} people given for {len(a)} images")
+    random, everyone = np.random.default_rng(seed), person.max() + 1
+    products, squares, values = a @ b.T, [np.square(x).sum(1) for x in (a, b)], []
+    for _ in tqdm(range(n), desc="fid draws", leave=False, disable=len(a) <= 10 * BATCH):
+        count = np.bincount(random.integers(everyone, size=everyone), minlength=everyone)[person]
+        total, drawn = count.sum(), np.flatnonzero(count)
+        weight = count / total
+        means = [weight @ x for x in (a, b)]
+        traces = [total / (total - 1) * (weight @ square - mean @ mean) for square, mean in zip(squares, means)]
+        centred = products - (products @ weight)[:, None] - weight @ products + weight @ products @ weight
+        root = np.sqrt(count[drawn] / (total - 1))
+        singular = np.linalg.svd(root[:, None] * centred[np.ix_(drawn, drawn)] * root, compute_uv=False)
+        values.append(np.square(means[0] - means[1]).sum() + sum(traces) - 2 * singular.sum())
+    return np.array(values)
+
+
+def parts(n: int, name: str):
+    """Slices of BATCH out of n images, with a progress bar if there are many."""
+    return (slice(start, start + BATCH) for start in tqdm(range(0, n, BATCH), desc=name, leave=False,
+                                                          disable=n <= BATCH))

@@ -1,0 +1,144 @@
+"""One picture, with NumPy and Pillow alone: reading, aligning, degrading and writing it. Nothing here needs torch.
+
+Nothing that is read is trusted: a file that is no picture raises `BadInput` with one line that names it.
+Grey, palette and CMYK are converted to RGB, transparency is laid over white, 16-bit grey is scaled (v / 257)
+to 8 bit, and the EXIF orientation is applied. Pixels of no known range (32-bit, floating point) are refused.
+"""
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from .errors import BadInput
+
+LR, HR = 16, 128
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")  # plain decoders only: no EPS, no PDF
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 64_000_000
+MIN_SIDE = 16
+
+# Our own limit on pixels is stricter than Pillow's, and ends in one line instead of a warning.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def check_size(size: int) -> None:
+    """Refuse a file of more than MAX_BYTES bytes."""
+    if size > MAX_BYTES:
+        raise BadInput(f"{size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file that is not too large."""
+    try:
+        check_size(path.stat().st_size)
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot be read ({one_line(error)})") from None
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """One image file -> RGB image of any size, upright. Raises BadInput that names it."""
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"no such file: {path}")
+    try:
+        return to_rgb(open_header(read_file(path)))
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def open_header(data: bytes) -> Image.Image:
+    """The bytes of an image file -> image, not yet decoded, after the checks that need only its header."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise BadInput(f"more than the {MAX_PIXELS // 10**6} megapixels allowed") from None
+    except Exception:  # Pillow's decoders raise many kinds
+        raise BadInput("no image that can be read") from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BadInput(f"{width}x{height}, more than the {MAX_PIXELS // 10**6} megapixels allowed")
+    if min(width, height) < MIN_SIDE:
+        raise BadInput(f"{width}x{height}, the minimum is {MIN_SIDE}x{MIN_SIDE}")
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise BadInput(f"{image.mode} pixels have no known range; save it with 8 bits")
+    return image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An opened image -> RGB, upright."""
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16-bit grey
+            image = Image.fromarray(np.rint(np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
+        if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
+    except Exception as error:
+        raise BadInput(f"damaged image ({one_line(error)})") from None
+
+
+def one_line(error: Exception) -> str:
+    """An error of another library in one line."""
+    return " ".join(str(error).split())[:100] or type(error).__name__
+
+
+def square(image: Image.Image, side: int | None = None) -> Image.Image:
+    """The centred square of this side in pixels, or the largest one."""
+    side = side or min(image.size)
+    if side > min(image.size):
+        raise BadInput(f"{image.width}x{image.height} is smaller than the {side} px crop")
+    x, y = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((x, y, x + side, y + side))
+
+
+def align(image: Image.Image, left: tuple[float, float], right: tuple[float, float],
+          size: int = 128) -> Image.Image:
+    """Rotate, scale and shift so that the eyes lie on row 52 of 128, 38 px apart, centred on column 64.
+
+    left, right: eye centres as seen in the image, in continuous pixels (a pixel's centre is at +0.5).
+    The picture is warped at a multiple of the final size that keeps its detail, then reduced with
+    antialiasing. What falls outside the picture is mirrored.
+    """
+    distance = float(np.hypot(right[0] - left[0], right[1] - left[1]))
+    if distance < 4:
+        raise BadInput("the eyes are less than 4 px apart: no face to align")
+    unit = size / 128
+    reduce = max(1, int(distance / (152 * unit)))
+    image = image.reduce(reduce)
+    left, right = complex(*left) / reduce, complex(*right) / reduce
+    times = max(1, int(np.ceil(distance / reduce / (38 * unit))))
+    # Source pixels per pixel of the enlarged output, as a complex number: scale and rotation in one.
+    step = (right - left) / (38 * unit * times)
+    origin = (left + right) / 2 - step * complex(64, 52) * unit * times
+    corners = [origin + step * size * times * corner for corner in (0, 1, 1j, 1 + 1j)]
+    outside = max(max(-c.real, -c.imag, c.real - image.width, c.imag - image.height) for c in corners)
+    pad = max(0, int(np.ceil(outside)))
+    if pad:
+        image = Image.fromarray(np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="symmetric"))
+    matrix = (step.real, -step.imag, origin.real + pad, step.imag, step.real, origin.imag + pad)
+    big = image.transform((size * times, size * times), Image.AFFINE, matrix, Image.BICUBIC)
+    return big.resize((size, size), Image.BICUBIC)
+
+
+def bicubic(image: Image.Image, size: int) -> Image.Image:
+    """Resize to size x size pixels: the degradation of Sec. IV-A from HR to LR, and the network's input back at HR."""
+    return image.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def to_network(image: Image.Image) -> np.ndarray:
+    """RGB picture -> float32 (1, 3, H, W) in [-1, 1], the network's range."""
+    return (np.asarray(image, np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
+
+
+def from_network(x: np.ndarray) -> Image.Image:
+    """Float (1, 3, H, W) in [-1, 1] -> RGB picture: (x + 1) / 2 * 255, clipped and rounded."""
+    if not np.isfinite(x).all():
+        raise BadInput("the result holds NaN or infinity: check the weights")
+    levels = np.rint(((x[0].astype(np.float32) + 1) / 2 * 255).clip(0, 255))
+    return Image.fromarray(levels.astype(np.uint8).transpose(1, 2, 0))

@@ -1,0 +1,166 @@
+"""Records: a second look adds what is missing and touches nothing else; what cannot be measured is noticed first."""
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from aminet import PRESETS, AMINet
+from aminet import evaluate as E
+from aminet.errors import BadInput
+from aminet.pretrained import NETWORKS
+from aminet.protocol import METRICS
+from aminet.synthetic import faces
+from aminet.weights import save_weights
+
+CHOSEN = "2020-01-01T00:00:00Z"
+ABOUT = {"sources": ["some.zip"], "images": 6, "fingerprint": "a", "people": [0, 0, 1, 2, 2, 2]}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    model = AMINet(PRESETS["pocket"])
+    torch.nn.init.normal_(model.tail.weight, std=0.01)
+    path = tmp_path_factory.mktemp("weights") / "net.safetensors"
+    save_weights(path, model.state_dict(), {"config": PRESETS["pocket"].to_dict(), "images": 0, "chosen": CHOSEN})
+    return path
+
+
+@pytest.fixture(scope="module")
+def images():
+    return faces(6, 5)
+
+
+@pytest.fixture(scope="module")
+def first(weights, images):
+    return E.evaluate(weights, images, ABOUT, metrics=("psnr", "ssim"), command="first")
+
+
+def test_a_second_look_adds_what_is_missing(weights, images, first, tmp_path, monkeypatch):
+    changed = first | {"values": first["values"] | {"psnr": [99.0] * 6}, "created": "2021-02-03T04:05:06Z",
+                       "versions": first["versions"] | {"torch": "1.0"}}
+    changed["measured"] = [first["measured"][0] | {"when": changed["created"]}]
+    before = E.seal(changed)
+    record = E.evaluate(weights, images, ABOUT, metrics=("psnr", "vifp", "ssim"), command="second", record=before)
+    assert E.read_record(E.write_record(record, tmp_path / "record.json")) == record  # a new seal, that fits
+    for part in ("means", "gain", "values"):
+        assert {k: v for k, v in record[part].items() if "vifp" not in k} == before[part]
+        assert set(record[part]) - set(before[part]) == {"vifp"} | ({"bicubic_vifp"} if part != "gain" else set())
+    assert record["created"] == before["created"] and record["command"] == "first"
+    assert record["versions"] == before["versions"]
+    old, new = record["measured"]
+    assert old == before["measured"][0] and old["metrics"] == ["psnr", "ssim"] and old["command"] == "first"
+    assert new["metrics"] == ["vifp"] and new["command"] == "second" and new["when"] > old["when"]
+    assert new["versions"] == first["versions"] and new["device"] == "cpu"
+    monkeypatch.setattr(E, "restore", None)  # a third look measures nothing
+    assert E.evaluate(weights, images, ABOUT, metrics=("vifp", "psnr"), record=record) is record
+
+
+def test_a_record_from_before_the_list_of_looks(weights, images, first):
+    old = E.seal({key: value for key, value in first.items() if key != "measured"})
+    record = E.evaluate(weights, images, ABOUT, metrics=("vifp",), record=old)
+    assert record["measured"][0] == {"when": first["created"], "metrics": ["psnr", "ssim"], "command": "first"}
+    assert [look["metrics"] for look in record["measured"]] == [["psnr", "ssim"], ["vifp"]]
+
+
+def test_other_protocols_are_other_records(weights, images, first):
+    with pytest.raises(BadInput, match="the record is of protocol paper"):
+        E.evaluate(weights, images, ABOUT, "dic", metrics=("vifp",), record=first)
+
+
+def test_validation_chose_before_the_look(weights, images, first, tmp_path):
+    assert first["weights"]["chosen"] == CHOSEN < first["created"] and "note" not in first["weights"]
+    early = E.seal(first | {"created": "2019-12-31T23:59:59Z"})
+    with pytest.raises(BadInput, match=f"chosen at {CHOSEN}, after the first look"):
+        E.evaluate(weights, images, ABOUT, metrics=("vifp",), record=early)
+    model = AMINet(PRESETS["pocket"])
+    config = {"config": PRESETS["pocket"].to_dict()}
+    save_weights(tmp_path / "late.safetensors", model.state_dict(), config | {"chosen": "2999-01-01T00:00:00Z"})
+    with pytest.raises(BadInput, match="chosen at 2999"):
+        E.evaluate(tmp_path / "late.safetensors", images, ABOUT)
+    save_weights(tmp_path / "silent.safetensors", model.state_dict(), config)
+    record = E.evaluate(tmp_path / "silent.safetensors", images[:1], ABOUT | {"people": [0]}, metrics=("psnr",))
+    assert "do not say when they were chosen" in record["weights"]["note"] and "chosen" not in record["weights"]
+
+
+def test_measuring_again_keeps_the_first_look(weights, images, first):
+    again = E.evaluate(weights, images, ABOUT, metrics=("psnr",), replaces=first, command="again")
+    assert again["created"] == first["created"] and set(again["means"]) == {"psnr", "bicubic_psnr"}
+    assert [look["command"] for look in again["measured"]] == ["first", "again"]
+    early = E.seal(first | {"created": "2019-12-31T23:59:59Z"})  # the faces were seen, then training went on
+    early["weights"]["sha256"] = "those of an earlier point of the training"
+    with pytest.raises(BadInput, match=f"chosen at {CHOSEN}, after the first look"):
+        E.evaluate(weights, images, ABOUT, metrics=("psnr",), replaces=early)
+    other = E.seal(first | {"created": "2019-12-31T23:59:59Z", "config": {}})
+    assert len(E.evaluate(weights, images, ABOUT, metrics=("psnr",), replaces=other)["measured"]) == 1
+
+
+@pytest.mark.parametrize("metric", ["lpips", "identity", "fid"])
+def test_missing_networks_are_noticed_before_anything_is_measured(weights, images, metric, tmp_path, monkeypatch):
+    def offline(*_, **__):
+        raise OSError("no route to host")
+
+    for name, value in (("AMINET_WEIGHTS", ""), ("TORCH_HOME", str(tmp_path))):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(E, "restore", lambda *_: pytest.fail("the network was run"))
+    with pytest.raises(BadInput, match="AMINET_WEIGHTS"):
+        E.evaluate(weights, images, ABOUT, metrics=("psnr", metric))
+
+
+def test_undefined_values_are_counted_and_null(weights, images, tmp_path, monkeypatch):
+    network, bicubic = [0.5, np.nan, 0.7, 0.9, 0.5, 0.4], [0.3, np.nan, np.nan, 0.5, 0.3, 0.4]
+    found = iter((np.array(network), np.array(bicubic)))
+    monkeypatch.setattr("aminet.perceptual.identity", lambda sr, hr: next(found))
+    monkeypatch.setattr(E, "locate", lambda name: weights)
+    record = E.evaluate(weights, images, ABOUT, metrics=("identity",))
+    assert record["undefined"] == {"identity": 1, "bicubic_identity": 2}
+    assert record["values"]["bicubic_identity"] == [0.3, None, None, 0.5, 0.3, 0.4]
+    assert record["means"]["identity"]["mean"] == pytest.approx(0.6)
+    assert record["gain"]["identity"]["mean"] == pytest.approx((0.2 + 0.4 + 0.2 + 0) / 4)
+    path = E.write_record(record, tmp_path / "record.json")
+    assert E.read_record(path) == record and "NaN" not in path.read_text()
+
+
+def test_fid_is_of_the_set(weights, images, monkeypatch):
+    """Small features instead of Inception's: the record's structure and its arithmetic, without pretrained weights."""
+    def features(x):
+        return torch.nn.functional.adaptive_avg_pool2d(x.double() / 255, 4).flatten(1).numpy()
+
+    monkeypatch.setattr(E, "inception_features", features)
+    monkeypatch.setattr(E, "locate", lambda name: weights)
+    record = E.evaluate(weights, images, ABOUT, metrics=("fid", "psnr"))
+    assert set(record["values"]) == {"psnr", "bicubic_psnr"} and list(record["means"]["fid"]) == ["mean"]
+    draws = {name: np.array(drawn) for name, drawn in record["draws"].items()}
+    assert set(draws) == {"fid", "bicubic_fid"} and all(drawn.shape == (100,) for drawn in draws.values())
+    bicubic = features(E.upsample(E.degrade(images)))
+    assert record["means"]["bicubic_fid"]["mean"] == pytest.approx(E.fid(bicubic, features(images)))
+    assert draws["bicubic_fid"] == pytest.approx(E.fid_draws(bicubic, features(images), ABOUT["people"]), abs=6e-4)
+    gain = record["gain"]["fid"]
+    assert gain["mean"] == pytest.approx(record["means"]["fid"]["mean"] - record["means"]["bicubic_fid"]["mean"])
+    assert gain["low"] <= gain["high"]
+    assert (gain["low"], gain["high"]) == pytest.approx(
+        np.quantile(draws["fid"] - draws["bicubic_fid"], (0.025, 0.975)), abs=2e-3)
+    assert record["networks"]["inception"] == {"file": weights.name, "sha256": E.sha256(weights)}
+    assert "torch-fidelity" in record["versions"]
+    with pytest.raises(BadInput, match="two faces or more"):
+        E.evaluate(weights, images[:1], ABOUT, metrics=("fid",))
+
+
+def test_a_record_names_the_networks_it_used(weights, images, first, pretrained):
+    paths = dict(zip(("alexnet", "yunet", "arcface"), pretrained("alexnet", "yunet", "arcface")))
+    record = E.evaluate(weights, images, ABOUT, metrics=("lpips", "identity"), record=first)
+    assert set(record["networks"]) == set(paths) and "networks" not in first
+    for name, path in paths.items():
+        assert record["networks"][name] == {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        assert record["networks"][name]["sha256"] in {file.sha256 for file in NETWORKS[name]}
+    assert {"lpips", "torchvision", "onnxruntime"} <= set(record["versions"]) - set(first["versions"])
+    assert 0 < record["means"]["bicubic_lpips"]["mean"] < 1 and -1 < record["means"]["identity"]["mean"] < 1
+
+
+def test_every_metric_has_its_networks_named():
+    from aminet.perceptual import NEEDS
+
+    assert set(NEEDS) | set(E.ALSO) <= set(METRICS) and set(NEEDS) == set(E.ALSO)
+    assert {name for names in NEEDS.values() for name in names} <= set(NETWORKS)

@@ -1,0 +1,408 @@
+"""The list of runs names every row of the paper once; runs are continued, never repeated, and stop in time."""
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from aminet import PRESETS, BadInput, reproduce
+from aminet.__main__ import main
+from aminet.config import preset
+from aminet.evaluate import read_record, seal, write_record
+from aminet.reproduce import Reproduction, RunSpec, choose, overview, read_header, read_records, records_of, runs
+from aminet.train import Recipe
+from aminet.weights import read_tensors, sha256
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDS = ROOT / "data" / "records"
+WEIGHTS = os.environ.get("AMINET_WEIGHTS", "")
+QUICK = {"image": 0.1, "face": 0.01, "save": 0.01, "once": 1.0}  # seconds, in place of a measurement
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pretrained_networks(tmp_path_factory):
+    """Four metrics need no network: with them a smoke run takes seconds. Nothing is downloaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AMINET_WEIGHTS", "")
+        patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("empty")))
+        patch.setenv("https_proxy", "http://127.0.0.1:9")
+        yield
+
+
+def smoke(out, name=None, **options):
+    work = Reproduction("smoke", out, device="cpu", **options)
+    return (work, work.specs[name]) if name else work
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    out = tmp_path_factory.mktemp("original") / "runs"
+    work, spec = smoke(out, "aminet-smoke-0")
+    assert work.go([spec]) == []
+    return out
+
+
+@pytest.fixture
+def finished(original, tmp_path):
+    """A folder with one smoke run, trained and measured."""
+    return Path(shutil.copytree(original, tmp_path / "runs"))
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# The list
+
+
+def test_every_row_of_the_tables_has_one_run_and_no_run_serves_another_row():
+    printed = [(int(row["table"]), row["row"]) for path in (ROOT / "data" / "published").glob("table_*.csv")
+               for row in csv.DictReader(open(path, newline="", encoding="utf-8"))]
+    served = [row for spec in runs("paper") for row in spec.rows]
+    assert len(printed) == 68 and sorted(served) == sorted(row for row in printed if row != (7, "Bicubic"))
+
+
+def test_names_and_order():
+    every = runs()
+    assert len({spec.name for spec in every}) == len(every)
+    assert all(re.fullmatch(r"[a-z0-9-]+-(smoke|pocket|short|paper)-\d", spec.name) for spec in every)
+    for scale in ("smoke", "pocket", "short", "paper"):
+        specs = runs(scale)
+        assert [spec.network for spec in specs[:3]] == ["aminet", "amigan", "aminet-s"]
+        first = [spec.built for spec in specs if spec.seed == 0]
+        assert first == sorted(first, reverse=True)  # the compared methods come last
+        assert all((spec.config is None) == (spec.recipe is None) == (not spec.built) for spec in specs)
+    assert [spec.seed for spec in runs("short")] == [0] * 41 + [1] * 41
+
+
+def test_what_each_scale_trains():
+    pocket = {spec.name: spec for spec in runs("pocket")}
+    assert pocket["aminet-pocket-0"].recipe == Recipe(40000, 8, 1e-3, "cosine", 0.999, 2500, 0)
+    assert pocket["aminet-s-pocket-0"].config == PRESETS["pocket-s"] == preset("pocket/w/o SKAF")
+    assert pocket["ffn-pocket-0"].preset == "pocket/RDFE->FFN" and pocket["ffn-pocket-0"].config.local == "ffn"
+    gan = pocket["amigan-pocket-0"]
+    assert gan.start == "aminet-pocket-0" and gan.config == PRESETS["pocket"]
+    assert (gan.recipe.lr, gan.recipe.d_lr) == (1e-4, 4e-4)
+    assert {spec.recipe.images for spec in runs("short") if spec.built} == {200_000}
+    paper = runs("paper")[0]
+    assert paper.config == PRESETS["aminet"] and paper.recipe == Recipe(150 * 18_000, 32, 2e-4, ema=0.999,
+                                                                        val_every=18_000)
+
+
+def test_the_list_is_installed_with_the_package():
+    assert 'aminet = ["runs.yaml"]' in (ROOT / "pyproject.toml").read_text()
+    assert reproduce.LIST.parent == Path(reproduce.__file__).parent
+
+
+def test_choose():
+    assert [spec.name for spec in choose(runs("short"), "aminet-short-*")] == ["aminet-short-0", "aminet-short-1"]
+    with pytest.raises(BadInput, match="no run is called 'unet-.': there are aminet-smoke-0, .* --list"):
+        choose(runs("smoke"), "unet-*")
+    with pytest.raises(BadInput, match="unknown scale 'huge': choose one of smoke, pocket, short, paper"):
+        runs("huge")
+
+
+# Records
+
+
+def test_committed_results_count(tmp_path, monkeypatch):
+    monkeypatch.delenv("AMINET_FACES", raising=False)
+    work = Reproduction("pocket", tmp_path / "runs", RECORDS, device="cpu")
+    spec = work.specs["aminet-pocket-0"]
+    assert {record["faces"]["sources"][0] for record in records_of(spec, read_records(RECORDS)[0])} == {
+        "celeba_test.zip", "flickr_test.zip", "london.zip"}
+    assert work.status(spec).state == "done"
+    assert work.go([spec]) == []  # although no faces are here
+    assert not (tmp_path / "runs").exists()
+    # Their weights are a GAN's start, and need no new training for another test set.
+    assert work.status(work.specs["amigan-pocket-0"]).state != "waiting"
+    other = Reproduction("pocket", tmp_path / "runs", RECORDS, test=["celeba_test.zip", "synthetic:4"], device="cpu")
+    status = other.status(spec)
+    assert status.state == "trained" and status.missing == ("synthetic:4",)
+    # Other faces to train on are another result.
+    assert Reproduction("pocket", tmp_path, RECORDS, faces=["synthetic"], device="cpu").status(spec).state == "pending"
+
+
+def test_a_record_of_another_recipe_is_not_the_runs():
+    records, spec = read_records(RECORDS)[0], runs("pocket")[0]
+    assert records_of(spec, records)
+    for recipe in (replace(spec.recipe, seed=1), replace(spec.recipe, images=8000)):
+        assert not records_of(replace(spec, recipe=recipe), records)
+    assert not records_of(replace(spec, config=PRESETS["pocket-s"]), records)
+    assert not records_of(RunSpec("x", "x", "pocket", 0, (), built=False), records)
+
+
+def test_an_edited_record_does_not_count_and_is_named(finished):
+    work, spec = smoke(finished, "aminet-smoke-0")
+    path = work.record(spec.name, work.test[0])
+    record = json.loads(path.read_text())
+    record["means"]["psnr"]["mean"] += 1
+    path.write_text(json.dumps(record))
+    edited = path.read_bytes()
+    assert work.status(spec).state == "trained"
+    report = overview(work, [spec])
+    assert path.name in report["problems"][0] and "edited" in report["problems"][0]
+    failed = work.go([spec])
+    assert len(failed) == 1 and path.name in failed[0] and path.read_bytes() == edited
+
+
+# One run
+
+
+def test_a_run_leaves_weights_and_a_record(original):
+    work, spec = smoke(original, "aminet-smoke-0")
+    assert work.status(spec).state == "done"
+    record, = records_of(spec, read_records(original / "records")[0])
+    assert record["command"].startswith("python -m aminet evaluate ") and "best.safetensors" in record["command"]
+    assert set(record["means"]) == {f"{of}{metric}" for of in ("", "bicubic_")
+                                    for metric in ("psnr", "ssim", "vif", "vifp")}
+    assert spec.fits(read_header(original / spec.name / "best.safetensors"))
+
+
+def test_a_second_call_does_nothing(finished, aminet):
+    before = contents(finished)
+    done = aminet("reproduce", "--scale", "smoke", "--only", "aminet-smoke-0", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "1 runs: 1 done" in done.stdout and "images seen\n" not in done.stderr and contents(finished) == before
+
+
+def test_a_stopped_run_is_continued(tmp_path):
+    work, spec = smoke(tmp_path, "without-sa-smoke-0")
+    faces, val, data, _ = work.faces
+    run = work.open(spec, spec.recipe, faces, val, tmp_path / spec.name, None, data=data)
+    run.step()
+    run.save()
+    status = work.status(spec)
+    assert (status.state, status.seen) == ("partial", 4)
+    assert work.go([spec]) == []
+    log = [json.loads(line) for line in open(tmp_path / spec.name / "log.jsonl")]
+    assert {line["images"] for line in log} == {8}  # the first batch was not trained again
+    assert work.status(spec).state == "done" and work.record(spec.name, "synthetic:4:2").exists()
+
+
+def test_files_of_another_run_are_left_alone(finished):
+    (finished / "aminet-s-smoke-0").mkdir()
+    for name in ("state", "best"):
+        shutil.copy(finished / "aminet-smoke-0" / f"{name}.safetensors", finished / "aminet-s-smoke-0")
+    (finished / "ffn-smoke-0").mkdir()
+    shutil.copy(finished / "aminet-smoke-0" / "best.safetensors", finished / "ffn-smoke-0")
+    (finished / "transformer-smoke-0").mkdir()
+    (finished / "transformer-smoke-0" / "state.safetensors").write_bytes(b"half a file")
+    work, spec = smoke(finished, "aminet-smoke-0")
+    (finished / spec.name / "best.safetensors").unlink()
+    assert work.status(spec).state == "done"  # its record is there
+    work.record(spec.name, work.test[0]).unlink()
+    before = contents(finished)
+    words = {"aminet-smoke-0": "is gone, though its training is finished",
+             "aminet-s-smoke-0": "configuration or recipe differs", "ffn-smoke-0": "no state.safetensors beside it",
+             "transformer-smoke-0": "is damaged"}
+    failed = work.go([work.specs[name] for name in words])
+    assert [words[line.split(": ")[0]] in line for line in failed] == [True] * 4
+    assert all(work.status(work.specs[name]).state == "unusable" for name in words)
+    assert contents(finished) == before
+
+
+def test_sets_must_not_share_a_face(tmp_path):
+    work, spec = smoke(tmp_path, "aminet-smoke-0", test=["synthetic:4:0"])
+    with pytest.raises(BadInput, match="4 test images are also in --faces"):
+        work.go([spec])
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_faces_are_said_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMINET_FACES", str(tmp_path))
+    work = Reproduction("paper", tmp_path / "runs", tmp_path, device="cpu")
+    with pytest.raises(BadInput, match="no celeba_train_0.zip here or in .AMINET_FACES.* --faces celeba:ROOT:train"):
+        work.go([work.specs["aminet-paper-0"]])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_device_that_is_not_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadInput, match="device 'cuda' is not here"):
+        Reproduction("smoke", tmp_path / "runs", device="cuda")
+
+
+def test_the_command_lines_refusals(tmp_path, refuses):
+    refuses("no run is called 'unet*'", "reproduce", "--list", "--only", "unet*", "--device", "cpu")
+    refuses("positive number", "reproduce", "--scale", "smoke", "--budget", "0")
+    with pytest.raises(BadInput, match="a budget of -1 minutes leaves no time"):
+        smoke(tmp_path).go([], budget=-1)
+    assert not list(tmp_path.iterdir())
+
+
+# GANs
+
+
+def test_a_gan_waits_for_its_start(finished, tmp_path):
+    work, gan = smoke(tmp_path / "empty", "amigan-smoke-0")
+    status = work.status(gan)
+    assert (status.state, status.note) == ("waiting", "for aminet-smoke-0")
+    assert work.go([gan]) == [] and not (tmp_path / "empty" / gan.name / "state.safetensors").exists()
+    assert smoke(finished).status(gan).state == "pending"
+
+
+def test_a_run_that_fails_does_not_stop_the_others(finished):
+    work = smoke(finished)
+    failed = work.go([work.specs["amigan-smoke-0"], work.specs["ffn-smoke-0"]])  # no VGG19 here
+    assert len(failed) == 1 and "amigan-smoke-0" in failed[0] and "AMINET_WEIGHTS" in failed[0]
+    assert work.status(work.specs["ffn-smoke-0"]).state == "done"
+
+
+def test_a_gan_is_trained_from_its_start(finished, monkeypatch, pretrained):
+    monkeypatch.setenv("AMINET_WEIGHTS", WEIGHTS)
+    pretrained("vgg19", "alexnet")
+    work, gan = smoke(finished, "amigan-smoke-0")
+    work.teach(gan, work.status(gan))
+    assert work.status(gan).state == "trained"
+    start = read_header(finished / gan.name / "state.safetensors")["start"]
+    assert start["sha256"] == sha256(finished / "aminet-smoke-0" / "best.safetensors")
+
+
+def test_a_record_of_half_trained_weights_does_not_end_a_run(finished):
+    work, spec = smoke(finished, "aminet-smoke-0")
+    path = work.record(spec.name, work.test[0])
+    record = read_record(path)
+    record["weights"]["sha256"] = "of the weights before the last image"
+    write_record(seal(record), path)
+    status = work.status(spec)
+    assert status.state == "trained" and status.missing == tuple(work.test)
+
+
+def test_test_sets_have_different_names(tmp_path):
+    with pytest.raises(BadInput, match="share a record"):
+        Reproduction("smoke", tmp_path, test=["a/faces.zip", "b/faces.zip"])
+
+
+# Time
+
+
+def test_a_budget_is_kept_and_the_next_one_continues(tmp_path, monkeypatch):
+    listed = reproduce.listed()
+    what = {**listed["scales"]["smoke"], "recipe": {"images": 10**6, "batch": 2, "val_every": 10**6}}
+    monkeypatch.setattr(reproduce, "listed", lambda: listed | {"scales": listed["scales"] | {"long": what}})
+    work = Reproduction("long", tmp_path, tmp_path / "records", device="cpu")
+    spec = work.specs["without-sa-long-0"]
+    work.faces  # noqa: B018  load them now: how long that takes is not the question
+    monkeypatch.setattr(time, "monotonic", time.process_time)  # other processes on this machine do not count
+    work.speed(spec)
+    seen, budget = [0], work.reserve(spec) / 60 + 0.02
+    for _ in range(2):
+        begin = time.monotonic()
+        assert work.go([spec], budget) == []
+        assert time.monotonic() - begin < 60 * budget * 1.25
+        progress = read_tensors(tmp_path / spec.name / "state.safetensors")[1]["progress"]
+        seen.append(progress["seen"])
+        status = work.status(spec)
+        assert status.state == "partial" and status.seen == seen[-1] > seen[-2]
+        assert (tmp_path / spec.name / "best.safetensors").exists()  # something to look at, however early the stop
+    assert status.rate == pytest.approx(progress["seen"] / progress["seconds"])
+    assert work.minutes(spec, status) == pytest.approx((10**6 - seen[-1]) / status.rate / 60)
+
+
+def test_no_time_for_a_step_or_for_an_evaluation(finished, monkeypatch, capsys):
+    work, spec = smoke(finished, "path-3x3-smoke-0")
+    work.remember(work.key(spec), QUICK | {"save": 1e4})
+    assert work.go([spec], budget=1) == [] and not (finished / spec.name / "state.safetensors").exists()
+    assert "not continued" in capsys.readouterr().err
+    done = work.specs["aminet-smoke-0"]
+    record = work.record(done.name, work.test[0])
+    record.unlink()
+    monkeypatch.setattr(Reproduction, "evaluation", lambda *arguments: 300.0)
+    assert work.go([done], budget=1) == [] and work.status(done).state == "trained" and not record.exists()
+    assert "trained, not evaluated on synthetic:4:2: that takes about 5 min" in capsys.readouterr().err
+    assert work.go([done]) == [] and work.status(done).state == "done" and record.exists()
+
+
+def test_the_time_of_an_evaluation_is_measured_once(finished, monkeypatch):
+    work, spec = smoke(finished, "aminet-smoke-0")
+    few, many = (work.evaluation(work.weights(spec), spec, ("psnr",), n) for n in (10, 1000))
+    assert 0 < few <= many
+    monkeypatch.setattr("aminet.evaluate.evaluate", None)  # now it would fail
+    assert work.evaluation(work.weights(spec), spec, ("psnr",), 10) == few
+    work.remember(f"evaluate psnr, {work.key(spec)}", {"once": 2.0, "face": 0.5})
+    assert work.evaluation(work.weights(spec), spec, ("psnr",), 10) == 7
+
+
+def test_list(finished, aminet):
+    command = ["reproduce", "--list", "--scale", "smoke", "--only", "*net-s*", "--device", "cpu"]
+    before = contents(finished)
+    done = aminet(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    listed = {run["name"]: run for run in json.loads(done.stdout)["runs"]}
+    assert listed["aminet-smoke-0"] == {
+        "name": "aminet-smoke-0", "state": "done", "note": "", "seen": 8, "images": 8, "minutes": 0.0,
+        "rows": ["1: LGFI", "2: LGFI", "3: RDFE", "4: RDFE", "5: 5x5 7x7 avg max", "7: AMINet", "9: AMINet",
+                 "10: AMINet"]}
+    assert listed["aminet-s-smoke-0"]["state"] == "pending" and listed["aminet-s-smoke-0"]["minutes"] > 0
+    assert listed["sparnet-smoke-0"]["state"] == listed["sparnet-smoke-0"]["note"].removesuffix(" yet") == "not built"
+    speeds = finished / "speed.json"
+    key, = json.loads(speeds.read_text())
+    assert key.startswith("aminet-s ") and "cpu, 1 threads, torch" in key
+    assert contents(finished).keys() - before.keys() == {speeds}
+    speeds.write_text(json.dumps({key: QUICK | {"image": 60.0}}))  # from now on it is read
+    again = aminet(*command)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"aminet-s-smoke-0 +pending +0 of 8 +~8 min +1: LGFI w/o SKAF; 10: AMINet-S", again.stdout)
+    assert "1 done, 1 pending" in again.stdout and "about 8 min to train on this cpu" in again.stdout
+
+
+def test_ctrl_c_says_how_to_go_on_and_frees_the_run(finished, monkeypatch, capsys):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Reproduction, "teach", stopped)
+    monkeypatch.setattr(sys, "argv", ["aminet", "reproduce", "--scale", "smoke", "--only", "ffn-*", "--device", "cpu",
+                                      "--out", str(finished)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130 and "the same command continues" in capsys.readouterr().err
+    work, spec = smoke(finished, "ffn-smoke-0")
+    assert work.status(spec).state == "pending"
+
+
+# Two processes
+
+
+def test_a_run_in_work_is_passed_by(finished):
+    work, spec = smoke(finished, "aminet-s-smoke-0")
+    other = smoke(finished)
+    with work.lock(spec) as mine:
+        assert mine and work.status(spec, mine=True).state == "pending"
+        assert other.status(spec).state == "running"
+        with other.lock(spec) as also:
+            assert not also
+        assert other.go([spec]) == [] and not (finished / spec.name / "state.safetensors").exists()
+    assert other.status(spec).state == "pending"
+
+
+def test_two_budgets_at_once(tmp_path):
+    work = smoke(tmp_path / "runs")
+    specs = [work.specs[f"{name}-smoke-0"] for name in ("skaf-7x7-avg", "skaf-7x7-avg-max")]
+    for spec in specs:
+        work.remember(work.key(spec), QUICK)
+        work.remember(f"evaluate psnr ssim vif vifp, {work.key(spec)}", QUICK)
+    command = [sys.executable, "-m", "aminet", "reproduce", "--scale", "smoke", "--only", "skaf-7x7-avg*", "--budget",
+               "10", "--device", "cpu"]
+    both = [subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}) for _ in range(2)]
+    states = set()
+    while any(process.poll() is None for process in both):
+        states |= {work.status(spec).state for spec in specs}
+        time.sleep(0.05)
+    for process in both:
+        error = process.communicate()[1]
+        assert process.returncode == 0, error
+    assert "running" in states and "unusable" not in states
+    for spec in specs:
+        assert work.status(spec).state == "done"
+        log = [json.loads(line) for line in open(tmp_path / "runs" / spec.name / "log.jsonl")]
+        assert [line["images"] for line in log if "val_psnr" in line] == [4, 8]  # trained once

@@ -1,0 +1,326 @@
+"""The paper's tables beside ours: what a record may fill, what it may not, and how the result reads."""
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from aminet import tables as T
+from aminet.__main__ import main
+from aminet.errors import BadInput
+from aminet.evaluate import seal, write_record
+from aminet.protocol import paired_difference, summary
+from aminet.reproduce import runs
+
+SPECS = {spec.name: spec for spec in runs()}
+PEOPLE = [i // 2 for i in range(40)]
+
+
+def values(seed: int, mean: float = 27.0) -> list[float]:
+    return np.random.default_rng(seed).normal(mean, 1, 40).round(5).tolist()
+
+
+def record(run: str, source: str = "celeba_test.zip", protocol: str = "paper", faces: str = "f",
+           learnt: str = "train.zip", chosen: str = "2030-01-01T00:00:00Z", created: str = "2030-01-02T00:00:00Z",
+           **metrics) -> dict:
+    """What `evaluate` writes for a run, with the given values per image."""
+    spec = SPECS[run]
+    means = {name: {"mean": float(np.mean(v))} for name, v in metrics.items()}
+    return seal({
+        "kind": "evaluation", "config": spec.config.to_dict(), "protocol": {"name": protocol},
+        "weights": {"images": spec.recipe.images, "chosen": chosen, "recipe": asdict(spec.recipe),
+                    "data": {"train": {"sources": [learnt], "images": 100}}},
+        "faces": {"sources": [source], "images": 40, "fingerprint": faces, "people": PEOPLE},
+        "created": created, "means": means, "values": metrics})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Write records into a folder; `folder(a, b)` returns it."""
+    def write(*records):
+        for i, content in enumerate(records, len(list(tmp_path.iterdir()))):
+            write_record(content, tmp_path / f"r{i}.json")
+        return tmp_path
+    return write
+
+
+def cells(number: int, records, protocol: str = "paper") -> dict[tuple[str, str], T.Cell]:
+    return {(cell.row, cell.column): cell for cell in T.table(number, records, protocol).cells}
+
+
+def test_without_records_only_counts_are_ours(folder):
+    for number in range(1, 10):
+        table = T.table(number, folder())
+        assert [cell.published for cell in table.cells] == [
+            value for row in T.published(number) for value in list(row.values())[2:]]
+        assert not table.sources and not table.notes
+        for cell in table.cells:
+            exact = cell.metric == "params_m" and cell.row not in table.unbuilt
+            assert cell.status == ("counted" if exact else "pending") and (cell.ours is not None) == exact
+
+
+def test_counts_are_exact_and_at_the_papers_size(folder):
+    bill = cells(10, folder(record("aminet-pocket-0", psnr=values(0))))  # a pocket network changes no count
+    assert bill["AMINet", "params_m"].ours == 12.623547 and bill["AMINet-S", "params_m"].ours == 8.210899
+    assert bill["AMINet", "macs_g"].ours == pytest.approx(15.566394368) and bill["AMINet", "speed_ms"].ours is None
+    assert bill["AMINet-S", "macs_g"].difference == pytest.approx(9.21 - 15.566, abs=0.01)
+    assert bill["AMINet", "params_m"].minus_published == pytest.approx(0.003547)
+    assert (bill["SFMNet", "params_m"].status, bill["AMINet", "psnr"].status) == ("pending", "measured")
+
+
+def test_a_cell_is_the_mean_with_its_interval_and_paired_difference(folder):
+    full, without = values(0), values(1)
+    found = cells(1, folder(record("aminet-pocket-0", psnr=full), record("without-sa-pocket-0", psnr=without)))
+    cell, own = found["LGFI w/o SA", "psnr"], found["LGFI", "psnr"]
+    expected = summary(without, people=PEOPLE)
+    assert (cell.ours, cell.low, cell.high) == (expected["mean"], expected["low"], expected["high"])
+    assert cell.minus_published == pytest.approx(expected["mean"] - 27.75)
+    gap = paired_difference(without, full, people=PEOPLE)
+    assert (cell.difference, cell.difference_low, cell.difference_high) == (gap["mean"], gap["low"], gap["high"])
+    assert (cell.reference, cell.published_difference) == ("LGFI", -0.08)
+    assert (own.reference, own.published_difference, own.difference) == ("", None, None)
+    assert (cell.status, cell.scale, cell.on, cell.seeds, cell.records) == (
+        "measured", "pocket", "CelebA faces", (0,), ("r1.json",))
+
+
+def test_seeds_are_averaged_image_by_image(folder):
+    first, second = values(0), values(1)
+    found = cells(7, folder(record("aminet-short-1", psnr=second), record("aminet-short-0", psnr=first)))
+    cell, expected = found["AMINet", "celeba_psnr"], summary(np.mean([first, second], axis=0), people=PEOPLE)
+    assert (cell.ours, cell.low, cell.high) == (expected["mean"], expected["low"], expected["high"])
+    assert cell.seeds == (0, 1) and cell.records == ("r1.json", "r0.json")
+    assert cell.high - cell.low < summary(first, people=PEOPLE)["high"] - summary(first, people=PEOPLE)["low"]
+    text = T.format_table(T.table(7, folder()))
+    assert re.search(r"^PSNR, dB  AMINet .*  0 1$", text, re.MULTILINE)
+    assert "seen, seeds 0, 1." in " ".join(text.split())
+
+
+def test_scales_are_never_mixed(folder):
+    records = folder(record("aminet-pocket-0", psnr=values(0)), record("without-sa-pocket-0", psnr=values(1)))
+    assert cells(1, records)["LGFI", "psnr"].scale == "pocket"
+    folder(record("aminet-short-0", psnr=values(2)))  # larger, but nothing to compare it with
+    assert {cell.scale for cell in cells(1, records).values() if cell.status == "measured"} == {"pocket"}
+    assert cells(7, records)["AMINet", "celeba_psnr"].scale == "short"  # there the largest
+    folder(record("without-rdfe-short-0", psnr=values(3)))
+    found = cells(1, records)
+    assert {cell.scale for cell in found.values() if cell.status == "measured"} == {"short"}
+    assert found["LGFI w/o SA", "psnr"].status == "pending" and found["LGFI w/o RDFE", "psnr"].difference is not None
+
+
+@pytest.mark.parametrize("other", [{"faces": "g"}, {"learnt": "more.zip"}, {"source": "celeba:test", "faces": "g"}])
+def test_only_the_same_faces_are_compared(folder, other):
+    records = folder(record("aminet-pocket-0", psnr=values(0)), record("without-sa-pocket-0", psnr=values(1)),
+                     record("without-rdfe-pocket-0", psnr=values(2), **other))
+    found = cells(1, records)
+    assert found["LGFI w/o RDFE", "psnr"].status == "pending" and found["LGFI w/o SA", "psnr"].status == "measured"
+
+
+def test_smoke_and_unlisted_networks_fill_nothing(folder):
+    unlisted = record("aminet-pocket-0", psnr=values(1))
+    unlisted["weights"]["recipe"]["lr"] = 1.0
+    longer = record("aminet-pocket-0", psnr=values(2))
+    longer["weights"]["images"] += 1
+    of_london = record("aminet-pocket-0", source="london.zip", psnr=values(0))
+    records = folder(record("aminet-smoke-0", psnr=values(0)), seal(unlisted), seal(longer), of_london)
+    assert {cell.status for cell in cells(1, records).values()} == {"pending", "counted"}
+
+
+def test_protocols_are_never_mixed(folder):
+    records = folder(record("aminet-pocket-0", psnr=values(0)),
+                     record("aminet-pocket-0", protocol="dic", psnr=values(1)))
+    for protocol, seed in (("paper", 0), ("dic", 1)):
+        assert cells(1, records, protocol)["LGFI", "psnr"].ours == summary(values(seed))["mean"]
+    assert cells(1, records, "rgb")["LGFI", "psnr"].status == "pending"
+
+
+def test_an_edited_record_costs_its_own_cells(folder):
+    edited = record("without-sa-pocket-0", psnr=values(1), ssim=values(2))
+    edited["values"]["psnr"][0] += 1
+    records = folder(record("aminet-pocket-0", psnr=values(0)), edited)
+    (records / "cut.json").write_text('{"kind": "evaluation", "val')
+    (records / "list.json").write_text("[]")
+    (records / "thin.json").write_text(json.dumps(seal({"kind": "evaluation"})))
+    few = record("without-rdfe-pocket-0", psnr=values(1)[:-1])
+    write_record(few, records / "few.json")
+    table = T.table(1, records)
+    found = {(cell.row, cell.column): cell for cell in table.cells}
+    assert found["LGFI w/o SA", "psnr"].status == found["LGFI w/o SA", "ssim"].status == "edited"
+    assert found["LGFI w/o SA", "psnr"].ours is None and found["LGFI w/o SA", "vif"].status == "pending"
+    assert found["LGFI", "psnr"].status == "measured" and found["LGFI w/o RDFE", "psnr"].status == "pending"
+    for name in ("r1.json was edited", "cut.json is no whole record", "thin.json", "few.json"):
+        assert sum(name in note for note in table.notes) == 1, name
+    assert not any("list.json" in note for note in table.notes)
+    text = T.format_table(table)
+    assert "edited: its record was changed by hand" in text and "r1.json was edited" in text
+    assert not [note for note in T.table(8, records).notes if "r1.json" in note]  # Table VIII has no such row
+
+
+def test_weights_chosen_after_the_first_look_are_unproven(folder):
+    late = dict(chosen="2030-01-03T00:00:00Z")
+    records = folder(record("aminet-pocket-0", psnr=values(0), created="2030-01-02T00:00:00Z", **late))
+    table = T.table(1, records)
+    assert [cell.status for cell in table.cells if (cell.row, cell.column) == ("LGFI", "psnr")] == ["unproven"]
+    assert "unproven: the weights were chosen after" in T.format_table(table)
+    assert any("r0.json" in note and "2030-01-03" in note for note in table.notes)
+    unknown = folder(record("without-sa-pocket-0", psnr=values(0), chosen=""))
+    assert cells(1, unknown)["LGFI w/o SA", "psnr"].status == "unproven"
+
+
+def test_the_first_look_counts_under_every_protocol(folder):
+    """Looked at on day 2, trained on, chosen on day 3, measured again on day 4: the second number is no test."""
+    first = record("aminet-pocket-0", psnr=values(0), vif=values(3))
+    second = record("aminet-pocket-0", psnr=values(1), lpips=values(2), chosen="2030-01-03T00:00:00Z",
+                    created="2030-01-04T00:00:00Z")
+    found = cells(1, folder(second, first))
+    assert found["LGFI", "psnr"].ours == summary(values(0))["mean"] and found["LGFI", "vif"].status == "measured"
+    assert found["LGFI", "lpips"].status == "unproven"
+    records = folder(record("aminet-short-0", protocol="dic", psnr=values(0)),
+                     record("aminet-short-0", source="london.zip", faces="l", psnr=values(0)),
+                     record("aminet-short-0", source="helen:test", faces="h", psnr=values(1),
+                            chosen="2030-01-03T00:00:00Z", created="2030-01-04T00:00:00Z"),
+                     record("aminet-short-0", psnr=values(1), chosen="2030-01-03T00:00:00Z",
+                            created="2030-01-04T00:00:00Z"))
+    found = cells(7, records)
+    assert found["AMINet", "helen_psnr"].status == "measured"  # these faces had not been met before
+    assert found["AMINet", "celeba_psnr"].scale == "pocket"  # the larger one is unproven
+
+
+def test_the_first_of_two_looks_with_the_same_weights_counts(folder):
+    again = record("aminet-pocket-0", psnr=values(1), lpips=values(2), created="2030-01-04T00:00:00Z")
+    found = cells(1, folder(again, record("aminet-pocket-0", psnr=values(0))))
+    assert found["LGFI", "psnr"].records == ("r1.json",) and found["LGFI", "lpips"].records == ("r0.json",)
+    assert found["LGFI", "psnr"].ours == summary(values(0))["mean"]
+
+
+def test_a_stand_in_is_never_called_helen(folder):
+    records = folder(record("aminet-pocket-0", source="flickr_test.zip", psnr=values(0), bicubic_psnr=values(1)))
+    table = T.table(7, records)
+    found = {(cell.row, cell.column): cell for cell in table.cells}
+    cell, bicubic = found["AMINet", "helen_psnr"], found["Bicubic", "helen_psnr"]
+    assert cell.on == "Flickr portraits, not Helen" and cell.minus_published is None
+    assert bicubic.difference == pytest.approx(np.mean(values(1)) - np.mean(values(0)))
+    assert found["AMINet", "celeba_psnr"].status == "pending"
+    text = " ".join(T.format_table(table).split())
+    assert "Ours on Flickr portraits, not Helen" in text and "Paper: Helen. Ours: Flickr portraits, not Helen." in text
+    assert "Ours on Helen" not in text and "flickr_test.zip, 40 Flickr portraits, not Helen" in text
+    folder(record("aminet-pocket-0", source="helen:test", faces="h", psnr=values(2)))
+    cell = cells(7, records)["AMINet", "helen_psnr"]
+    assert (cell.on, cell.ours) == ("Helen faces", summary(values(2))["mean"]) and cell.minus_published is not None
+
+
+def test_bicubic_is_in_every_record(folder):
+    unlisted = record("aminet-pocket-0", psnr=values(1), bicubic_psnr=values(2, 24), bicubic_fid=[1.0] * 40)
+    unlisted["weights"] = {"images": 3}
+    found = cells(7, folder(seal(unlisted)))
+    assert found["Bicubic", "celeba_psnr"].ours == summary(values(2, 24))["mean"]
+    assert (found["AMINet", "celeba_psnr"].status, found["Bicubic", "celeba_vif"].status) == ("pending", "pending")
+    folder(record("aminet-short-0", psnr=values(1), bicubic_psnr=values(2, 24), created="2030-02-01T00:00:00Z"))
+    assert cells(7, folder())["Bicubic", "celeba_psnr"].records == ("r0.json",)  # one is enough
+    folder().joinpath("r1.json").unlink()
+    edited = seal(unlisted) | {"sha256": "0"}
+    (records := folder()).joinpath("r0.json").write_text(json.dumps(edited))
+    table = T.table(7, records)
+    assert not table.sources and "r0.json was edited" in table.notes[0]
+
+
+def with_fid(run: str, fid: float, draws: list[float]) -> dict:
+    """A record with a metric of the whole set: no values per image, but bootstrap draws."""
+    content = record(run, source="helen:test", psnr=values(0))
+    content["means"]["fid"] = {"mean": fid}
+    return seal(content | {"draws": {"fid": draws}})
+
+
+def test_fid_is_paired_by_its_draws(folder):
+    draws = np.random.default_rng(0).normal(100, 5, (2, 500)).tolist()
+    single = cells(8, folder(with_fid("amigan-short-0", 100, draws[0])))["AMIGAN (Ours)", "fid"]
+    assert (single.ours, single.low, single.high) == (100, None, None)  # the draws are biased: no interval of their own
+    both = cells(8, folder(with_fid("amigan-short-1", 104, draws[1])))["AMIGAN (Ours)", "fid"]
+    assert (both.ours, both.seeds) == (102, (0, 1))
+    a, b = (T.Sample(mean, draws=np.array(d)) for mean, d in zip((100, 104), draws))
+    gap = T.difference(a, b)
+    assert (gap.mean, gap.low, gap.high) == (-4, *np.quantile(np.subtract(*draws), (0.025, 0.975)))
+    assert T.difference(T.average([a, b]), b).low == np.quantile(np.subtract(np.mean(draws, 0), draws[1]), 0.025)
+    assert T.difference(T.Sample(100), T.Sample(104)) == T.Sample(-4)  # no draws: no interval
+    assert T.average([T.Sample(100), T.Sample(104)]) == T.Sample(102)
+
+
+def test_images_without_a_value_do_not_count(folder):
+    """VIF of a flat face is undefined; a record holds null there."""
+    some, none = [*values(0)[:-1], None], [None] * 40
+    content = record("aminet-pocket-0", psnr=values(0))
+    content["values"] |= {"vif": some, "lpips": none}
+    content["means"] |= {"vif": {"mean": 0.5}, "lpips": {"mean": None}}
+    found = cells(1, folder(seal(content)))
+    assert found["LGFI", "vif"].ours == pytest.approx(np.mean(some[:-1])) and found["LGFI", "lpips"].status == "pending"
+
+
+def test_what_is_missing_is_named(folder):
+    table = T.table(1, folder(record("aminet-pocket-0", psnr=values(0), ssim=values(1))))
+    assert "r0.json has no vif, lpips: its own command with --metrics vif lpips adds it." in table.notes
+    assert table.runs == ["without-sa-pocket-0", "without-rdfe-pocket-0", "aminet-s-pocket-0"] and not table.unbuilt
+    assert set(table.runs) <= set(SPECS)
+    text = T.format_table(table)
+    assert "python -m aminet reproduce --scale pocket --only without-sa-pocket-0" in text
+    table = T.table(6, folder())
+    assert table.unbuilt == [row["row"] for row in T.published(6)] and not table.runs
+    assert "face recognition on SCface" in T.format_table(T.table(9, folder()))
+
+
+def test_every_row_of_the_list_is_printed_and_every_printed_row_is_in_the_list():
+    printed = {(number, row["row"]) for number in T.TABLES for row in T.published(number)}
+    listed = {row for spec in SPECS.values() for row in spec.rows}
+    assert printed - listed == {(7, "Bicubic")} and not listed - printed
+    for number, row in printed:
+        assert not T.reference(number, row) or (number, T.reference(number, row)) in printed
+
+
+@pytest.mark.parametrize("number", T.TABLES)
+def test_the_text_fits_and_holds_every_digit(number):
+    table = T.table(number)
+    lines = T.format_table(table).splitlines()
+    assert max(map(len, lines)) <= 120 and lines[0].startswith(f"Table {T.ROMAN[number]}. ")
+    for row in T.published(number):
+        printed = [value for column, value in row.items() if column not in ("table", "row")]
+        own = [line.split("   ", 1)[1].split() for line in lines if line.startswith(row["row"] + " ")]
+        words = [word for line in own for word in line]
+        assert [word for word in words if word in printed][:1] == printed[:1] and set(printed) <= set(words), row
+
+
+def test_the_committed_records_fill_the_cells_that_the_readme_quotes():
+    readme = (T.DATA.parent / "README.md").read_text()
+    for column, pattern in (("celeba", r"\| celeba_test .*\*\*([\d.]+)\*\* / ([\d.]+) / ([\d.]+) \|"),
+                            ("helen", r"\| flickr_test .*\*\*([\d.]+)\*\* / ([\d.]+) / ([\d.]+) \|")):
+        found = cells(7, T.DATA / "records")
+        ours = [found["AMINet", f"{column}_{metric}"] for metric in ("psnr", "ssim", "vif")]
+        assert re.search(pattern, readme), "the README's table has another form"
+        if ours[0].scale == "pocket":  # a larger run takes the pocket's place
+            assert tuple(T.number(cell, cell.ours) for cell in ours) == re.search(pattern, readme).groups()
+
+
+def test_command_line(refuses, folder, monkeypatch, capsys):
+    def run(*arguments) -> str:
+        monkeypatch.setattr("sys.argv", ["aminet", "table", *map(str, arguments)])
+        assert main() == 0
+        return capsys.readouterr().out
+
+    refuses("no Table 11: choose 1 to 10", "table", 11)
+    records = folder(record("aminet-pocket-0", psnr=values(0)))
+    assert json.loads(run(5, "--records", records, "--json")) == json.loads(json.dumps(asdict(T.table(5, records))))
+    rows = list(csv.DictReader(io.StringIO(run(5, "--records", records, "--csv"))))
+    assert len(rows) == 14 and rows[-2]["published"] == "27.83" and rows[-2]["table"] == "5"
+    assert float(rows[-2]["ours"]) == summary(values(0))["mean"] and rows[-2]["records"] == "r0.json"
+    assert run(5, "--protocol", "dic", "--records", records).startswith("Table V. ")
+    monkeypatch.chdir(records)  # the course's records are found from any folder
+    assert run(5) == T.format_table(T.table(5, T.DATA / "records")) + "\n"
+
+
+def test_bad_input_is_refused(tmp_path):
+    for call, message in ((lambda: T.table(0), "choose 1 to 10"), (lambda: T.table(1, tmp_path / "no"), "no folder"),
+                          (lambda: T.table(1, protocol="mine"), "unknown protocol 'mine'")):
+        with pytest.raises(BadInput, match=message):
+            call()
