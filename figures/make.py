@@ -24,15 +24,15 @@ def main() -> None:
     named = portraits()
     hr = torch.cat([torch.stack(list(named.values())), faces(3, 11)])
     names = ["Grace Hopper", "Eileen Collins", "synthetic", "synthetic", "synthetic"]
-    model, header = load_weights("pocket")
     lr = degrade(hr)
     bicubic = upsample(lr)
-    sr = restore(model, hr)
+    networks = {"AMINet": "pocket", "AMIGAN": "pocket-gan"}
+    restored = {label: restore(load_weights(name)[0], hr) for label, name in networks.items()}
     paper = PROTOCOLS["paper"]
     rows = [("input 16x16", lr.repeat_interleave(8, -1).repeat_interleave(8, -2), None),
-            ("bicubic", bicubic, psnr(bicubic, hr, paper)), (f"AMINet ({header['preset']})", sr, psnr(sr, hr, paper)),
-            ("original", hr, None)]
-    figure, axes = plt.subplots(4, 5, figsize=(8.2, 7.0), layout="constrained")
+            ("bicubic", bicubic, psnr(bicubic, hr, paper)),
+            *((label, sr, psnr(sr, hr, paper)) for label, sr in restored.items()), ("original", hr, None)]
+    figure, axes = plt.subplots(5, 5, figsize=(8.2, 8.7), layout="constrained")
     for line, (label, images, values) in zip(axes, rows):
         line[0].set_ylabel(label)
         for j, axis in enumerate(line):

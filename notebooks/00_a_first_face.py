@@ -331,6 +331,23 @@ for row, i in enumerate((0, 1, 5)):
 #
 # and when many faces are possible, the answer with the least expected error lies in the middle of them. [Notebook 01](01_the_problem.ipynb) makes this exact.
 #
+# ## Nearer, or sharper?
+#
+# Two more networks come with the course. **AMINet-S** is the paper's small version, without the module SKAF. **AMIGAN** is AMINet trained on with two more judges: a network that compares textures, and a second one that learns to tell restored faces from real ones. Predict before you look: which of the three has the highest PSNR, and which would you hang on a wall?
+
+# %%
+networks = {"AMINet": sr, "AMINet-S": load_weights("pocket-s")[0], "AMIGAN": load_weights("pocket-gan")[0]}
+with torch.inference_mode():
+    networks = {name: n if torch.is_tensor(n) else n(to_float(bicubic)) for name, n in networks.items()}
+figure = show([[bicubic[i], *(x[i] for x in networks.values()), hr[i]] for i in (0, 1, 5)], height=1.7,
+              labels=[names[i] for i in (0, 1, 5)], titles=["bicubic", *networks, "original"])
+for row, i in enumerate((0, 1, 5)):
+    for column, x in enumerate(networks.values()):
+        figure.axes[5 * row + column + 1].set_xlabel(f"{psnr(x[i:i + 1], hr[i:i + 1], paper)[0]:.1f} dB")
+
+# %% [markdown]
+# AMIGAN's edges are harder and its skin has a grain, and PSNR likes it less. Its details are no more *true* than before: a sharp guess replaces a blurred one. Scores that look at textures instead of pixels (LPIPS, FID) say the opposite of PSNR, as the table at the end of this page shows; [notebook 10](10_train_amigan.ipynb) plays the game that makes it so. The rest of this page stays with AMINet.
+#
 # ## Where it fails: two suspicions
 #
 # **First suspicion: the place of the face.** The network has seen aligned faces only, eyes always on about the same rows. One is often told that such a network expects the same alignment from you. The paper, too, is careful:
@@ -581,20 +598,21 @@ else:
 # %%
 from aminet.evaluate import read_record
 
-path = Path("../data/records/pocket-celeba_test-paper.json")
-if path.exists():
-    record = read_record(path)
-    print(f"{record['faces']['images']} test faces of CelebA; {record['describe']}")
-    for name, unit in (("psnr", " dB"), ("ssim", "")):
-        m, g, b = record["means"][name], record["gain"][name], record["means"][f"bicubic_{name}"]["mean"]
-        print(f"{name.upper()}: {m['mean']:.4g}{unit}, 95 % interval {m['low']:.4g} to {m['high']:.4g}; "
-              f"bicubic {b:.4g}; gain {g['mean']:+.3g} ({g['low']:+.3g} to {g['high']:+.3g})")
-    print("made by:", record["command"])
-else:
-    print("pending: data/records has no score of these weights yet; the command that makes it:")
-    print("python -m aminet evaluate pocket --faces celeba_test.zip")
+METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "vif": "VIF", "lpips": "LPIPS", "fid": "FID", "identity": "identity"}
+records = {name: read_record(f"../data/records/{weights}-celeba_test-paper.json")
+           for name, weights in (("AMINet", "pocket"), ("AMINet-S", "pocket-s"), ("AMIGAN", "pocket-gan"))}
+record = records["AMINet"]
+print(f"{record['faces']['images']} test faces of CelebA; {record['describe']}")
+print(f"{'':10s}" + "".join(f"{label:>11s}" for label in METRICS.values()))
+for name, source, prefix in (("bicubic", record, "bicubic_"), *((n, r, "") for n, r in records.items())):
+    print(f"{name:10s}" + "".join(f"{source['means'][prefix + metric]['mean']:11.4g}" for metric in METRICS))
+gain = record["gain"]["psnr"]
+print(f"AMINet over bicubic: {gain['mean']:+.2f} dB, 95 % interval {gain['low']:+.2f} to {gain['high']:+.2f}")
+print("made by:", record["command"])
 
 # %% [markdown]
+# PSNR, SSIM and VIF compare pixels, and more is better. LPIPS and FID compare features of networks that were trained on other pictures, and **less** is better. Identity is how alike a face recogniser finds the restored and the real face, 1 for the same picture. Notebook 02 takes the first three apart; notebook 10 needs the others.
+#
 # For orientation only, the paper's Table VII (CelebA, its own 1,000 test faces): bicubic 23.61 dB / 0.6779, AMINet 28.26 dB / 0.8091.
 # Other faces, other crop, the full network: **not comparable** with the lines above. The gain over one's own bicubic is the nearest thing to a common scale, and even that only roughly.
 #
@@ -612,6 +630,7 @@ else:
 # | [07 EDFF](07_edff.ipynb) | how do early and late features meet? |
 # | [08 AMINet and its bill](08_aminet_and_its_bill.ipynb) | how many parameters and operations, and does the paper's count agree? |
 # | [09 train AMINet](09_train_aminet.ipynb) | how were the weights of this page made? |
+# | [10 train AMIGAN](10_train_amigan.ipynb) | what does a second network teach the first, and what does it cost? |
 # | [A symbols and shapes](A_symbols_and_shapes.ipynb) | what does this symbol mean? The page to keep open beside all others |
 #
 # ## What to remember

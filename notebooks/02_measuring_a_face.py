@@ -47,7 +47,7 @@ begin(globals(), PARAMETERS)
 #
 # > "To measure the quality of FSR results, we use PSNR [42], SSIM [42], LPIPS [43], VIF [44], and FID [45]." (Sec. IV-A)
 #
-# That sentence is all that the paper says about its measures. This notebook takes PSNR, SSIM and VIF; LPIPS and FID compare features of trained networks and wait for a later one.
+# That sentence is all that the paper says about its measures. This notebook takes PSNR, SSIM and VIF; LPIPS and FID compare features of trained networks and wait for [notebook 10](10_train_amigan.ipynb).
 #
 # Peak signal-to-noise ratio is the mean squared error on a logarithmic scale, against the largest value that a byte can have:
 #

@@ -15,7 +15,7 @@
 #
 # A minute of training with everything in sight, then the record of a real run, and the one command that trains the full network.
 #
-# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/09_train_aminet.ipynb) · previous: [08 · AMINet and its bill](08_aminet_and_its_bill.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/09_train_aminet.ipynb) · previous: [08 · AMINet and its bill](08_aminet_and_its_bill.ipynb) · next: [10 · Train AMIGAN](10_train_amigan.ipynb)
 #
 # You will be able to
 #
@@ -482,4 +482,4 @@ print(f"of the start remain after 10 steps: {wrong(1.0, [0.0] * 10, 0.999):.2f} 
 # 2. A network that starts as bicubic has only the missing part to learn.
 # 3. Batches that depend on their number alone make a run resumable and repeatable; validation chooses the weights, the test set never.
 #
-# Next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# Next: [10 · Train AMIGAN](10_train_amigan.ipynb)
