@@ -136,7 +136,7 @@ def test_a_record_of_another_recipe_is_not_the_runs():
     assert records_of(spec, records)
     for recipe in (replace(spec.recipe, seed=1), replace(spec.recipe, images=8000)):
         assert not records_of(replace(spec, recipe=recipe), records)
-    assert not records_of(replace(spec, config=PRESETS["pocket-s"]), records)
+    assert not records_of(replace(spec, config=PRESETS["aminet"]), records)
     assert not records_of(RunSpec("x", "x", "pocket", 0, (), built=False), records)
 
 
