@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # `load_onnx` works where there is no torch
 Network = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = 1e-3  # largest difference to torch that an export may have, in the range [-1, 1]
 SHAPE = [3, HR, HR]
-CALIBRATION = 256  # faces that set int8's ranges; 22 times as many gave the same PSNR
+CALIBRATION = 256  # faces that set int8's ranges; 22 times as many only widened them, for 0.005 dB less
 
 
 def load_onnx(path: str | Path, threads: int = 0) -> Network:

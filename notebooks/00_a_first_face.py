@@ -346,7 +346,7 @@ for row, i in enumerate((0, 1, 5)):
         figure.axes[5 * row + column + 1].set_xlabel(f"{psnr(x[i:i + 1], hr[i:i + 1], paper)[0]:.1f} dB")
 
 # %% [markdown]
-# AMIGAN's edges are harder and its skin has a grain, and PSNR likes it less. Its details are no more *true* than before: a sharp guess replaces a blurred one. Scores that look at textures instead of pixels (LPIPS, FID) say the opposite of PSNR, as the table at the end of this page shows; [notebook 10](10_train_amigan.ipynb) plays the game that makes it so. The rest of this page stays with AMINet.
+# AMIGAN's edges are harder, and PSNR likes it less. Its details are no more *true* than before: a sharp guess replaces a blurred one. Scores that look at textures instead of pixels (LPIPS, FID) say the opposite of PSNR, as the table at the end of this page shows; [notebook 10](10_train_amigan.ipynb) plays the game that makes it so. The rest of this page stays with AMINet.
 #
 # ## Where it fails: two suspicions
 #
