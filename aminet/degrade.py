@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 import torch
-from PIL import Image
 
-from .pictures import HR, LR, bicubic
+from .pictures import HR, LR
 
 
 def cubic(x: torch.Tensor) -> torch.Tensor:
@@ -55,8 +53,12 @@ def upsample(lr: torch.Tensor) -> torch.Tensor:
 
 def pil_degrade(hr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The reference, by PIL itself, for one face: uint8 (3, H, W) -> LR (3, 16, 16) and bicubic (3, 128, 128)."""
-    lr = bicubic(Image.fromarray(hr.permute(1, 2, 0).numpy()), LR)
-    return tuple(torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in (lr, bicubic(lr, HR)))
+    import numpy as np
+    from PIL import Image
+
+    lr = Image.fromarray(hr.permute(1, 2, 0).numpy()).resize((LR, LR), Image.Resampling.BICUBIC)
+    up = lr.resize((HR, HR), Image.Resampling.BICUBIC)
+    return tuple(torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in (lr, up))
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:

@@ -339,9 +339,9 @@ for row, i in enumerate((0, 1, 5)):
 networks = {"AMINet": sr, "AMINet-S": load_weights("pocket-s")[0], "AMIGAN": load_weights("pocket-gan")[0]}
 with torch.inference_mode():
     networks = {name: n if torch.is_tensor(n) else n(to_float(bicubic)) for name, n in networks.items()}
-figure = show([[bicubic[i], *(x[i] for x in networks.values()), hr[i]] for i in (0, 1, 5)], height=1.7,
-              labels=[names[i] for i in (0, 1, 5)], titles=["bicubic", *networks, "original"])
-for row, i in enumerate((0, 1, 5)):
+figure = show([[bicubic[i], *(x[i] for x in networks.values()), hr[i]] for i in (0, 1)], height=1.3,
+              labels=[names[i] for i in (0, 1)], titles=["bicubic", *networks, "original"])
+for row, i in enumerate((0, 1)):
     for column, x in enumerate(networks.values()):
         figure.axes[5 * row + column + 1].set_xlabel(f"{psnr(x[i:i + 1], hr[i:i + 1], paper)[0]:.1f} dB")
 
