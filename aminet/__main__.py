@@ -117,13 +117,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=positive(int), help="of training; 4 on a CPU, 32 on a GPU")
     p.add_argument("--quick", action="store_true", help="few rounds, and nothing is compiled")
     p.add_argument("--plot", metavar="FILE.png", help="the roofline as a picture")
+    p.add_argument("--all", action="store_true", help="instead: one face through every network of the paper's tables")
     p.add_argument("--records", help="folder for a record of the measurements")
     p.add_argument("--json", action="store_true", help="print the record")
 
     p = commands.add_parser("reproduce", help="train and measure what the paper's tables need; continues where it was")
     p.add_argument("--list", action="store_true", help="only say how far every run is, and how long it will take here")
-    p.add_argument("--scale", choices=("smoke", "pocket", "short", "paper"), help="seconds, an hour, 200,000 images or "
-                   "150 epochs a run (short with a GPU, else pocket)")
+    p.add_argument("--scale", choices=("smoke", "mini", "pocket", "short", "paper"), help="seconds, minutes, an hour, "
+                   "200,000 images or 150 epochs a run (short with a GPU, else pocket)")
     p.add_argument("--only", metavar="PATTERN", help="runs by name, for example 'aminet-*'")
     p.add_argument("--budget", metavar="MINUTES", type=positive(float), help="stop in time, with everything saved; "
                    "without it, go on to the end")
@@ -163,8 +164,8 @@ def data(arguments) -> int:
 
 def train(arguments) -> None:
     from .amigan import AMIGANRun, GANRecipe
-    from .config import preset
     from .inputs import open_training_faces
+    from .networks import preset
     from .train import Recipe, Run
 
     if arguments.images is None and arguments.minutes is None:
@@ -263,11 +264,18 @@ def export(arguments) -> None:
 
 def bench(arguments) -> None:
     from .bench import bench as run
-    from .bench import format_bench, plot
+    from .bench import bench_all, format_bench, format_speeds, plot
     from .evaluate import write_record
 
     if arguments.plot and Path(arguments.plot).suffix.lower() != ".png":
         raise BadInput(f"{arguments.plot}: give the picture a name that ends in .png")
+    if arguments.all:
+        record = bench_all(arguments.preset, arguments.device, arguments.quick, command_line())
+        print(json.dumps(record) if arguments.json else format_speeds(record))
+        if arguments.records:
+            target = Path(arguments.records) / f"speeds-{arguments.preset}-{arguments.device}.json"
+            print(write_record(record, target), file=sys.stderr)
+        return
     record = run(arguments.preset, arguments.device, arguments.batch, arguments.quick, command_line())
     print(json.dumps(record) if arguments.json else format_bench(record))
     if arguments.plot:

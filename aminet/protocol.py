@@ -208,23 +208,29 @@ def measure(sr: Tensor, hr: Tensor, protocol: Protocol,
 def summary(values: np.ndarray, seed: int = 0, n: int = 2000, people=None) -> dict[str, float]:
     """Mean of per-image values with its 95% interval from n bootstrap draws: {"mean", "low", "high"}.
 
+    values: (N,), or (S, N) of S trainings on the same images: then trainings are drawn as well as people.
     people: who is on each image. Images of one person resemble each other, so whole people are drawn; without it
         every image counts as a person of its own, and the interval is too narrow if that is not so.
 
     Images without a value (nan) do not count; if none has one, all three are nan.
-    The interval is for other people of the same kind. It says nothing of other training runs.
+    The interval is for other people of the same kind, and with S > 1 for other trainings: of few trainings it is too
+    narrow. One training says nothing of others.
     """
     values = _values(values)
-    person = np.arange(len(values)) if people is None else np.asarray(people)
-    if len(person) != len(values):
-        raise BadInput(f"{len(person)} people given for {len(values)} images")
-    known = ~np.isnan(values)
+    person = np.arange(values.shape[1]) if people is None else np.asarray(people)
+    if len(person) != values.shape[1]:
+        raise BadInput(f"{len(person)} people given for {values.shape[1]} images")
+    known = ~np.isnan(values).any(0)
     if not known.any():
         return dict.fromkeys(("mean", "low", "high"), float("nan"))
-    values, person = values[known], np.unique(person[known], return_inverse=True)[1]
-    total, count = np.bincount(person, values), np.bincount(person)
-    draws = np.random.default_rng(seed).integers(len(count), size=(n, len(count)))
-    means = total[draws].sum(1) / count[draws].sum(1)
+    values, person = values[:, known], np.unique(person[known], return_inverse=True)[1]
+    total, count = np.stack([np.bincount(person, row) for row in values]), np.bincount(person)
+    rng, trainings = np.random.default_rng(seed), len(values)
+    draws = rng.integers(len(count), size=(n, len(count)))
+    means = total[:, draws].sum(-1) / count[draws].sum(1)  # (S, n)
+    if trainings > 1:
+        means = means[rng.integers(trainings, size=(trainings, n)), np.arange(n)]
+    means = means.mean(0)
     # inverted_cdf picks one of the means and never mixes two, so an infinite PSNR stays inf, not nan.
     low, high = np.quantile(means, (0.025, 0.975), method="inverted_cdf")
     return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
@@ -234,7 +240,8 @@ def paired_difference(a: np.ndarray, b: np.ndarray, seed: int = 0, n: int = 2000
     """`summary` of a - b, image by image. Narrower than those of a and b: the images' spread cancels."""
     a, b = _values(a), _values(b)
     if a.shape != b.shape:
-        raise BadInput(f"a paired difference needs the same images: {len(a)} against {len(b)} values")
+        raise BadInput(f"a paired difference needs the same images: {a.shape[-1]} against {b.shape[-1]} values"
+                       + (f", and as many trainings: {len(a)}, {len(b)}" if len(a) != len(b) else ""))
     return summary(a - b, seed, n, people)
 
 
@@ -277,10 +284,11 @@ def pair(sr: Tensor, hr: Tensor, rounding: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _values(values: np.ndarray) -> np.ndarray:
+    """As (S, N): one training or several."""
     values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or not len(values):
+    if values.ndim not in (1, 2) or not values.size:
         raise BadInput(f"expected one value per image, at least one; got an array of shape {values.shape}")
-    return values
+    return np.atleast_2d(values)
 
 
 def _decibels(mse: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import shlex
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
@@ -23,9 +24,10 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from .config import AMINetConfig, preset
+from .config import Config
 from .errors import BadInput
 from .inputs import LOADERS, find, open_faces, open_training_faces, public
+from .networks import build, preset
 from .protocol import METRICS
 from .train import Recipe, Run, usable
 from .weights import PRETRAINED, save_weights, write_atomically, writing
@@ -49,7 +51,7 @@ class RunSpec:
     rows: tuple[tuple[int, str], ...]
     built: bool = True
     preset: str = ""
-    config: AMINetConfig | None = None
+    config: Config | None = None
     recipe: Recipe | None = None
     start: str | None = None
 
@@ -170,13 +172,13 @@ def noted(source: str) -> str:
     return ":".join(words + ["500", "0"][len(words) - 1:]) if words[0] == "synthetic" else ":".join(words)
 
 
-def at_hand() -> tuple[tuple[str, ...], str]:
-    """The METRICS that can be measured here, and one line on those that cannot, for want of a pretrained network."""
+def at_hand(wanted: Iterable[str] = METRICS) -> tuple[tuple[str, ...], str]:
+    """Those of `wanted` that can be measured here, and a line on those that cannot for want of a pretrained network."""
     from .perceptual import NEEDS
     from .pretrained import locate
 
     found, problems = [], {}
-    for metric in METRICS:
+    for metric in wanted:
         try:
             for network in NEEDS.get(metric, ()):
                 locate(network)
@@ -406,13 +408,12 @@ class Reproduction:
         """
         if known := self.speeds().get(self.key(spec)):
             return known
-        from .model import AMINet
         from .synthetic import faces
 
         batch = self.batch(spec)
         with TemporaryDirectory() as folder:
             start = Path(folder) / "start.safetensors"
-            save_weights(start, AMINet(spec.config).state_dict(), {"config": spec.config.to_dict()})
+            save_weights(start, build(spec.config).state_dict(), {"config": spec.config.to_dict()})
             run = self.open(spec, replace(spec.recipe, images=2 * batch, batch=batch), faces(4, 0), faces(4, 1), folder,
                             start=start)
             if spec.start:
@@ -523,7 +524,8 @@ class Reproduction:
         from .evaluate import earlier, evaluate, write_record
 
         weights, tests = self.weights(spec), self.faces[-1]
-        metrics, note = at_hand()
+        wanted = scale_of(spec.scale).get("metrics", METRICS)
+        metrics, note = at_hand(wanted)
         if note:
             say(f"{spec.name}: {note}")
         for source in missing:

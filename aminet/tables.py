@@ -23,7 +23,9 @@ from .protocol import PROTOCOLS, paired_difference, summary
 from .reproduce import RunSpec, runs
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-SCALES = ("pocket", "short", "paper")  # rising; `smoke` measures nothing
+SCALES = ("mini", "pocket", "short", "paper")  # rising; `smoke` measures nothing
+LAST_ABLATION = 6  # Tables I to VI
+SEEDS = {"mini": 3, "pocket": 3, "short": 2, "paper": 1}  # behind a row of an ablation, at least
 BICUBIC = "Bicubic"  # the row of Table VII that every record can fill
 
 # Captions (arXiv 2409.00591), faces, and the row of the paper's own method, with which the others are compared.
@@ -78,7 +80,7 @@ class Cell:
     row, column: as in data/published. metric: a key of METRICS. faces: a key of FACES, "" for a count.
     published: the digits as printed.
     status: `measured` (over faces and seeds), `counted` (exactly, by aminet.ledger), `pending`, `edited`, `unproven`.
-    ours, low, high: our number and its 95 % interval over faces (not over trainings); a count has no interval.
+    ours, low, high: our number and its 95 % interval over faces, and seeds if there are several; a count has none.
     minus_published: ours - published. No test: other faces, another training. None where ours is a stand-in.
     reference: the row of the paper's own method, "" in that row. The three differences are this row - reference:
     as printed, and ours with its paired 95 % interval.
@@ -153,8 +155,8 @@ def reference(number: int, row: str) -> str:
 
 @dataclass(frozen=True)
 class Sample:
-    """A metric on one set of faces: the mean with its 95 % interval, and what a difference is paired by: values per
-    image, or bootstrap draws. FID has only draws, which are biased, and so no interval of its own."""
+    """A metric on one set of faces: the mean with its 95 % interval, and what a difference is paired by: values (S, N)
+    of S trainings on N images, or bootstrap draws. FID has only draws, which are biased: no interval of its own."""
 
     mean: float
     low: float | None = None
@@ -164,11 +166,11 @@ class Sample:
 
 
 def average(samples: list[Sample], people=None) -> Sample:
-    """Several seeds on the same faces: averaged image by image (or draw by draw), then over the images."""
+    """Several seeds on the same faces; FID is averaged draw by draw."""
     if len(samples) == 1:
         return samples[0]
     if all(s.values is not None for s in samples):
-        values = np.mean([s.values for s in samples], axis=0)
+        values = np.concatenate([s.values for s in samples])
         return Sample(**summary(values, people=people), values=values)
     mean, draws = float(np.mean([s.mean for s in samples])), [s.draws for s in samples]
     known = all(d is not None and d.shape == draws[0].shape for d in draws)
@@ -178,7 +180,8 @@ def average(samples: list[Sample], people=None) -> Sample:
 def difference(a: Sample, b: Sample, people=None) -> Sample:
     """a - b on the same faces, with its paired 95 % interval if both have values or draws."""
     if a.values is not None and b.values is not None:
-        return Sample(**paired_difference(a.values, b.values, people=people))
+        pair = [a.values, b.values] if len(a.values) == len(b.values) else [s.values.mean(0) for s in (a, b)]
+        return Sample(**paired_difference(*pair, people=people))
     if a.draws is None or b.draws is None or a.draws.shape != b.draws.shape:
         return Sample(a.mean - b.mean)
     low, high = np.quantile(a.draws - b.draws, (0.025, 0.975))
@@ -257,7 +260,7 @@ def sample(record: dict, name: str) -> Sample:
     values = np.array(record["values"][name], dtype=float)
     if len(values) != record["faces"]["images"]:
         raise ValueError(f"{len(values)} values of {name} for {record['faces']['images']} images")
-    return Sample(**summary(values, people=record["faces"].get("people")), values=values)
+    return Sample(**summary(values, people=record["faces"].get("people")), values=values[None])
 
 
 def doubt(look: Look, looks: list[Look]) -> tuple[str, str]:
@@ -347,6 +350,9 @@ def gather(number: int, rows: list[str], looks: list[Look], sound: list[Look],
         group = groups.setdefault((found.faces, label, scale, learnt), Evidence(label, scale))
         for row in served:
             group.rows.setdefault(row, []).append(found)
+    for group in groups.values():
+        for row in [row for row, looks in group.rows.items() if not enough(number, group.scale, looks)]:
+            del group.rows[row]
 
     def worth(item: tuple[tuple[str, ...], Evidence]):
         group = item[1]
@@ -362,43 +368,78 @@ def gather(number: int, rows: list[str], looks: list[Look], sound: list[Look],
     return best if best.rows else None
 
 
+def enough(number: int, scale: str, looks: list[Look]) -> bool:
+    """Whether a row has the trainings that its table asks for: differences between ablations are small."""
+    return len({look.spec.seed for look in looks}) >= asked(number, scale)
+
+
+def asked(number: int, scale: str) -> int:
+    """How many trainings a row of a table needs."""
+    return SEEDS[scale] if number <= LAST_ABLATION else 1
+
+
 def kind(source: str) -> str:
     """A source as FACES names it: a file or folder without its suffix."""
     return source if ":" in source else Path(source).stem
+
+
+def planned(number: int, row: str) -> RunSpec | None:
+    """The run of a row's network at the paper's size; None if it is not built here."""
+    return next((spec for spec in runs("paper") if spec.built and (number, row) in spec.rows), None)
+
+
+def timed(number: int, row: str, times: dict[str, float]) -> float | None:
+    """Milliseconds of a row's network, of `speeds`."""
+    spec = planned(number, row)
+    return times.get(json.dumps(spec.config.to_dict())) if spec else None
 
 
 @cache
 def count(number: int, row: str, metric: str) -> float | None:
     """A row's network at the paper's size: its parameters in millions, or its MACs in billions by thop, which the paper
     counted with. None if it is not built here."""
-    spec = next((spec for spec in runs("paper") if spec.built and (number, row) in spec.rows), None)
-    if spec is None or metric not in ("params_m", "macs_g"):
+    if (spec := planned(number, row)) is None:
         return None
     import torch
 
-    from .ledger import bill, thop_counted
-    from .model import AMINet
+    from .ledger import thop_counted
+    from .networks import build
 
-    if metric == "params_m":
-        return bill(spec.config)[""].params / 1e6
     with torch.device("meta"):  # shapes without values: nothing is computed
-        network = AMINet(spec.config)
+        network = build(spec.config)
+    if metric == "params_m":
+        return sum(weight.numel() for weight in network.parameters()) / 1e6
     return thop_counted(network)[1] / 1e9
+
+
+def few(number: int, rows: list[str], looks: list[Look]) -> list[str]:
+    """A line on every row that has trainings, but not enough of them at any scale."""
+    lines = []
+    for row in rows:
+        seeds: dict[str, set[int]] = {}
+        for look in looks:
+            if look.serves(number, row):
+                seeds.setdefault(look.spec.scale, set()).add(look.spec.seed)
+        if seeds and all(len(found) < asked(number, scale) for scale, found in seeds.items()):
+            counts = ", ".join(f"{len(found)} of {asked(number, scale)} trainings at scale {scale}"
+                               for scale, found in seeds.items())
+            lines.append(f"{row} is pending: {counts}.")
+    return lines
 
 
 def table(number: int, records: str | Path = DATA / "records", protocol: str = "paper") -> Table:
     """A table of the paper, with what the records in a folder can say to it.
 
-    The columns of one set of faces hold one scale and the same faces (see `gather`); several seeds are averaged image
-    by image. protocol: that of our numbers. Raises BadInput for no such table, protocol or folder. A broken record
-    costs its own cells, and is noted.
+    The columns of one set of faces hold one scale and the same faces (see `gather`). A row of an ablation needs the
+    trainings that SEEDS asks for, else it is pending. protocol: that of our numbers. Raises BadInput for no such table,
+    protocol or folder. A broken record costs its own cells, and is noted.
     """
     printed = {row["row"]: row for row in published(number)}
     if protocol not in PROTOCOLS:
         raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
     every, notes = read(records)
     columns = {column: place(number, column) for column in list(next(iter(printed.values())))[2:]}
-    evidence, doubts = {}, {}
+    evidence, doubts, (times, where, sitting) = {}, {}, speeds(records)
     for faces in dict.fromkeys(faces for _, faces in columns.values() if faces):
         kinds = FACES[faces][1]
         looks = [look for look in every if kind(look.source) in kinds and look.protocol == protocol]
@@ -407,11 +448,13 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
         evidence[faces] = gather(number, list(printed), [look for look in looks if not look.edited], sound, kinds)
         notes += [why for look, _, why in doubts[faces]
                   if not look.spec or any(look.serves(number, row) for row in printed)]
+        notes += few(number, list(printed), sound)
 
     def ours(row: str, column: str) -> Sample | None:
         metric, faces = columns[column]
         if not faces:
-            return None if (value := count(number, row, metric)) is None else Sample(value)
+            value = timed(number, row, times) if metric == "speed_ms" else count(number, row, metric)
+            return None if value is None else Sample(value)
         return evidence[faces].measure(row, metric) if evidence[faces] else None
 
     samples = {(row, column): ours(row, column) for row in printed for column in columns}
@@ -427,8 +470,12 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
                            if look.serves(number, row) and metric in look.samples), "pending")
             cells.append(Cell(**about, status=status))
             continue
-        about |= dict(status="measured" if group else "counted", ours=value.mean, low=value.low, high=value.high)
-        if not group or group.label == next(iter(FACES[faces][1].values())):
+        about |= dict(status="counted", ours=value.mean, low=value.low, high=value.high)
+        if group or metric == "speed_ms":
+            about["status"] = "measured"
+        if metric == "speed_ms":  # another machine
+            about |= dict(on=where, records=(sitting,))
+        elif not group or group.label == next(iter(FACES[faces][1].values())):
             about["minus_published"] = value.mean - float(digits)
         if own and (other := samples[own, column]):
             gap = difference(value, other, group.behind(row, metric)[0].people if group else None)
@@ -446,14 +493,34 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
         unbuilt=[row for row in printed if row != BICUBIC and not built(number, row)])
 
 
+def speeds(folder: str | Path) -> tuple[dict[str, float], str, str]:
+    """Milliseconds of one face, by configuration as JSON, as `bench --all` recorded them at the paper's size in one
+    sitting, the machine in words, and the file; a GPU's before a CPU's, the newest."""
+    found = []
+    for path in Path(folder).glob("speeds-*.json"):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record["sha256"] == digest(record) and record["preset"] == "aminet":
+                host = record["machine"]
+                where = f"{host.get('gpu', host['cpu'])}, {host['threads']} threads"
+                found.append((record["device"] == "cuda", record["created"], path.name, where, {
+                    json.dumps(row["config"]): 1e3 * row["seconds"] for row in record["rows"]}))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a broken record costs its own cells
+    if not found:
+        return {}, "", ""
+    *_, file, where, times = max(found, key=lambda each: each[:2])
+    return times, where, file
+
+
 def built(number: int, row: str) -> bool:
     """Whether the row's network can be trained here."""
-    return any(spec.built and (number, row) in spec.rows for spec in runs("paper"))
+    return planned(number, row) is not None
 
 
 def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence]) -> tuple[list[str], list[str]]:
-    """The runs that would fill pending cells, at the scale of the others (`pocket` if there are none), and a line for
-    every record that lacks a metric."""
+    """The runs that would fill pending cells, at the scale of the others (without others, `mini` for an ablation, else
+    `pocket`), and a line for every record that lacks a metric."""
     names, lacking = {}, {}
     for cell in cells:
         if cell.status != "pending" or not cell.faces or not FACES[cell.faces][1]:
@@ -462,8 +529,9 @@ def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence]) -> tup
         if group and cell.row in group.rows:
             lacking.setdefault(group.rows[cell.row][0].file, {})[cell.metric] = None
         else:
-            names |= {spec.name: None for spec in runs(group.scale if group and group.scale else SCALES[0])
-                      if spec.built and (number, cell.row) in spec.rows}
+            scale = group.scale if group and group.scale else "mini" if number <= LAST_ABLATION else "pocket"
+            found = [spec.name for spec in runs(scale) if spec.built and (number, cell.row) in spec.rows]
+            names |= dict.fromkeys(found[:asked(number, scale)])
     return list(names), [
         f"{file} has no {', '.join(metrics)}: its own command with --metrics {' '.join(metrics)} adds it."
         for file, metrics in lacking.items()]
@@ -555,8 +623,8 @@ def legend(table: Table, width: int) -> list[str]:
     statuses = {cell.status for cell in table.cells}
     lines = [f"{'; '.join(better)}. Our protocol: {table.protocol}."]
     if "measured" in statuses:
-        lines.append("Intervals: 95 %, bootstrap over people where they are known, else over faces: for other faces, "
-                     "not for other trainings.")
+        lines.append("Intervals: 95 %, bootstrap over people where they are known, else over faces; with several seeds "
+                     "over seeds, too, and of few seeds too narrow. With one seed they say nothing of other trainings.")
     if "counted" in statuses:
         lines.append("Our params and MACs are of the network at the paper's size; MACs by thop, the paper's counter.")
     for status, meaning in (("pending", "no record stands behind it"), ("edited", "its record was changed by hand"),

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .config import AMINetConfig
+from .config import Config
 from .degrade import augment, degrade, to_float, upsample
 from .errors import BadInput
-from .model import AMINet
+from .networks import build
 from .protocol import PROTOCOLS, psnr
 from .weights import read_tensors, save_tensors, save_weights, write_atomically, writing
 
@@ -96,7 +96,7 @@ class Run:
     fused: compile the network with torch.compile: a minute or two at the start, then faster steps.
     """
 
-    def __init__(self, config: AMINetConfig, recipe: Recipe, faces: Tensor, val: Tensor, out: str | Path,
+    def __init__(self, config: Config, recipe: Recipe, faces: Tensor, val: Tensor, out: str | Path,
                  data: dict | None = None, resume: bool = False, device: str = "auto", preset: str = "",
                  fused: bool = False):
         from accelerate import Accelerator
@@ -136,7 +136,7 @@ class Run:
 
     def build(self) -> dict[str, tuple[torch.nn.Module, torch.optim.Optimizer]]:
         """The networks that learn, each with its Adam. Sets `self.model`, the network as it is called."""
-        network = AMINet(self.config).to(self.accelerator.device, memory_format=torch.channels_last)
+        network = build(self.config).to(self.accelerator.device, memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(network.parameters(), lr=self.recipe.lr, betas=(0.9, 0.99))
         self.model, optimizer = self.accelerator.prepare(torch.compile(network) if self.fused else network, optimizer)
         return {"model": (network, optimizer)}
@@ -279,7 +279,7 @@ class Run:
     def validate(self) -> float:
         """Judge the weights on the validation faces, by mean Y-PSNR in dB under `paper`; keep them if best so far."""
         if self.accelerator.is_main_process:
-            network = AMINet(self.config).to(self.accelerator.device, memory_format=torch.channels_last)
+            network = build(self.config).to(self.accelerator.device, memory_format=torch.channels_last)
             network.load_state_dict(self.weights())
             score, noted = self.judge(restore(network, self.val))
             self.log(**noted, seconds=round(self.seconds, 1))

@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .config import AMINetConfig
 from .errors import BadInput
+from .networks import build, read_config
 
 if TYPE_CHECKING:  # `upscale --onnx` finds and writes files where there is no torch
     import torch
-
-    from .model import AMINet
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "weights"
 
@@ -99,17 +97,15 @@ def find_weights(name: str | Path) -> Path:
     return ours
 
 
-def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[AMINet, dict]:
+def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[torch.nn.Module, dict]:
     """The network in eval mode, in float32, and its header. `name`: a file, or weights of the course by name."""
-    from .model import AMINet
-
     path = find_weights(name)
     state, header = read_tensors(path)
     if "progress" in header:
         raise BadInput(f"{path} is the state of a run, for --resume: take best.safetensors beside it")
     if "config" not in header:
         raise BadInput(f"{path} holds no network: its header has no config")
-    model = AMINet(AMINetConfig.from_dict(header["config"]))
+    model = build(read_config(header["config"]))
     try:
         model.load_state_dict({key: value.float() if value.is_floating_point() else value
                                for key, value in state.items()})

@@ -25,6 +25,8 @@ from aminet.bench import (
 from aminet.errors import BadInput
 from aminet.evaluate import read_record
 from aminet.ledger import bill
+from aminet.networks import preset
+from aminet.reproduce import runs
 
 SMALL = replace(PRESETS["pocket"], channels=4, depths=(1, 1, 1, 1))  # every kind of module
 
@@ -147,3 +149,15 @@ def test_a_device_that_is_not_there(refuses):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     refuses("device 'cuda' is not here", "bench", "pocket", "--device", "cuda")
+
+
+def test_every_built_network_in_one_sitting(tmp_path, aminet):
+    done = aminet("bench", "pocket", "--all", "--quick", "--records", "records")
+    assert done.returncode == 0, done.stderr
+    record = read_record(tmp_path / "records" / "speeds-pocket-cpu.json")
+    rows = {row["network"]: row for row in record["rows"]}
+    networks = {spec.network for spec in runs("paper") if spec.built and spec.start is None}
+    assert networks - set(rows) <= {"amigan"} and rows["aminet"]["ratio"] == 1
+    assert rows["sfmnet"]["config"] == json.loads(json.dumps(preset("pocket/SFMNet").to_dict()))
+    assert all(row["seconds"] >= row["fastest"] > 0 for row in rows.values())
+    assert record["kind"] == "speeds" and "sparnet-edff" in done.stdout

@@ -73,14 +73,14 @@ def test_every_row_of_the_tables_has_one_run_and_no_run_serves_another_row():
 def test_names_and_order():
     every = runs()
     assert len({spec.name for spec in every}) == len(every)
-    assert all(re.fullmatch(r"[a-z0-9-]+-(smoke|pocket|short|paper)-\d", spec.name) for spec in every)
-    for scale in ("smoke", "pocket", "short", "paper"):
+    assert all(re.fullmatch(r"[a-z0-9-]+-(smoke|mini|pocket|short|paper)-\d", spec.name) for spec in every)
+    for scale in ("smoke", "mini", "pocket", "short", "paper"):
         specs = runs(scale)
         assert [spec.network for spec in specs[:3]] == ["aminet", "amigan", "aminet-s"]
         first = [spec.built for spec in specs if spec.seed == 0]
         assert first == sorted(first, reverse=True)  # the compared methods come last
         assert all((spec.config is None) == (spec.recipe is None) == (not spec.built) for spec in specs)
-    assert [spec.seed for spec in runs("short")] == [0] * 41 + [1] * 41
+    assert [spec.seed for spec in runs("short")] == [0] * 48 + [1] * 48
 
 
 def test_what_each_scale_trains():
@@ -106,7 +106,7 @@ def test_choose():
     assert [spec.name for spec in choose(runs("short"), "aminet-short-*")] == ["aminet-short-0", "aminet-short-1"]
     with pytest.raises(BadInput, match="no run is called 'unet-.': there are aminet-smoke-0, .* --list"):
         choose(runs("smoke"), "unet-*")
-    with pytest.raises(BadInput, match="unknown scale 'huge': choose one of smoke, pocket, short, paper"):
+    with pytest.raises(BadInput, match="unknown scale 'huge': choose one of smoke, mini, pocket, short, paper"):
         runs("huge")
 
 
@@ -333,7 +333,7 @@ def test_the_time_of_an_evaluation_is_measured_once(finished, monkeypatch):
 
 
 def test_list(finished, aminet):
-    command = ["reproduce", "--list", "--scale", "smoke", "--only", "*net-s*", "--device", "cpu"]
+    command = ["reproduce", "--list", "--scale", "smoke", "--only", "[ad]*net-s*", "--device", "cpu"]
     before = contents(finished)
     done = aminet(*command, "--json")
     assert done.returncode == 0, done.stderr
@@ -343,7 +343,7 @@ def test_list(finished, aminet):
         "rows": ["1: LGFI", "2: LGFI", "3: RDFE", "4: RDFE", "5: 5x5 7x7 avg max", "7: AMINet", "9: AMINet",
                  "10: AMINet"]}
     assert listed["aminet-s-smoke-0"]["state"] == "pending" and listed["aminet-s-smoke-0"]["minutes"] > 0
-    assert listed["sparnet-smoke-0"]["state"] == listed["sparnet-smoke-0"]["note"].removesuffix(" yet") == "not built"
+    assert listed["dicnet-smoke-0"]["state"] == listed["dicnet-smoke-0"]["note"].removesuffix(" yet") == "not built"
     speeds = finished / "speed.json"
     key, = json.loads(speeds.read_text())
     assert key.startswith("aminet-s ") and "cpu, 1 threads, torch" in key

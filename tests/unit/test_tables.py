@@ -49,6 +49,14 @@ def folder(tmp_path):
     return write
 
 
+@pytest.fixture(autouse=True)
+def one_training_is_enough(monkeypatch):
+    """Here; what a table asks for is tested by itself."""
+    asked = dict(T.SEEDS)
+    monkeypatch.setattr(T, "SEEDS", dict.fromkeys(T.SEEDS, 1))
+    return asked
+
+
 def cells(number: int, records, protocol: str = "paper") -> dict[tuple[str, str], T.Cell]:
     return {(cell.row, cell.column): cell for cell in T.table(number, records, protocol).cells}
 
@@ -70,7 +78,8 @@ def test_counts_are_exact_and_at_the_papers_size(folder):
     assert bill["AMINet", "macs_g"].ours == pytest.approx(15.566394368) and bill["AMINet", "speed_ms"].ours is None
     assert bill["AMINet-S", "macs_g"].difference == pytest.approx(9.21 - 15.566, abs=0.01)
     assert bill["AMINet", "params_m"].minus_published == pytest.approx(0.003547)
-    assert (bill["SFMNet", "params_m"].status, bill["AMINet", "psnr"].status) == ("pending", "measured")
+    assert bill["SFMNet", "params_m"].ours == 8.799724 and bill["SPARNet", "params_m"].ours == 10.518867
+    assert (bill["CTCNet", "params_m"].status, bill["AMINet", "psnr"].status) == ("pending", "measured")
 
 
 def test_a_cell_is_the_mean_with_its_interval_and_paired_difference(folder):
@@ -91,13 +100,47 @@ def test_a_cell_is_the_mean_with_its_interval_and_paired_difference(folder):
 def test_seeds_are_averaged_image_by_image(folder):
     first, second = values(0), values(1)
     found = cells(7, folder(record("aminet-short-1", psnr=second), record("aminet-short-0", psnr=first)))
-    cell, expected = found["AMINet", "celeba_psnr"], summary(np.mean([first, second], axis=0), people=PEOPLE)
+    cell, expected = found["AMINet", "celeba_psnr"], summary([first, second], people=PEOPLE)
     assert (cell.ours, cell.low, cell.high) == (expected["mean"], expected["low"], expected["high"])
     assert cell.seeds == (0, 1) and cell.records == ("r1.json", "r0.json")
-    assert cell.high - cell.low < summary(first, people=PEOPLE)["high"] - summary(first, people=PEOPLE)["low"]
+    one = summary(np.mean([first, second], axis=0), people=PEOPLE)  # as if there were no other trainings
+    assert cell.ours == pytest.approx(one["mean"]) and cell.high - cell.low > one["high"] - one["low"]
     text = T.format_table(T.table(7, folder()))
     assert re.search(r"^PSNR, dB  AMINet .*  0 1$", text, re.MULTILINE)
     assert "seen, seeds 0, 1." in " ".join(text.split())
+
+
+def test_an_ablation_needs_several_trainings(folder, monkeypatch, one_training_is_enough):
+    monkeypatch.setattr(T, "SEEDS", one_training_is_enough)
+    for seed in (0, 1):
+        records = folder(record(f"aminet-mini-{seed}", psnr=values(seed)),
+                         record(f"without-sa-mini-{seed}", psnr=values(seed + 5)))
+    few = T.table(1, records)
+    assert {cell.status for cell in few.cells if cell.faces} == {"pending"}
+    assert "LGFI w/o SA is pending: 2 of 3 trainings at scale mini." in few.notes
+    assert few.runs[:3] == ["without-sa-mini-0", "without-sa-mini-1", "without-sa-mini-2"]
+    assert cells(7, records)["AMINet", "celeba_psnr"].status == "measured"  # no ablation
+    folder(record("aminet-mini-2", psnr=values(2)), record("without-sa-mini-2", psnr=values(7)))
+    cell = cells(1, records)["LGFI w/o SA", "psnr"]
+    expected = paired_difference([values(5), values(6), values(7)], [values(0), values(1), values(2)], people=PEOPLE)
+    assert (cell.status, cell.scale, cell.seeds) == ("measured", "mini", (0, 1, 2))
+    assert (cell.difference, cell.difference_low, cell.difference_high) == tuple(expected.values())
+    assert T.SEEDS["short"] == 2
+
+
+def test_speed_is_of_one_sitting(folder, tmp_path):
+    networks = {spec.network: spec.config for spec in runs("paper") if spec.built}
+    content = seal({"kind": "speeds", "preset": "aminet", "device": "cpu", "created": "2030", "rows": [
+        {"network": name, "config": networks[name].to_dict(), "seconds": seconds}
+        for name, seconds in (("aminet", 0.2), ("without-sa", 0.15))],
+        "machine": {"cpu": "some processor", "threads": 2}})
+    write_record(content, tmp_path / "speeds-aminet-cpu.json")
+    cell = cells(1, folder())["LGFI w/o SA", "speed_ms"]
+    assert (cell.ours, cell.on, cell.records) == (150.0, "some processor, 2 threads", ("speeds-aminet-cpu.json",))
+    assert cell.difference == -50 and cell.minus_published is None and cell.status == "measured"
+    assert cells(1, folder())["LGFI w/o RDFE", "speed_ms"].status == "pending"
+    write_record(content | {"preset": "aminet", "created": "2031"}, tmp_path / "speeds-aminet-cpu.json")  # edited
+    assert cells(1, folder())["LGFI w/o SA", "speed_ms"].status == "pending"
 
 
 def test_scales_are_never_mixed(folder):
@@ -267,7 +310,8 @@ def test_what_is_missing_is_named(folder):
     text = T.format_table(table)
     assert "python -m aminet reproduce --scale pocket --only without-sa-pocket-0" in text
     table = T.table(6, folder())
-    assert table.unbuilt == [row["row"] for row in T.published(6)] and not table.runs
+    assert not table.unbuilt and table.runs == [
+        f"{name}-mini-0" for name in ("sparnet", "sparnet-edff", "sfmnet", "sfmnet-edff")]
     assert "face recognition on SCface" in T.format_table(T.table(9, folder()))
 
 

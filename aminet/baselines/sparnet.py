@@ -1,0 +1,155 @@
+"""SPARNet: C. Chen et al., "Learning Spatial Attention for Face Super-Resolution", IEEE TIP 2021.
+
+An hourglass of residual units (FAUs), each of which draws a map of where the face needs work and multiplies its
+feature by it. No prior, no skip between encoder and decoder, and no global skip: the net draws the whole face.
+
+As described: widths 32, 64, 128, 128 at 128, 64, 32, 16 pixels; three FAUs down with attention hourglasses of depth
+4, 3, 2, ten at 16x16 of depth 2, three up of depth 3, 4, 5; pre-activation batch norm; nearest-neighbour enlargement.
+Read off the published size and MACs: an FAU shrinks in its second convolution and enlarges in its first; all
+convolutions of an hourglass but the last are normalised, and one more lies at its bottom; shortcuts are not.
+Chosen by us: a bias only where no norm follows; LeakyReLU 0.2 and reflection padding, as in the authors' released
+network; no norm on the map; PyTorch's initial weights; hourglasses 2C wide, so that `channels` scales all of it.
+
+Counts at 128x128: 10,518,867 parameters and 7.130 G MACs; the authors' network has 10.519 M and 7.13 G. (AMINet's paper
+prints 10.6 M in its Table VI, 16.6 M and 7.1 G in its Table X.) With `edff` 12,154,437 parameters, of which the
+paper prints 12.1 M, and 10.960 G MACs.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from ..config import Config
+from ..edff import EDFF
+from ..errors import BadInput
+
+
+@dataclass(frozen=True)
+class SPARNetConfig(Config):
+    """channels: C, the width at 128x128. edff: Table VI's variant, an EDFF at each of three levels."""
+
+    network: ClassVar[str] = "sparnet"
+    multiple: ClassVar[int] = 32  # five halvings: the last hourglass, or three FAUs and the hourglass there
+
+    channels: int = 32
+    edff: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 1 <= self.channels <= 1024:
+            raise BadInput(f"channels={self.channels}: take 1 to 1024")
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Channels at 128, 64, 32 and 16 pixels."""
+        c = self.channels
+        return c, 2 * c, 4 * c, 4 * c
+
+
+def conv(before: int, after: int, scale: str = "", bias: bool = True) -> nn.Sequential:
+    """3x3 with reflection padding that keeps, halves (`down`) or doubles (`up`) the image."""
+    layers = [nn.Upsample(scale_factor=2, mode="nearest")] if scale == "up" else []
+    stride = 2 if scale == "down" else 1
+    return nn.Sequential(*layers, nn.Conv2d(before, after, 3, stride, padding=1, padding_mode="reflect", bias=bias))
+
+
+def conv_norm(before: int, after: int, scale: str = "") -> nn.Sequential:
+    """`conv` and its batch norm, whose shift makes a bias useless."""
+    return nn.Sequential(*conv(before, after, scale, bias=False), nn.BatchNorm2d(after))
+
+
+def conv_norm_act(before: int, after: int, scale: str = "") -> nn.Sequential:
+    return nn.Sequential(*conv_norm(before, after, scale), nn.LeakyReLU(0.2))
+
+
+class SpatialAttention(nn.Module):
+    """The hourglass of an FAU: x * sigmoid(M(x)), with M a small U-net of `middle` channels and `depth` halvings.
+
+    Shape: (B, C, H, W) -> (B, C, H, W); the map is (B, 1, H, W). H and W are multiples of 2**depth.
+    """
+
+    def __init__(self, channels: int, middle: int, depth: int):
+        super().__init__()
+        entering = [channels] + [middle] * (depth - 1)
+        self.skip = nn.ModuleList(conv_norm_act(n, middle) for n in entering)
+        self.down = nn.ModuleList(conv_norm_act(n, middle, "down") for n in entering)
+        self.bottom = conv_norm_act(middle, middle)
+        self.up = nn.ModuleList(conv_norm_act(middle, middle, "up") for _ in entering)
+        self.to_map = conv(middle, 1)
+
+    def attention(self, x: torch.Tensor) -> torch.Tensor:
+        """The map (B, 1, H, W) in (0, 1)."""
+        skips = []
+        for skip, down in zip(self.skip, self.down):
+            skips.append(skip(x))
+            x = down(x)
+        x = self.bottom(x)
+        for skip, up in zip(reversed(skips), self.up):
+            x = skip + up(x)
+        return self.to_map(x).sigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.attention(x)
+
+
+class FAU(nn.Module):
+    """Face attention unit: y = shortcut(x) + F(x) * A(F(x)), F two convolutions behind a norm and an activation.
+
+    Args:
+        before, after: channels. middle, depth: of the attention hourglass. scale: ``, `down` or `up`.
+
+    Shape: (B, before, H, W) -> (B, after, H, W), (B, after, H/2, W/2) or (B, after, 2H, 2W).
+    """
+
+    def __init__(self, before: int, after: int, middle: int, depth: int, scale: str = ""):
+        super().__init__()
+        self.shortcut = conv(before, after, scale) if scale else nn.Identity()
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(before), nn.LeakyReLU(0.2),
+            conv_norm_act(before, after, scale if scale == "up" else ""),
+            conv_norm(after, after, scale if scale == "down" else ""),
+        )
+        self.attention = SpatialAttention(after, middle, depth)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.shortcut(x) + self.attention(self.body(x))
+
+
+class SPARNet(nn.Module):
+    """The whole network. The input is the LR face, already enlarged bicubically.
+
+    Shape: (B, 3, H, W) in [-1, 1] -> (B, 3, H, W); H and W are multiples of 32 from 64 on, else BadInput: at 32 the
+    smallest feature is one pixel, which has nothing to reflect.
+    """
+
+    def __init__(self, config: SPARNetConfig = SPARNetConfig()):
+        super().__init__()
+        self.config = config
+        w, middle = config.widths, 2 * config.channels
+        self.head = conv(3, w[0])
+        self.encoders = nn.ModuleList(
+            FAU(w[level], w[level + 1], middle, depth, "down") for level, depth in enumerate((4, 3, 2)))
+        self.bottleneck = nn.Sequential(*[FAU(w[3], w[3], middle, 2) for _ in range(10)])
+        self.decoders = nn.ModuleList(
+            FAU(w[level + 1], w[level], middle, depth, "up") for level, depth in enumerate((5, 4, 3)))
+        self.edffs = nn.ModuleList(EDFF(w[level]) for level in range(3)) if config.edff else None
+        self.tail = conv(w[0], 3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        multiple = self.config.multiple
+        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 64 for n in image.shape[2:]):
+            raise BadInput(f"SPARNet takes (B, 3, H, W) with H and W multiples of {multiple} from 64 on, "
+                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        x, skips = self.head(image), []
+        for encoder in self.encoders:
+            skips.append(x)
+            x = encoder(x)
+        x = self.bottleneck(x)
+        for level in (2, 1, 0):
+            x = self.decoders[level](x)
+            if self.edffs is not None:
+                x = self.edffs[level](skips[level], x)
+        return self.tail(x)
