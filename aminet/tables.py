@@ -638,7 +638,7 @@ def legend(table: Table, width: int) -> list[str]:
         lines.append("Not built here: face recognition on SCface.")
     lines = [part for line in lines for part in wrap(line, width)]
     if table.runs:
-        lines += [*wrap(f"To be run: {', '.join(table.runs)}; for example", width),
+        lines += [*wrap(f"To be run: {', '.join(table.runs)}; for example", width, break_on_hyphens=False),
                   f"  python -m aminet reproduce --scale {table.runs[0].split('-')[-2]} --only {table.runs[0]}"]
     return lines
 
