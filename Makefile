@@ -27,6 +27,8 @@ course: .venv/ready
 	  echo "[$$n/$$total] $$name: $$(( $$(date +%s) - start )) s -> runs/$$name.html"; \
 	done
 
+# Two workers: with more threads than cores they wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: .venv/ready
 	$(BIN)/ruff check -q aminet tests notebooks
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests

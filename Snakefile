@@ -12,12 +12,20 @@ import shlex
 import sys
 from pathlib import Path
 
+from aminet.errors import BadInput
 from aminet.reproduce import Reproduction, choose, runs
 
+known = ("scale", "only", "out", "records", "device", "faces", "val", "test")
+if unknown := set(config) - set(known):
+    sys.exit(f"unknown in --config: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
 scale = config.get("scale", "pocket")
 options = {name: config[name] for name in ("out", "records", "device") if name in config}
 options |= {name: config[name].split() for name in ("faces", "val", "test") if name in config}
-work = Reproduction(scale, **options)
+try:
+    work = Reproduction(scale, **options)
+    chosen = choose(runs(scale), config.get("only"))
+except BadInput as error:
+    sys.exit(f"aminet: {error}")
 unfinished = {name for name, spec in work.specs.items() if work.status(spec).state not in ("done", "not built")}
 
 
@@ -47,7 +55,7 @@ wildcard_constraints:
 
 rule all:
     input:
-        markers(*(spec.name for spec in choose(runs(scale), config.get("only")))),
+        markers(*(spec.name for spec in chosen)),
 
 
 rule run:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from . import __version__
 from .errors import BadInput
 
 
@@ -25,6 +26,7 @@ def positive(kind: type):
 
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="aminet", description="AMINet for face super-resolution, 16x16 -> 128x128.")
+    root.add_argument("--version", action="version", version=__version__)
     commands = root.add_subparsers(dest="command", required=True)
 
     p = commands.add_parser("ledger", help="parameters and MACs of every preset and ablation, against the paper's")
@@ -163,10 +165,11 @@ def data(arguments) -> int:
 
 
 def train(arguments) -> None:
-    from .amigan import AMIGANRun, GANRecipe
+    from .amigan import AMIGANRun, GANRecipe, needs
     from .inputs import open_training_faces
     from .networks import preset
-    from .train import Recipe, Run
+    from .train import Recipe, Run, usable
+    from .weights import find_weights
 
     if arguments.images is None and arguments.minutes is None:
         raise BadInput("say when to stop: --images N or --minutes M")
@@ -174,10 +177,16 @@ def train(arguments) -> None:
     if gan and not arguments.start:
         raise BadInput("AMIGAN starts from AMINet's weights: give --start, for example --start pocket")
     given = {name: value for name in asdict(GANRecipe()) if (value := getattr(arguments, name)) is not None}
+    if not gan and arguments.start:
+        raise BadInput("--start belongs to AMIGAN: train amigan --start WEIGHTS ...; AMINet starts from random weights")
     if not gan and (foreign := [name for name in given if name not in asdict(Recipe())]):
         raise BadInput(f"--{foreign[0].replace('_', '-')} belongs to AMIGAN: train amigan --start WEIGHTS ...")
     config = None if gan else preset(arguments.preset)
     recipe = GANRecipe(**given) if gan else Recipe(**given)
+    usable(arguments.device)  # before the faces are read
+    if gan:
+        find_weights(arguments.start)
+        needs(recipe)
     main = os.environ.get("RANK", "0") == "0"
     faces, val, data = open_training_faces(arguments.faces, arguments.val, arguments.skip_bad, progress=main)
     options = {"data": data, "resume": arguments.resume, "device": arguments.device, "fused": arguments.compile}
@@ -196,10 +205,15 @@ def train(arguments) -> None:
 
 
 def evaluate(arguments) -> None:
-    from .evaluate import earlier, label, read_record, write_record
+    from .evaluate import check_metrics, earlier, label, read_record, write_record
     from .evaluate import evaluate as run
     from .inputs import open_faces
+    from .train import usable
+    from .weights import find_weights
 
+    usable(arguments.device)  # all that can be wrong is, before the faces are read
+    find_weights(arguments.weights)
+    check_metrics(arguments.metrics)
     target = Path(arguments.records) / "{}-{}-{}.json".format(
         label(arguments.weights),
         "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces), arguments.protocol)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from .degrade import degrade, upsample
 from .errors import BadInput
+from .pretrained import locate
 from .protocol import PROTOCOLS, psnr
 from .train import Recipe, Run, restore
 from .weights import find_weights, load_weights, sha256
@@ -147,6 +148,19 @@ class Collapse:
         if self.same >= self.patience:
             return "the generator has collapsed: its faces differ from each other less than half as much as real ones"
         return None
+
+
+def needs(recipe: GANRecipe) -> None:
+    """BadInput, naming each, if pretrained networks that the recipe needs are neither here nor to be had."""
+    problems = []
+    for network, wanted in (("vgg19", recipe.perceptual), ("alexnet", recipe.choose == "lpips")):
+        try:
+            if wanted:
+                locate(network)
+        except BadInput as error:
+            problems.append(str(error))
+    if problems:
+        raise BadInput("; ".join([*problems, "or go without: --perceptual 0 --choose psnr, which is not the paper's"]))
 
 
 class AMIGANRun(Run):

@@ -38,6 +38,12 @@ def label(weights: str | Path) -> str:
     return path.resolve().parent.name if path.stem == "best" else path.stem
 
 
+def check_metrics(metrics) -> None:
+    """BadInput for a name that is not in METRICS."""
+    if unknown := set(metrics) - set(METRICS):
+        raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(METRICS)}")
+
+
 def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "paper", metrics=("psnr", "ssim"),
              device: str = "cpu", command: str = "", batch: int = 16, record: dict | None = None,
              replaces: dict | None = None) -> dict:
@@ -53,8 +59,7 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
     """
     if protocol not in PROTOCOLS:
         raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
-    if unknown := set(metrics) - set(METRICS):
-        raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(METRICS)}")
+    check_metrics(metrics)
     rule = PROTOCOLS[protocol]
     if record and record["protocol"] != asdict(rule):
         raise BadInput(f"the record is of protocol {record['protocol']['name']}: write that of {protocol} elsewhere")

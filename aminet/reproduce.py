@@ -172,8 +172,8 @@ def noted(source: str) -> str:
     return ":".join(words + ["500", "0"][len(words) - 1:]) if words[0] == "synthetic" else ":".join(words)
 
 
-def at_hand(wanted: Iterable[str] = METRICS) -> tuple[tuple[str, ...], str]:
-    """Those of `wanted` that can be measured here, and a line on those that cannot for want of a pretrained network."""
+def at_hand(wanted: Iterable[str] = METRICS) -> tuple[tuple[str, ...], list[str]]:
+    """Those of `wanted` that can be measured here, and a line on each that cannot for want of a pretrained network."""
     from .perceptual import NEEDS
     from .pretrained import locate
 
@@ -185,7 +185,7 @@ def at_hand(wanted: Iterable[str] = METRICS) -> tuple[tuple[str, ...], str]:
             found.append(metric)
         except BadInput as error:
             problems[metric] = error
-    return tuple(found), "; ".join(f"{metric} is left out: {error}" for metric, error in problems.items())
+    return tuple(found), [f"{metric} is left out for now: {error}" for metric, error in problems.items()]
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,7 @@ class Reproduction:
             raise BadInput("two test sets would share a record: give files or folders with different names")
         self.device = "cuda" if usable(device) != "cpu" and torch.cuda.is_available() else "cpu"
         self.specs, self.fused = {spec.name: spec for spec in runs(scale)}, fused
+        self.metrics = tuple(scale_of(scale).get("metrics", METRICS))
         self.deadline = math.inf
 
     # How far a run is
@@ -249,6 +250,8 @@ class Reproduction:
             return Status("running", "in another process", progress["seen"], rate, missing)
         if done or weights:
             note = f"not evaluated on {', '.join(map(noted, missing))}" if missing else ""
+            if lacking := dict.fromkeys(name for names in self.lacking(spec).values() for name in names):
+                note = f"{note} without {', '.join(lacking)}".strip()
             return Status("done" if done else "trained", note, spec.recipe.images, rate, missing)
         if not start:
             return Status("waiting", f"for {spec.start}", progress["seen"], rate, missing)
@@ -300,6 +303,19 @@ class Reproduction:
         return any(record["faces"]["sources"] == [noted(source)] and known in (False, record["weights"]["sha256"])
                    and self.difference(spec, record["weights"] | {"config": record["config"]}) is None
                    for record in records_of(spec, read_records(self.records)[0]))
+
+    def lacking(self, spec: RunSpec) -> dict[str, tuple[str, ...]]:
+        """What the run's own records lack of the scale's metrics, by test set: networks were not at hand then."""
+        found = {}
+        for source in self.test:
+            path = self.record(spec.name, source)
+            try:
+                means = _record(path, path.stat().st_mtime_ns)["means"]
+            except (BadInput, OSError):  # none yet, or edited
+                continue
+            if names := tuple(name for name in self.metrics if name not in means):
+                found[source] = names
+        return found
 
     def record(self, name: str, source: str) -> Path:
         """The file for the record of the run of that name on a test set."""
@@ -484,7 +500,7 @@ class Reproduction:
                     raise BadInput(status.note)
                 if status.state in ("waiting", "running"):
                     say(f"{spec.name} is {status.state} {status.note}")
-                if status.state not in todo:
+                if status.state not in todo and not (status.state == "done" and self.addable(spec)):
                     continue
                 with self.lock(spec) as mine:
                     if mine and not self.go_on(spec):
@@ -500,9 +516,21 @@ class Reproduction:
         if status.state in ("partial", "pending"):
             self.teach(spec, status)
             status = self.status(spec, mine=True)
-        if status.state == "trained":
-            self.evaluate(spec, status.missing)
+        if status.state in ("trained", "done"):
+            self.evaluate(spec, (*status.missing, *self.addable(spec)))
         return status.state not in ("partial", "pending") and self.left() > 0
+
+    @cached_property
+    def hand(self) -> tuple[str, ...]:
+        """The scale's metrics that can be measured here; says once which cannot."""
+        metrics, problems = at_hand(self.metrics)
+        for problem in problems:
+            say(problem)
+        return metrics
+
+    def addable(self, spec: RunSpec) -> list[str]:
+        """The test sets whose record lacks a metric that can be measured now."""
+        return [source for source, names in self.lacking(spec).items() if set(names) & set(self.hand)]
 
     def teach(self, spec: RunSpec, status: Status) -> None:
         """Train to the end, or until only the reserve is left of the budget."""
@@ -510,8 +538,8 @@ class Reproduction:
         start = self.weights(self.specs[spec.start]) if spec.start else None
         reserve = self.reserve(spec) if self.left() < math.inf else 0.0
         if self.left() <= reserve:
-            say(f"{spec.name}: not continued, {span(self.left() / 60)} are left and {span(reserve / 60)} are kept for "
-                "validation and saving")
+            say(f"{spec.name}: not continued, {span(max(self.left(), 0) / 60)} are left and {span(reserve / 60)} are "
+                f"kept for validation and saving: give --budget {math.ceil(1.1 * reserve / 60) + 1} or more")
             return
         say(f"{spec.name}: {status.seen:,} of {spec.recipe.images:,} images seen")
         run = self.open(spec, spec.recipe, faces, val, self.out / spec.name, start, data=data,
@@ -524,10 +552,7 @@ class Reproduction:
         from .evaluate import earlier, evaluate, write_record
 
         weights, tests = self.weights(spec), self.faces[-1]
-        wanted = scale_of(spec.scale).get("metrics", METRICS)
-        metrics, note = at_hand(wanted)
-        if note:
-            say(f"{spec.name}: {note}")
+        metrics = self.hand
         for source in missing:
             faces, about = tests[source]
             needs = self.evaluation(weights, spec, metrics, len(faces)) if self.left() < math.inf else 0.0

@@ -449,6 +449,9 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
         notes += [why for look, _, why in doubts[faces]
                   if not look.spec or any(look.serves(number, row) for row in printed)]
         notes += few(number, list(printed), sound)
+        if smoke := [look.file for look in sound if look.spec and look.spec.scale == "smoke"
+                     and any((number, row) in look.spec.rows for row in printed)]:
+            notes.append(f"Of scale smoke, whose numbers mean nothing, and not shown: {', '.join(smoke)}.")
 
     def ours(row: str, column: str) -> Sample | None:
         metric, faces = columns[column]

@@ -382,7 +382,7 @@ def asked_to_stop():
 def usable(device: str) -> str:
     """`device` itself if it can be used; BadInput if it is not here."""
     if device not in ("auto", "cpu", "cuda") or device == "cuda" and not torch.cuda.is_available():
-        raise BadInput(f"device {device!r} is not here: use --device auto or --device cpu")
+        raise BadInput(f"device {device!r} is not here: use --device cpu")
     return device
 
 

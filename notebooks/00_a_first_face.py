@@ -608,7 +608,8 @@ for name, source, prefix in (("bicubic", record, "bicubic_"), *((n, r, "") for n
     print(f"{name:10s}" + "".join(f"{source['means'][prefix + metric]['mean']:11.4g}" for metric in METRICS))
 gain = record["gain"]["psnr"]
 print(f"AMINet over bicubic: {gain['mean']:+.2f} dB, 95 % interval {gain['low']:+.2f} to {gain['high']:+.2f}")
-print("made by:", record["command"])
+for look in record["measured"]:
+    print("made by:", look["command"], f"({look['when'][:10]})")
 
 # %% [markdown]
 # PSNR, SSIM and VIF compare pixels, and more is better. LPIPS and FID compare features of networks that were trained on other pictures, and **less** is better. Identity is how alike a face recogniser finds the restored and the real face, 1 for the same picture. Notebook 02 takes the first three apart; notebook 10 needs the others.

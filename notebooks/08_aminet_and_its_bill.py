@@ -547,7 +547,8 @@ if WIDGETS:
 
 print(f"{'preset':11} {'C':>2}  {'widths':18} {'hourglasses':12}  {'parameters':>10}  G MACs  what it is")
 WHAT = {"aminet": "the default reading", "aminet-s": "SKAF only in the EDFFs", "aminet-8c": "the text's 8C",
-        "aminet-c32": "5x5 as a dilated 3x3", "pocket": "for CPUs and this course"}
+        "aminet-c32": "5x5 as a dilated 3x3", "pocket": "for CPUs and this course", "pocket-s": "aminet-s, as small",
+        "pocket-8c": "aminet-8c, as small"}
 for name, config in PRESETS.items():
     cost = bill(config)[""]
     print(f"{name:11} {config.channels:2}  {str(config.widths):18} {str(config.depths):12}  {cost.params:10,}  {cost.macs / 1e9:6.2f}  {WHAT[name]}")

@@ -10,6 +10,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from aminet import PRESETS, AMINet
+from aminet import __version__ as aminet_version
 from aminet.degrade import degrade
 from aminet.faces import to_tensor
 from aminet.portraits import portraits
@@ -62,7 +63,23 @@ def test_unknown_words(refuses, tmp_path):
     refuses("no weights 'nothing'", "evaluate", "nothing")
     refuses("positive number", "train", "pocket", "--out", "run", "--images", "-4")
     refuses("invalid choice", "train", "pocket", "--out", "run", "--device", "tpu")
+    refuses("--start belongs to AMIGAN", "train", "pocket", "--start", "pocket", "--out", "run", "--images", "2")
+    refuses("unknown metric foo", "evaluate", "pocket", "--metrics", "foo", "--faces", "nowhere")  # before the faces
+    refuses("no weights 'nosuch'", "train", "amigan", "--start", "nosuch", "--out", "run", "--images", "64",
+            "--faces", "nowhere")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_gpu_is_found_before_the_faces_are_read(refuses):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    refuses("device 'cuda' is not here", "evaluate", "pocket", "--device", "cuda", "--faces", "nowhere")
+    refuses("device 'cuda' is not here", "train", "pocket", "--device", "cuda", "--faces", "nowhere", "--out", "run",
+            "--images", "64")
+
+
+def test_version(aminet):
+    assert aminet("--version").stdout.strip() == aminet_version
 
 
 def test_skip_bad_counts(folder, aminet):

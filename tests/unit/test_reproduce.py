@@ -167,6 +167,24 @@ def test_a_run_leaves_weights_and_a_record(original):
     assert spec.fits(read_header(original / spec.name / "best.safetensors"))
 
 
+def test_a_metric_that_was_not_at_hand_is_added_later(finished, monkeypatch):
+    work, spec = smoke(finished, "aminet-smoke-0")
+    source, path = work.test[0], work.record("aminet-smoke-0", work.test[0])
+    before = json.loads(path.read_text())
+    assert work.lacking(spec) == {source: ("lpips", "identity", "fid")}
+    assert work.status(spec).note == "without lpips, identity, fid" and work.status(spec).state == "done"
+    monkeypatch.setattr(reproduce, "at_hand", lambda wanted: (("psnr", "ssim", "vif"), ["no networks"]))
+    assert work.go([spec]) == [] and json.loads(path.read_text()) == before  # nothing new at hand
+    content = {key: value for key, value in before.items() if key != "sha256"}
+    for part in ("means", "values", "gain"):  # as if vif had not been at hand
+        content[part] = {name: value for name, value in content[part].items() if name not in ("vif", "bicubic_vif")}
+    write_record(seal(content), path)
+    again = smoke(finished, "aminet-smoke-0")[0]
+    assert again.go([spec]) == [] and "vif" in (after := json.loads(path.read_text()))["means"]
+    assert after["created"] == before["created"] and after["means"]["psnr"] == before["means"]["psnr"]
+    assert [look["metrics"] for look in after["measured"]][-1] == ["vif"]
+
+
 def test_a_second_call_does_nothing(finished, aminet):
     before = contents(finished)
     done = aminet("reproduce", "--scale", "smoke", "--only", "aminet-smoke-0", "--device", "cpu")
@@ -339,7 +357,8 @@ def test_list(finished, aminet):
     assert done.returncode == 0, done.stderr
     listed = {run["name"]: run for run in json.loads(done.stdout)["runs"]}
     assert listed["aminet-smoke-0"] == {
-        "name": "aminet-smoke-0", "state": "done", "note": "", "seen": 8, "images": 8, "minutes": 0.0,
+        "name": "aminet-smoke-0", "state": "done", "note": "without lpips, identity, fid", "seen": 8, "images": 8,
+        "minutes": 0.0,
         "rows": ["1: LGFI", "2: LGFI", "3: RDFE", "4: RDFE", "5: 5x5 7x7 avg max", "7: AMINet", "9: AMINet",
                  "10: AMINet"]}
     assert listed["aminet-s-smoke-0"]["state"] == "pending" and listed["aminet-s-smoke-0"]["minutes"] > 0

@@ -36,6 +36,13 @@ def test_two_jobs_at_a_time(snakemake, tmp_path):
     assert "rule run:" not in snakemake(*command)  # nothing is left to do
 
 
+@pytest.mark.parametrize("word, reason", [("budget=1", "unknown in --config: budget"), ("scale=huge", "unknown scale")])
+def test_a_wrong_word_is_one_line(snakemake, word, reason):
+    with pytest.raises(AssertionError, match=reason) as error:
+        snakemake("-n", "--config", word)
+    assert "Traceback" not in str(error.value)
+
+
 def test_a_gan_comes_after_its_start(snakemake):
     plan = snakemake("-n", "--config", "scale=smoke", "only=amigan-*")
     assert plan.index("name=aminet-smoke-0") < plan.index("name=amigan-smoke-0")
