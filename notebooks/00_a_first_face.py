@@ -632,6 +632,7 @@ for look in record["measured"]:
 # | [08 AMINet and its bill](08_aminet_and_its_bill.ipynb) | how many parameters and operations, and does the paper's count agree? |
 # | [09 train AMINet](09_train_aminet.ipynb) | how were the weights of this page made? |
 # | [10 train AMIGAN](10_train_amigan.ipynb) | what does a second network teach the first, and what does it cost? |
+# | [11 ablations](11_ablations.ipynb) | which part earns its place, and how large is chance? |
 # | [A symbols and shapes](A_symbols_and_shapes.ipynb) | what does this symbol mean? The page to keep open beside all others |
 #
 # ## What to remember

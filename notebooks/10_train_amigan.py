@@ -15,7 +15,7 @@
 #
 # The same network, taught by a judge: each loss of Eqs. 18 to 22, a game played live, the same game lost on purpose, and the record of a real one.
 #
-# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/10_train_amigan.ipynb) · previous: [09 · Train AMINet](09_train_aminet.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/10_train_amigan.ipynb) · previous: [09 · Train AMINet](09_train_aminet.ipynb) · next: [11 · Ablations](11_ablations.ipynb)
 #
 # You will be able to
 #
@@ -722,4 +722,4 @@ print(f"at logit -4: {a:.3f} against {b:.3f}, {a / b:.0f} times as steep (e^4)")
 # 2. Two players, two losses, one step: Eq. 22 must not move the judge, Eq. 20 must not move the generator. A falling discriminator loss is a warning, not progress.
 # 3. The weights 1, 0.01, 0.01 mean nothing without the VGG19 and the discriminator behind them: the paper names neither, a record must.
 #
-# Next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# Next: [11 · Ablations](11_ablations.ipynb)
