@@ -229,12 +229,19 @@ def read(folder: str | Path) -> tuple[list[Look], list[str]]:
     looks, notes = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(record, dict) and record.get("kind", "evaluation") == "evaluation":
-                looks.append(look(path.name, record))
+            if found := look_at(path, path.stat().st_mtime_ns):
+                looks.append(found)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             notes.append(f"{path.name} is no whole record and is left out ({type(error).__name__}: {error}).")
     return sorted(looks, key=lambda look: look.created), notes
+
+
+@cache
+def look_at(path: Path, mtime: int) -> Look | None:
+    """The look that a record file tells of, as of this time; None for a record of another kind."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    evaluation = isinstance(record, dict) and record.get("kind", "evaluation") == "evaluation"
+    return look(path.name, record) if evaluation else None
 
 
 def look(file: str, record: dict) -> Look:

@@ -220,7 +220,7 @@ print(f"one stands out: {largest.row}, {largest.published_difference:+.2f} dB")
 # %% [markdown]
 # Two trainings of the *same* network with different seeds do not give the same PSNR. If each has the standard deviation $\sigma$, the difference of two has $\sqrt2\,\sigma$, and one training each can show a difference $d$ only if $\sigma < d / (1.96\sqrt2)$. For 0.08 dB that is 0.029 dB. (With one training $\sigma$ must be known from elsewhere; with $n$ it is estimated, hence Student's factor.)
 #
-# **The paper gives no spread over seeds, and does not say how many trainings stand behind a row.** So for most rows the tables cannot tell a part that helps from a lucky start. That is no verdict that the parts do not help: a difference that is not shown is not a zero. And that all eighteen point the same way is some evidence, but less than eighteen independent signs: sixteen of them are differences to one and the same number, 27.83 dB. If that training was lucky, all sixteen lean.
+# **The paper gives no spread over seeds, and does not say how many trainings stand behind a row.** So for most rows the tables cannot tell a part that helps from a lucky start. That is no verdict that the parts do not help: a difference that is not shown is not a zero. And that all of them point the same way is some evidence, but less than eighteen independent ones: sixteen of them are differences to one and the same number, 27.83 dB. If that training was lucky, all sixteen lean.
 #
 # ## A difference of two trained networks, measured
 #
@@ -274,7 +274,7 @@ else:
 # Simulate it. Two designs that are **exactly equally good**, each training with a luck of its own ($\sigma$ over seeds), measured on faces with the noise just found. How often does an interval exclude zero, and "find" a difference? It should be 5 %. `one each` is the paired interval over faces. `three, bootstrap` draws seeds and faces, as our tables do. `three, Student` takes the seeds' spread with Student's factor for three, 4.3.
 
 # %% tags=["nbval-ignore-output"]
-noise = (width or 0.011) / 1.96                                # standard error over people, dB
+noise = (width or 0.01) / 1.96               # standard error over people, dB (0.01: a guess, without the records)
 rng, sigmas, trials = np.random.default_rng(0), np.linspace(0, 0.1, 11), 2000
 share = {"one each": [], "three, bootstrap": [], "three, Student": []}
 for sigma in sigmas:
@@ -343,7 +343,7 @@ else:
 # %% [markdown]
 # ## Your prediction, scored
 #
-# Kendall's $\tau$ compares two orders pair by pair: 1 if all pairs agree, 0 on average for a random order, -1 if all are reversed. Even who knows the truth cannot reach 1 against noisy numbers. The last line says how well the paper's own order would agree with itself after new trainings, if seeds had a spread of 0.03 dB. (The luck of the full network shifts all eight alike and changes no order.)
+# Kendall's $\tau$ compares two orders pair by pair: 1 if all pairs agree, 0 on average for a random order, -1 if all are reversed. Even someone who knows the truth cannot reach 1 against noisy numbers. The last line says how well the paper's own order would agree with itself after new trainings, if seeds had a spread of 0.03 dB. (The luck of the full network shifts all eight alike and changes no order.)
 
 # %% tags=["nbval-ignore-output"]
 def cost(name):
@@ -447,7 +447,7 @@ for scale, family in FAMILIES.items():
     print(f"   mean difference of {last} and LGFI: {127.5 * apart.mean():.1f} of 255 grey levels")
 
 # %% [markdown]
-# Can you tell the two apart without the map? In Table I the full network and the one without SKAF differ by 0.09 dB, about 2 % of the squared error. Such a difference is not visible as "noticeable blurring" in a typical face; a figure can still show it, by the choice of the face. So one picture per row is an illustration, not a measurement, and its caption should say how the face was chosen. Ours: the two portraits of this course and synthetic face number 9, which were there before.
+# Can you tell the two apart without the map? In Table I the full network and the one without SKAF differ by 0.09 dB, about 2 % of the squared error. Hardly anyone would see that as "noticeable blurring" in a typical face; a figure can still show it, by the choice of the face. So one picture per row is an illustration, not a measurement, and its caption should say how the face was chosen. Ours: the two portraits of this course and synthetic face number 9, which were there before.
 #
 # There is a cheap imitation of an ablation that *does* give artifacts: cut the part out of the **finished** network and do not train again.
 
@@ -530,7 +530,7 @@ def with_edges(heat):
 untrained = heat_maps(control, bicubic[:2])
 ends = [0, 2, 5, 7]                                              # encoder 128 and 32, decoder 32 and 128
 show([[m[name][k][who] for name in maps for k in (0, 7)] for m in (maps, untrained)],
-     [f"{name}, {PLACES[k]}" for name in maps for k in (0, 7)], ["trained", "random"], height=1.15)
+     [f"{name}\n{PLACES[k]}" for name in maps for k in (0, 7)], ["trained", "random"], height=1.15)
 plt.show()
 values = {(name, label): [with_edges(found[name][k]) for k in ends] for name in maps
           for label, found in (("trained", maps), ("random", untrained))}
@@ -677,7 +677,7 @@ bottom.set(xlabel="step", ylabel="PSNR - bicubic, dB")
 bottom.legend(fontsize=8)
 plt.show()
 print(f"loss x 100 from {curve[0]:.1f} to {curve[-1]:.1f}; against bicubic: "
-      + ", ".join(f"{name} {scores[steps][row] - scores[0][row]:+.1f} dB" for row, name in enumerate(("trained on", "not"))))
+      + ", ".join(f"{name} {scores[steps][row] - scores[0][row]:+.1f} dB" for row, name in enumerate(("trained on", "not trained on"))))
 
 # %% [markdown]
 # A loss that falls steadily and pictures that get clearer: all that Fig. 12 shows, in a run that learns four faces by heart. Compare the two lines below the loss before you call a training effective. What shows that is a validation on other faces, as in [notebook 09](09_train_aminet.ipynb); Fig. 12 has none, and whether its intermediate faces were trained on is not said.
