@@ -168,6 +168,7 @@ def train(arguments) -> None:
     from .amigan import AMIGANRun, GANRecipe, needs
     from .inputs import open_training_faces
     from .networks import preset
+    from .priors import open_priors
     from .train import Recipe, Run, usable
     from .weights import find_weights
 
@@ -193,7 +194,8 @@ def train(arguments) -> None:
     if gan:
         run = AMIGANRun(arguments.start, recipe, faces, val, arguments.out, **options)
     else:
-        run = Run(config, recipe, faces, val, arguments.out, preset=arguments.preset, **options)
+        run = Run(config, recipe, faces, val, arguments.out, preset=arguments.preset,
+                  priors=open_priors(faces, arguments.faces, config.priors), **options)
     try:
         result = run.train(arguments.minutes)
     except KeyboardInterrupt:

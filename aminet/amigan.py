@@ -6,7 +6,9 @@ images are not described. Ours: the discriminator of the works it cites [37, 38]
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,8 @@ from .pretrained import locate
 from .protocol import PROTOCOLS, psnr
 from .train import Recipe, Run, restore
 from .weights import find_weights, load_weights, sha256
+
+COMPARED = ("fsrgan", "dicgan", "spargan", "sfmgan")  # Table VIII's, in aminet/baselines
 
 
 class Discriminator(nn.Module):
@@ -163,6 +167,15 @@ def needs(recipe: GANRecipe) -> None:
         raise BadInput("; ".join([*problems, "or go without: --perceptual 0 --choose psnr, which is not the paper's"]))
 
 
+@torch.no_grad()
+def variety(sr: Tensor, hr: Tensor) -> Tensor:
+    """How much the SR faces of a batch differ from each other, as a part of how much the HR faces do. One says nothing.
+
+    Shape: two of (B, 3, H, W) -> ().
+    """
+    return sr.std(0).mean() / hr.std(0).mean() if len(sr) > 1 else sr.new_ones(())
+
+
 class AMIGANRun(Run):
     """One training run of AMIGAN in a folder. Both players move at once, on the gradients of the same batch.
 
@@ -170,12 +183,13 @@ class AMIGANRun(Run):
     `best.safetensors` is the generator, an AMINet. Ends with BadInput when the game collapses. Else as `Run`.
     """
 
-    def __init__(self, start: str | Path, recipe: GANRecipe, faces: Tensor, val: Tensor, out: str | Path, **options):
+    def __init__(self, start: str | Path, recipe: GANRecipe, faces: Tensor, val: Tensor, out: str | Path,
+                 preset: str = "amigan", **options):
         self.initial, header = load_weights(start)
         self.start = {"name": find_weights(start).name, "sha256": sha256(find_weights(start)),
                       **{k: header[k] for k in ("preset", "images", "val_psnr") if k in header}}
         self.collapse = Collapse(sure=0.73 if recipe.loss == "hinge" else 0.99)  # hinge teaches up to a logit of one
-        super().__init__(self.initial.config, recipe, faces, val, out, preset="amigan", **options)
+        super().__init__(self.initial.config, recipe, faces, val, out, preset=preset, **options)
         self.bicubic = float(psnr(upsample(degrade(val)), val, PROTOCOLS["paper"]).mean())  # in dB
 
     def build(self) -> dict[str, tuple[nn.Module, torch.optim.Optimizer]]:
@@ -183,7 +197,7 @@ class AMIGANRun(Run):
         self.header["start"] = self.start
         players = super().build()
         players["model"][0].load_state_dict(self.initial.state_dict())
-        self.discriminator = Discriminator(recipe.width, recipe.norm).to(device, memory_format=torch.channels_last)
+        self.discriminator = self.opponent().to(device, memory_format=torch.channels_last)
         self.perceptual = None
         if recipe.perceptual:
             from .pretrained import vgg19
@@ -192,6 +206,13 @@ class AMIGANRun(Run):
             self.perceptual = PerceptualLoss(features).to(device)
         adam = torch.optim.Adam(self.discriminator.parameters(), lr=recipe.d_lr, betas=(0.9, 0.99))
         return players | {"discriminator": (self.discriminator, adam)}
+
+    def taught(self, network: nn.Module) -> nn.Module:
+        return network  # its image, whatever loss it has learnt from before
+
+    def opponent(self) -> nn.Module:
+        """The other player."""
+        return Discriminator(self.recipe.width, self.recipe.norm)
 
     def losses(self, x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 22 for the generator plus Eq. 20 for the discriminator: neither reaches the other's weights."""
@@ -208,12 +229,10 @@ class AMIGANRun(Run):
             generator = recipe.pixel * pixel + recipe.perceptual * perceptual + recipe.adversarial * adversarial
             discriminator = discriminator_loss(real, fake, recipe.loss)
             penalty = r1_penalty(real, target) if recipe.r1 else none
-        with torch.no_grad():
-            variety = sr.std(0).mean() / target.std(0).mean() if len(sr) > 1 else none + 1  # one face says nothing
         return generator + discriminator + recipe.r1 * penalty, {
             "loss": generator, "pixel": pixel, "perceptual": perceptual, "adversarial": adversarial,
             "discriminator": discriminator, "r1": penalty, "real": real.sigmoid().mean(),
-            "fake": fake.sigmoid().mean(), "variety": variety}
+            "fake": fake.sigmoid().mean(), "variety": variety(sr, target)}
 
     def gradients(self, *batch: Tensor) -> dict[str, Tensor] | None:
         means = super().gradients(*batch)
@@ -247,3 +266,55 @@ class AMIGANRun(Run):
             _, noted = self.judge(restore(self.plain, self.val))
             self.log(**noted)
         return super().train(*arguments, **options)
+
+
+def compared(gan: str) -> type[nn.Module]:
+    """The adversarial side of a compared GAN: the class in aminet/baselines/GAN.py; BadInput for another name."""
+    if gan not in COMPARED:
+        raise BadInput(f"unknown GAN {gan!r}: choose one of {', '.join(COMPARED)}")
+    return getattr(import_module(f".baselines.{gan}", __package__), gan.upper())
+
+
+@dataclass(frozen=True)
+class ComparedRecipe(Recipe):
+    """How to train a compared GAN of Table VIII. The weights of its losses are in its file.
+
+    gan: one of COMPARED. lr, d_lr: Adam's step sizes of generator and discriminator. width: the discriminator's
+    channels at 128x128. choose: what picks the weights on validation, `lpips` or `psnr`.
+    """
+
+    gan: str = "spargan"
+    lr: float = 1e-4
+    d_lr: float = 4e-4
+    width: int = 64
+    choose: str = "lpips"
+    perceptual: ClassVar[bool] = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not (self.d_lr > 0 and self.width >= 1 and self.choose in ("lpips", "psnr")):
+            raise BadInput("d_lr and width must be positive, and choose lpips or psnr")
+        compared(self.gan)
+
+    @property
+    def loss(self) -> str:
+        """Of the adversarial losses: `hinge` or `vanilla`."""
+        return compared(self.gan).LOSS
+
+
+class ComparedGANRun(AMIGANRun):
+    """One training run of a compared GAN: AMIGAN's game with another opponent and other losses.
+
+    start: the trained generator. The losses on its priors are left out: it has learnt from them before.
+    """
+
+    def opponent(self) -> nn.Module:
+        return compared(self.recipe.gan)(self.recipe.width)
+
+    def losses(self, x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with self.accelerator.autocast():
+            sr = self.model(x).float()
+            generator, parts = self.discriminator.generator_loss(sr, target, x, self.perceptual)
+            discriminator, judged = self.discriminator.discriminator_loss(sr.detach(), target, x)
+        return generator + discriminator, {"loss": generator, **parts, "discriminator": discriminator, **judged,
+                                           "variety": variety(sr, target)}

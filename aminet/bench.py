@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import AMINetConfig
-from .degrade import HR, degrade, to_float, upsample
+from .degrade import HR, degrade, network_input, to_float, upsample
 from .errors import BadInput
 from .evaluate import seal
 from .fast import faster
-from .ledger import bill
+from .ledger import bill, counted, thop_counted
 from .model import AMINet
 from .networks import build, preset
 from .protocol import PROTOCOLS, psnr
@@ -302,25 +302,32 @@ def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, q
 
 def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, command: str = "") -> dict:
     """Every network of runs.yaml that is built, at the size of a preset, on one face, in turns: a sealed record of kind
-    `speeds`. Eager, fp32, channels_last, random weights. `ratio`: to AMINet's time, above 1 is slower."""
+    `speeds`. Eager, fp32, channels_last, random weights. `ratio`: to AMINet's time, above 1 is slower. Parameters and
+    MACs are exact; `thop_params`, `thop_macs` are the ones that papers print."""
     from .reproduce import runs
 
     usable(device)
-    x = to_float(upsample(degrade(faces(1, seed=3)))).to(device, memory_format=LAST)
-    networks, turns = {}, {}
+    hr, networks, turns, sizes = faces(1, seed=3), {}, {}, {}
     for spec in runs("paper"):
         if spec.built and spec.start is None:
             config = preset(size + spec.preset.removeprefix(spec.preset.partition("/")[0]))
             if config not in networks.values():
-                networks[spec.network] = config
-                turns[spec.network] = partial(build(config).eval().to(device, memory_format=LAST), x)
+                networks[spec.network], model = config, build(config).eval().to(device, memory_format=LAST)
+                x = network_input(hr, config.enlarged).to(device, memory_format=LAST)
+                turns[spec.network] = partial(model, x)
+                with torch.device("meta"):
+                    blank = build(config)
+                cost, (thop_params, thop_macs) = counted(blank)[""], thop_counted(blank)
+                sizes[spec.network] = {"params": cost.params, "macs": cost.macs, "thop_params": thop_params,
+                                       "thop_macs": thop_macs}
     with torch.no_grad():
         taken = race(turns, *((3, 5.0) if quick else (25, 300.0)), device)
     middle = {name: statistics.median(times) for name, times in taken.items()}
     return seal({
         "kind": "speeds", "preset": size, "device": device, "machine": machine(device),
-        "rows": [{"network": name, "config": config.to_dict(), "seconds": middle[name], "fastest": min(taken[name]),
-                  "ratio": middle[name] / middle["aminet"]} for name, config in networks.items()],
+        "rows": [{"network": name, "config": config.to_dict(), **sizes[name], "seconds": middle[name],
+                  "fastest": min(taken[name]), "ratio": middle[name] / middle["aminet"]}
+                 for name, config in networks.items()],
         "rounds": len(taken["aminet"]), "created": time.strftime("%FT%TZ", time.gmtime()), "command": command,
     })
 
@@ -330,8 +337,10 @@ def format_speeds(record: dict) -> str:
     host = record["machine"]
     return "\n".join([
         f"one face, size {record['preset']}, on {host.get('gpu', host['cpu'])}, torch {host['versions']['torch']}, "
-        f"{host['threads']} threads; medians of {record['rounds']} rounds", f"{'':24}{'ms':>9}{'/ AMINet':>10}",
-        *(f"{row['network']:24}{1e3 * row['seconds']:9.1f}{row['ratio']:10.2f}" for row in record["rows"])])
+        f"{host['threads']} threads; medians of {record['rounds']} rounds",
+        f"{'':24}{'params, M':>11}{'MACs, G':>9}{'thop':>9}{'ms':>9}{'/ AMINet':>10}",
+        *(f"{row['network']:24}{row['params'] / 1e6:11.2f}{row['macs'] / 1e9:9.2f}{row['thop_macs'] / 1e9:9.2f}"
+          f"{1e3 * row['seconds']:9.1f}{row['ratio']:10.2f}" for row in record["rows"])])
 
 
 def modules(model: AMINet, config: AMINetConfig, device: str, x: Tensor, work: dict[str, float]) -> list[Case]:

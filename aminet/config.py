@@ -18,9 +18,15 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Config:
-    """What decides a network's architecture. `network`: its name in aminet.networks.METHODS, "" for AMINet."""
+    """What decides a network's architecture.
+
+    network: the file in aminet/baselines, "" for AMINet. enlarged: the network takes the bicubically enlarged face
+    (B, 3, 128, 128), else the LR face itself (B, 3, 16, 16). priors: what its loss takes beside it (aminet.priors).
+    """
 
     network: ClassVar[str] = ""
+    enlarged: ClassVar[bool] = True
+    priors: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         for field in fields(self):  # a checkpoint's header is checked like any other input

@@ -67,6 +67,18 @@ def _celeba_list(path: Path) -> dict[str, str]:
     return dict(rows)
 
 
+def celeba_attributes(root, faces: Faces) -> np.ndarray:
+    """The 40 attributes of each of `celeba`'s faces, from list_attr_celeba.txt: float32 (N, 40), 1 where it has one."""
+    path = Path(root) / "list_attr_celeba.txt"
+    if not path.is_file():
+        raise BadInput(f"{root}: no {path.name} in it, which holds the attributes of CelebA's faces")
+    rows = {name: values for name, *values in map(str.split, _lines(path)[2:])}
+    wanted = [rows.get(Path(file.inner).name, []) for file in faces.files]
+    if any(len(values) != 40 or set(values) - {"-1", "1"} for values in wanted):
+        raise BadInput(f"{path}: expected lines of an image name and 40 times 1 or -1, for every face")
+    return np.array([[value == "1" for value in values] for values in wanted], np.float32)
+
+
 def helen(root, size: int = 128) -> dict[str, Faces]:
     """Helen from its official files: {"train", "test"} -> Faces (2,000 and 330 images in the full set).
 

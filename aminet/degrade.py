@@ -66,6 +66,13 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
     return images.float() / 127.5 - 1
 
 
+def network_input(hr: torch.Tensor, enlarged: bool = True) -> torch.Tensor:
+    """What a network takes for these faces: uint8 (N, 3, 128, 128) -> float32 in [-1, 1], (N, 3, 128, 128) `enlarged`
+    bicubically, or the LR faces (N, 3, 16, 16) themselves."""
+    lr = degrade(hr)
+    return to_float(upsample(lr) if enlarged else lr)
+
+
 def zoom_matrix(scale: torch.Tensor, offset: torch.Tensor, size: int) -> torch.Tensor:
     """Bicubic enlargement by `scale` >= 1, cropped to `size` pixels from `offset`. (B,), (B,) -> (B, size, size)."""
     pixel = torch.arange(size, device=scale.device)

@@ -126,9 +126,9 @@ def to_int8(content: bytes, faces: Tensor) -> bytes:
 
 def inputs(hr: Tensor) -> np.ndarray:
     """What the network takes for these faces: uint8 (N, 3, 128, 128) -> float32 in [-1, 1]."""
-    from .degrade import degrade, to_float, upsample
+    from .degrade import network_input
 
-    return to_float(upsample(degrade(hr))).numpy()
+    return network_input(hr).numpy()
 
 
 def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, int8: bool = False) -> list[dict]:
@@ -150,6 +150,8 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
     if target.suffix != ".onnx":
         raise BadInput(f"{target}: give the file a name that ends in .onnx")
     model, header = load_weights(source)
+    if not model.config.enlarged:
+        raise BadInput(f"{source} takes 16x16 faces: export writes networks that take the enlarged face")
     about = {"preset": header.get("preset", ""), "weights_sha256": sha256(source), "image": "RGB face of 16x16 pixels, "
              f"enlarged bicubically: float32 (N, 3, {HR}, {HR}) in [-1, 1]", "restored": "the same shape and range"}
     files = {"onnx": to_onnx(model, about)}

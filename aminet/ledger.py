@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .config import ABLATIONS, AMINET, PRESETS, AMINetConfig
+from .config import ABLATIONS, AMINET, PRESETS, AMINetConfig, Config
 from .errors import BadInput
 from .model import AMINet
+from .pictures import HR, LR
 
 
 @dataclass(frozen=True)
@@ -191,15 +192,20 @@ def blank(model: nn.Module, size: int) -> torch.Tensor:
     return torch.zeros(1, 3, size, size, device=next(model.parameters()).device)
 
 
-def counted(model: nn.Module, size: int = 128) -> dict[str, Cost]:
-    """Every module of `model` as torch counts it, by name ("" is the whole), on one 3 x size x size image.
+def side(model: nn.Module) -> int:
+    """Height and width of what a network takes: 128, or 16 for one that takes the LR face."""
+    return HR if getattr(model, "config", Config).enlarged else LR
+
+
+def counted(model: nn.Module, size: int | None = None) -> dict[str, Cost]:
+    """Every module of `model` as torch counts it, by name ("" is the whole), on one 3 x size x size image (`side`).
 
     A copy runs on the model's own device. One built under `torch.device("meta")` has shapes and no values,
     and is counted without computing anything.
     """
     model = copy.deepcopy(model).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(blank(model, size))
+        model(blank(model, size or side(model)))
     flops, root = counter.get_flop_counts(), type(model).__name__
     rows = {}
     for name, module in model.named_modules():
@@ -211,7 +217,7 @@ def counted(model: nn.Module, size: int = 128) -> dict[str, Cost]:
     return rows
 
 
-def thop_counted(model: nn.Module, size: int = 128) -> tuple[int, int]:
+def thop_counted(model: nn.Module, size: int | None = None) -> tuple[int, int]:
     """Parameters and MACs by the package `thop`: the published tables hold its numbers.
 
     It adds four operations per value of a batch norm and one per value of a PReLU, and misses what is not a
@@ -223,7 +229,7 @@ def thop_counted(model: nn.Module, size: int = 128) -> tuple[int, int]:
             from thop import profile
         except ImportError as error:
             raise BadInput(f"to count as the paper does: pip install thop setuptools ({error})") from None
-        macs, params = profile(copy.deepcopy(model), (blank(model, size),), verbose=False)
+        macs, params = profile(copy.deepcopy(model), (blank(model, size or side(model)),), verbose=False)
     return int(params), int(macs)
 
 

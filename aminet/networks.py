@@ -1,11 +1,12 @@
 """All networks by name: AMINet's presets with their rows, and the compared methods of aminet/baselines.
 
-A new method is a file there, with the class NAME and its NAMEConfig, and a line in METHODS.
+A new method is a file there, with a class and its configuration (RCAN and RCANConfig), and a line in runs.yaml.
 """
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from .config import ABLATIONS, AMINET, PRESETS, READINGS, AMINetConfig, Config
@@ -15,38 +16,51 @@ from .errors import BadInput
 if TYPE_CHECKING:  # a configuration can be read where there is no torch
     from torch import nn
 
-METHODS = {  # file in aminet/baselines: class
-    "sparnet": "SPARNet",
-    "sfmnet": "SFMNet",
-}
-ROWS = {  # of the paper's tables: method and its switches
-    "SPARNet": ("sparnet", {}),
-    "SPARNet + EDFF": ("sparnet", {"edff": True}),
-    "SFMNet": ("sfmnet", {}),
-    "SFMNet + EDFF": ("sfmnet", {"edff": True}),
-}
+
+def config_class(network: str) -> type[Config] | None:
+    """The configuration's class in aminet/baselines/NETWORK.py, None for a file without one (a GAN's)."""
+    module = import_module(f".baselines.{network}", __package__)
+    return next((value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Config)
+                 and value.network == network), None)
+
+
+def methods() -> list[str]:
+    """The compared methods, by file."""
+    from . import baselines
+
+    return [file.name for file in iter_modules(baselines.__path__) if config_class(file.name)]
 
 
 def find(network: str, suffix: str = "") -> type:
     """The class of a method, or with the suffix `Config` that of its configuration; BadInput for an unknown method."""
-    if network not in METHODS:
-        raise BadInput(f"unknown network {network!r}: choose one of {', '.join(METHODS)}")
-    return getattr(import_module(f".baselines.{network}", __package__), METHODS[network] + suffix)
+    from . import baselines
+
+    files = [file.name for file in iter_modules(baselines.__path__)]
+    cls = config_class(network) if network in files else None
+    if cls is None:
+        raise BadInput(f"unknown network {network!r}: choose one of {', '.join(methods())}")
+    return cls if suffix else getattr(import_module(cls.__module__), cls.__name__.removesuffix("Config"))
 
 
 def preset(name: str) -> Config:
-    """The configuration of a preset, or of a row at its size as `PRESET/ROW`: `pocket/w/o SA`, `pocket/SPARNet`.
+    """The configuration of a preset, or of a row or method at its size as `PRESET/ROW`: `pocket/w/o SA`, `pocket/rcan`.
 
-    A method is made narrower as the preset is narrower than `aminet`, to a multiple of 8 channels. BadInput for others.
+    A method is made narrower as the preset is narrower than `aminet`, to a multiple of 8 channels; `sparnet+edff` has a
+    switch set. BadInput for others.
     """
     base, _, row = name.partition("/")
-    if row not in ROWS or base not in PRESETS:
-        if row and row not in (*ABLATIONS, *READINGS, "8C"):
-            raise BadInput(f"unknown row {row!r}: choose one of {', '.join([*ABLATIONS, *READINGS, '8C', *ROWS])}")
+    if not row or base not in PRESETS or row in (*ABLATIONS, *READINGS, "8C"):
         return of_aminet(name)
-    network, switches = ROWS[row]
-    config, share = find(network, "Config")(**switches), PRESETS[base].channels / AMINET.channels
-    return replace(config, channels=8 * max(1, round(config.channels * share / 8)))
+    network, _, switch = row.partition("+")
+    try:
+        cls = find(network, "Config")
+    except BadInput:
+        raise BadInput(f"unknown row {row!r}: choose one of "
+                       f"{', '.join([*ABLATIONS, *READINGS, '8C', *methods()])}") from None
+    if switch and switch not in {field.name for field in fields(cls) if field.default is False}:
+        raise BadInput(f"{network} has no switch {switch!r}")
+    config, share = cls(**({switch: True} if switch else {})), PRESETS[base].channels / AMINET.channels
+    return replace(config, channels=8 * max(1, round(config.channels * share / 8))) if share != 1 else config
 
 
 def read_config(values: dict) -> Config:

@@ -51,6 +51,9 @@ NETWORKS = {
     "arcface": (
         File("w600k_mbf.onnx", 13616099, "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
              "insightface's model pack buffalo_s, for non-commercial research"),),
+    "landmarks": (
+        File("2d106det.onnx", 5030888, "f001b856447c413801ef5c42091ed0cd516fcd21f2d6b79635b1e733a7109dbf",
+             "insightface's model pack buffalo_s, for non-commercial research"),),
     "yunet": (
         File("face_detection_yunet_2023mar.onnx", 232589,
              "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",

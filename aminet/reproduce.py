@@ -28,6 +28,7 @@ from .config import Config
 from .errors import BadInput
 from .inputs import LOADERS, find, open_faces, open_training_faces, public
 from .networks import build, preset
+from .priors import open_priors
 from .protocol import METRICS
 from .train import Recipe, Run, usable
 from .weights import PRETRAINED, save_weights, write_atomically, writing
@@ -102,9 +103,13 @@ def specify(i: int, scale: str, seed: int) -> RunSpec:
     spec = replace(spec, preset=name, config=preset(name))
     if "start" not in network:
         return replace(spec, recipe=Recipe(**what["recipe"], seed=seed))
-    from .amigan import GANRecipe
+    from .amigan import ComparedRecipe, GANRecipe, compared
 
-    return replace(spec, recipe=GANRecipe(**what["gan"], seed=seed), start=f"{network['start']}-{scale}-{seed}")
+    spec = replace(spec, start=f"{network['start']}-{scale}-{seed}")
+    if "gan" not in network:
+        return replace(spec, recipe=GANRecipe(**what["gan"], seed=seed))
+    steps = {"lr": compared(network["gan"]).LR, "d_lr": compared(network["gan"]).D_LR}
+    return replace(spec, recipe=ComparedRecipe(**what["gan"], **steps, gan=network["gan"], seed=seed))
 
 
 def choose(specs: list[RunSpec], pattern: str | None) -> list[RunSpec]:
@@ -431,7 +436,7 @@ class Reproduction:
             start = Path(folder) / "start.safetensors"
             save_weights(start, build(spec.config).state_dict(), {"config": spec.config.to_dict()})
             run = self.open(spec, replace(spec.recipe, images=2 * batch, batch=batch), faces(4, 0), faces(4, 1), folder,
-                            start=start)
+                            start=start, sources=["synthetic:4:0"])
             if spec.start:
                 run.bicubic = -math.inf  # a start from untrained weights is no collapse here
             float(run.step()["loss"])  # the first one sets up
@@ -471,12 +476,15 @@ class Reproduction:
     # Work
 
     def open(self, spec: RunSpec, recipe: Recipe, faces: Tensor, val: Tensor, out: str | Path, start: Path | None,
-             **options) -> Run:
-        """The run of train.py or amigan.py."""
+             sources: list[str], **options) -> Run:
+        """The run of train.py or amigan.py. sources: of `faces`, to find their priors."""
         if spec.start is None:
-            return Run(spec.config, recipe, faces, val, out, device=self.device, preset=spec.preset, **options)
-        from .amigan import AMIGANRun
+            return Run(spec.config, recipe, faces, val, out, device=self.device, preset=spec.preset,
+                       priors=open_priors(faces, sources, spec.config.priors), **options)
+        from .amigan import AMIGANRun, ComparedGANRun, ComparedRecipe
 
+        if isinstance(recipe, ComparedRecipe):
+            return ComparedGANRun(start, recipe, faces, val, out, device=self.device, preset=recipe.gan, **options)
         return AMIGANRun(start, recipe, faces, val, out, device=self.device, **options)
 
     def go(self, specs: list[RunSpec], budget: float | None = None) -> list[str]:
@@ -542,7 +550,7 @@ class Reproduction:
                 f"kept for validation and saving: give --budget {math.ceil(1.1 * reserve / 60) + 1} or more")
             return
         say(f"{spec.name}: {status.seen:,} of {spec.recipe.images:,} images seen")
-        run = self.open(spec, spec.recipe, faces, val, self.out / spec.name, start, data=data,
+        run = self.open(spec, spec.recipe, faces, val, self.out / spec.name, start, self.train, data=data,
                         resume=status.state == "partial", fused=self.fused)
         minutes = (self.left() - reserve) / 60
         run.train(None if minutes == math.inf else max(minutes, 0.0))

@@ -22,9 +22,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .config import Config
-from .degrade import augment, degrade, to_float, upsample
+from .degrade import augment, network_input, to_float
 from .errors import BadInput
 from .networks import build
+from .priors import check_priors, priors_of
 from .protocol import PROTOCOLS, psnr
 from .weights import read_tensors, save_tensors, save_weights, write_atomically, writing
 
@@ -66,39 +67,56 @@ class Recipe:
         return self.lr * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(seen / self.images, 1.0))))
 
 
-def batch_of(faces: Tensor, step: int, recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Batch number `step`: network input and target, float32 (B, 3, 128, 128) in [-1, 1], on the device of `faces`.
+def draw(n: int, step: int, recipe: Recipe) -> tuple[Tensor, torch.Generator]:
+    """Which of n faces are in batch number `step`, (B,), and the generator of its augmentation.
 
     Every epoch is its own permutation of all faces, and batches run on across the borders of epochs.
     """
-    n, first = len(faces), step * recipe.batch
+    first = step * recipe.batch
     epochs = range(first // n, (first + recipe.batch - 1) // n + 1)
     orders = [torch.randperm(n, generator=torch.Generator().manual_seed(recipe.seed * 1_000_003 + e)) for e in epochs]
     start = first - epochs[0] * n
-    index = torch.cat(orders)[start:start + recipe.batch]
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + 500_000 + step)
+    return torch.cat(orders)[start:start + recipe.batch], generator
+
+
+def batch_of(faces: Tensor, step: int, recipe: Recipe, enlarged: bool = True) -> tuple[Tensor, Tensor]:
+    """Batch number `step`: `network_input` and target (B, 3, 128, 128), float32 in [-1, 1], where `faces` are."""
+    index, generator = draw(len(faces), step, recipe)
     hr = augment(faces[index.to(faces.device)], generator)
-    return to_float(upsample(degrade(hr))), to_float(hr)
+    return network_input(hr, enlarged), to_float(hr)
 
 
 @torch.inference_mode()
 def restore(model: torch.nn.Module, hr: Tensor, batch: int = 32) -> Tensor:
     """Degrade faces and restore them. uint8 (N, 3, 128, 128) -> float32 (N, 3, 128, 128) in about [-1, 1]."""
-    device = next(model.parameters()).device
+    device, enlarged = next(model.parameters()).device, getattr(model, "config", Config).enlarged
     model.eval()
-    return torch.cat([model(to_float(upsample(degrade(part.to(device))))).float().cpu() for part in hr.split(batch)])
+    return torch.cat([model(network_input(part.to(device), enlarged)).float().cpu() for part in hr.split(batch)])
+
+
+class Objective(torch.nn.Module):
+    """A network and its own loss as one module, so that its wrappers (DDP, torch.compile) see a single forward."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, target: Tensor, priors: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.network.loss(image, target, **priors)
 
 
 class Run:
     """One training run in a folder. `faces`, `val`: uint8 (N, 3, 128, 128). `data`: what to note about them.
 
     Resumes from the folder's state when `resume` is set; otherwise an existing state raises BadInput.
+    priors: of `faces`, by name, for a network whose loss takes some (see aminet.priors).
     fused: compile the network with torch.compile: a minute or two at the start, then faster steps.
     """
 
     def __init__(self, config: Config, recipe: Recipe, faces: Tensor, val: Tensor, out: str | Path,
                  data: dict | None = None, resume: bool = False, device: str = "auto", preset: str = "",
-                 fused: bool = False):
+                 fused: bool = False, priors: dict[str, Tensor] | None = None):
         from accelerate import Accelerator
 
         self.config, self.recipe, self.out, self.fused = config, recipe, Path(out), fused
@@ -117,7 +135,7 @@ class Run:
         if self.accelerator.is_main_process:
             with writing(self.journal):  # find out before training, not after
                 open(self.journal, "a").close()
-        self.faces, self.val = faces.to(self.accelerator.device), val
+        self.faces, self.val, self.priors = faces.to(self.accelerator.device), val, priors or {}
         self.seen, self.seconds, self.validated = 0, 0.0, False
         self.best, self.chosen = -torch.inf, {}  # the best score on validation, and what was noted with it
         self.micro = recipe.batch // self.world  # images at a time: halved when the GPU's memory does not suffice
@@ -138,8 +156,14 @@ class Run:
         """The networks that learn, each with its Adam. Sets `self.model`, the network as it is called."""
         network = build(self.config).to(self.accelerator.device, memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(network.parameters(), lr=self.recipe.lr, betas=(0.9, 0.99))
-        self.model, optimizer = self.accelerator.prepare(torch.compile(network) if self.fused else network, optimizer)
+        taught = self.taught(network)
+        self.model, optimizer = self.accelerator.prepare(torch.compile(taught) if self.fused else taught, optimizer)
         return {"model": (network, optimizer)}
+
+    def taught(self, network: torch.nn.Module) -> torch.nn.Module:
+        """What is called in training: the network, or the network with its own loss. BadInput if that lacks a prior."""
+        check_priors(network, self.priors)
+        return Objective(network) if hasattr(network, "loss") else network
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to validate and to save: averaged, if the recipe averages."""
@@ -209,8 +233,14 @@ class Run:
             with writing(self.journal), open(self.journal, "a") as file:
                 file.write(json.dumps({"images": self.seen} | values) + "\n")
 
-    def losses(self, x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What to minimise, and what to log of it. x, target: float32 (B, 3, 128, 128). Here: L1 (Eq. 17)."""
+    def losses(self, x: Tensor, target: Tensor, *priors: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What to minimise, and what to log of it: L1 (Eq. 17), or a compared method's own loss.
+
+        x: the network's input; target: (B, 3, 128, 128), both float32. priors: of the batch, as in `self.priors`.
+        """
+        if hasattr(self.plain, "loss"):
+            objective, values = self.model(x, target, dict(zip(self.priors, priors)))
+            return objective, {"loss": objective} | values
         loss = F.l1_loss(self.model(x).float(), target)
         return loss, {"loss": loss}
 
@@ -218,8 +248,12 @@ class Run:
         """One batch: gradients, Adam, average. Returns the mean losses, not yet synchronised."""
         share = self.recipe.batch // self.world
         mine = slice(self.accelerator.process_index * share, (self.accelerator.process_index + 1) * share)
+        step = self.seen // self.recipe.batch
         batch = [t[mine].contiguous(memory_format=torch.channels_last)
-                 for t in batch_of(self.faces, self.seen // self.recipe.batch, self.recipe)]
+                 for t in batch_of(self.faces, step, self.recipe, self.config.enlarged)]
+        if self.priors:
+            priors = priors_of(self.priors, *draw(len(self.faces), step, self.recipe))
+            batch += [t[mine].to(self.accelerator.device) for t in priors.values()]
         for network, _ in self.players.values():
             network.train()
         while (means := self.gradients(*batch)) is None:

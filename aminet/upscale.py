@@ -36,8 +36,8 @@ def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float]]:
     return tuple(sorted((tuple(map(float, right)), tuple(map(float, left)))))
 
 
-def by_torch(weights: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A network as a function of float32 (1, 3, 128, 128) in [-1, 1]."""
+def by_torch(weights: str) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
+    """A network as a function of float32 (1, 3, H, W) in [-1, 1], and whether it takes the enlarged face."""
     import torch
 
     from .weights import load_weights
@@ -47,7 +47,7 @@ def by_torch(weights: str) -> Callable[[np.ndarray], np.ndarray]:
     def network(x: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return model(torch.from_numpy(x)).numpy()
-    return network
+    return network, model.config.enlarged
 
 
 def upscale(source: str | Path, target: str | Path, weights: str = "pocket", onnx: str | None = None) -> Path:
@@ -65,15 +65,15 @@ def upscale(source: str | Path, target: str | Path, weights: str = "pocket", onn
         raise BadInput(f"{target} would overwrite the input: choose another name")
     image = open_image(source)
     if onnx is None:
-        network = by_torch(weights)
+        network, takes_enlarged = by_torch(weights)
     else:
         from .export import load_onnx
 
-        network = load_onnx(onnx)
+        network, takes_enlarged = load_onnx(onnx), True
     original = [] if image.size == (LR, LR) else [align(image, *eyes(image))]
     lr = bicubic(original[0], LR) if original else image
     enlarged = bicubic(lr, HR)
-    restored = from_network(network(to_network(enlarged)))
+    restored = from_network(network(to_network(enlarged if takes_enlarged else lr)))
     write_picture(restored, target)
     row = [lr.resize((HR, HR), Image.Resampling.NEAREST), enlarged, restored, *original]
     write_picture(Image.fromarray(np.concatenate(row, axis=1)), beside)

@@ -67,7 +67,7 @@ from torch.testing import assert_close
 import aminet.train
 from aminet import AMINet, AMINetConfig, BadInput
 from aminet.config import preset as named
-from aminet.degrade import augment, degrade, to_float, upsample
+from aminet.degrade import augment, degrade, network_input, to_float, upsample
 from aminet.faces import same_faces
 from aminet.inputs import open_faces
 from aminet.notebook import ROOT, picture_of
@@ -166,15 +166,19 @@ figure = show([[train_faces[0], *varied], [upsample(degrade(train_faces[:1]))[0]
 from torch import Tensor
 
 
-def batch_of(faces: Tensor, step: int, recipe: Recipe) -> tuple[Tensor, Tensor]:
-    n, first = len(faces), step * recipe.batch
+def draw(n: int, step: int, recipe: Recipe) -> tuple[Tensor, torch.Generator]:
+    first = step * recipe.batch
     epochs = range(first // n, (first + recipe.batch - 1) // n + 1)
     orders = [torch.randperm(n, generator=torch.Generator().manual_seed(recipe.seed * 1_000_003 + e)) for e in epochs]
     start = first - epochs[0] * n
-    index = torch.cat(orders)[start:start + recipe.batch]
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + 500_000 + step)
+    return torch.cat(orders)[start:start + recipe.batch], generator
+
+
+def batch_of(faces: Tensor, step: int, recipe: Recipe, enlarged: bool = True) -> tuple[Tensor, Tensor]:
+    index, generator = draw(len(faces), step, recipe)
     hr = augment(faces[index.to(faces.device)], generator)
-    return to_float(upsample(degrade(hr))), to_float(hr)
+    return network_input(hr, enlarged), to_float(hr)
 
 # %%
 recipe = Recipe(images=images, batch=batch, lr=lr, schedule=schedule, ema=ema, val_every=val_every, seed=seed)

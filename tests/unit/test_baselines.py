@@ -1,4 +1,4 @@
-"""The compared methods: exact sizes beside the published, shapes, gradients, and that they learn."""
+"""All compared methods alike: shapes, gradients, and that they learn; and SPARNet's and SFMNet's own modules."""
 from __future__ import annotations
 
 import json
@@ -12,12 +12,21 @@ from aminet import BadInput
 from aminet.baselines.sfmnet import CrossAttention, FrequencyBlock, Fusion, SFMNet, SFMNetConfig, spectrum
 from aminet.baselines.sparnet import FAU, SPARNet, SPARNetConfig, SpatialAttention
 from aminet.ledger import Cost, counted
-from aminet.networks import METHODS, build, find, read_config
+from aminet.networks import build, find, methods, preset, read_config
+from aminet.pictures import HR
 
-# As small as trains: SPARNet takes no less than 64 pixels, and a head of SFMNet attends among channels // 8.
-TINY = {"sparnet": (SPARNetConfig(channels=4), 64), "sfmnet": (SFMNetConfig(channels=16), 16)}
-BOTH = pytest.mark.parametrize("edff", [False, True], ids=["plain", "edff"])
-EACH = pytest.mark.parametrize("network", METHODS)
+# As small as trains: fields beside `channels`, and the side of the input.
+TINY = {
+    "sparnet": (dict(channels=4), 64), "sfmnet": (dict(channels=16), 16), "laat": (dict(channels=8), 32),
+    "rcan": (dict(channels=8, groups=2, blocks=2), 8), "han": (dict(channels=8, groups=2, blocks=2), 8),
+    "ctcnet": (dict(channels=8), 64), "restormer": (dict(channels=8), 16), "swinir": (dict(channels=16, groups=1, blocks=2), 8),
+    "san": (dict(channels=16, groups=2, blocks=2), 8), "sisn": (dict(channels=8, groups=2, blocks=2), 32),
+    "facn": (dict(channels=16, blocks=2), 16), "spadnet": (dict(channels=8, blocks=2), 16),
+    "sctanet": (dict(channels=16, groups=1, blocks=2), 8), "ad_gnn": (dict(channels=16, blocks=2), 8), "elsface": (dict(channels=8), 4),
+}
+LATER = {"han": ("volume.weight", "volume.bias"), "san": ("non_local.qkv.weight",)}  # weights that only learn once others, which start at zero, have moved: ends of their names
+EACH = pytest.mark.parametrize("network", methods())
+VARIANTS = pytest.mark.parametrize("network", [*methods(), "sparnet+edff", "sfmnet+edff"])
 
 
 @pytest.fixture(autouse=True)
@@ -25,15 +34,38 @@ def seed():
     torch.manual_seed(0)
 
 
-def tiny(network: str, edff: bool = False):
-    config, side = TINY[network]
-    return build(type(config)(config.channels, edff)), side
+def tiny(network: str):
+    network, _, switch = network.partition("+")
+    fields, side = TINY.get(network, (dict(channels=8), 16))
+    return build(find(network, "Config")(**fields, **({switch: True} if switch else {}))), side
 
 
-def task(side: int, faces: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smooth random images, and what bicubic enlargement makes of them at a quarter of the size."""
-    sharp = F.interpolate(torch.rand(faces, 3, side // 4, side // 4) * 2 - 1, size=(side, side), mode="bicubic")
-    return F.interpolate(F.avg_pool2d(sharp, side // 4), size=(side, side), mode="bicubic"), sharp
+def task(side: int, faces: int = 2, enlarged: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """Smooth random images, and what bicubic enlargement makes of them at an eighth or, if small, a quarter of the size;
+    or, not `enlarged`, what is left of images eight times as large."""
+    full = side if enlarged else 8 * side
+    sharp = F.interpolate(torch.rand(faces, 3, full // 4, full // 4) * 2 - 1, size=(full, full), mode="bicubic")
+    if not enlarged:
+        return F.avg_pool2d(sharp, 8), sharp
+    return F.interpolate(F.avg_pool2d(sharp, min(8, side // 4)), size=(side, side), mode="bicubic"), sharp
+
+
+def objective(model, x: torch.Tensor, sharp: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """What the model minimises, and the L1 of its image. Priors are random."""
+    if not hasattr(model, "loss"):
+        loss = (model(x) - sharp).abs().mean()
+        return loss, loss.item()
+    known = {"landmarks": HR * torch.rand(len(x), 68, 2), "parsing": torch.randint(19, (len(x), HR, HR)),
+             "attributes": torch.randint(2, (len(x), 40)).float()}
+    loss, values = model.loss(x, sharp, **{name: known[name] for name in model.config.priors})
+    return loss, values["pixel"].item()
+
+
+def example(network: str, faces: int = 2):
+    """A tiny model with its task, at the size of a face where it learns from priors."""
+    model, side = tiny(network)
+    enlarged = model.config.enlarged
+    return model, *task((HR if enlarged else HR // 8) if model.config.priors else side, faces, enlarged)
 
 
 # Sizes
@@ -57,29 +89,29 @@ def test_sizes_are_the_published(config, params, published, conv, matmul, publis
 # Networks
 
 
-@EACH
-@BOTH
-def test_keeps_the_shape(network, edff):
-    config = find(network, "Config")(channels=8, edff=edff)
+@VARIANTS
+def test_restores_a_face(network):
+    model, _ = tiny(network)
+    side = HR if model.config.enlarged else HR // 8
     with torch.inference_mode():
-        y = build(config).eval()(torch.rand(2, 3, 64, 96) * 2 - 1)
-    assert y.shape == (2, 3, 64, 96) and y.isfinite().all()
+        y = model.eval()(torch.rand(1, 3, side, side) * 2 - 1)
+    assert y.shape == (1, 3, HR, HR) and y.isfinite().all()
 
 
-@EACH
-@BOTH
-def test_every_parameter_is_trained(network, edff):
-    model, side = tiny(network, edff)
-    x, sharp = task(side)
-    images = model.train().both(x) if network == "sfmnet" else [model(x)]
-    sum((y - sharp).abs().mean() for y in images).backward()
+@VARIANTS
+def test_every_parameter_is_trained(network):
+    model, x, sharp = example(network)
+    if network.startswith("sfmnet"):
+        sum((y - sharp).abs().mean() for y in model.train().both(x)).backward()
+    else:
+        objective(model.train(), x, sharp)[0].backward()
     for name, p in model.named_parameters():
-        assert p.grad is not None and p.grad.isfinite().all() and p.grad.any(), name
+        assert p.grad is not None and p.grad.isfinite().all(), name
+        assert p.grad.any() or name.endswith(LATER.get(network, ())), name
 
 
 def test_the_frequency_tail_needs_a_loss_of_its_own():
-    model, side = tiny("sfmnet")
-    x, sharp = task(side)
+    model, x, sharp = example("sfmnet")
     (model(x) - sharp).abs().mean().backward()
     silent = {name for name, p in model.named_parameters() if p.grad is None}
     assert silent == {"frequency.tail.weight", "frequency.tail.bias"}
@@ -87,59 +119,65 @@ def test_the_frequency_tail_needs_a_loss_of_its_own():
 
 @EACH
 def test_learns_one_batch_by_heart(network):
-    model, side = tiny(network)
-    x, sharp = task(side)
+    model, x, sharp = example(network)
     model.to(memory_format=torch.channels_last).train()
     x = x.contiguous(memory_format=torch.channels_last)
     optimiser, losses = torch.optim.Adam(model.parameters(), 3e-3), []
-    while len(losses) < 30 and not (losses and losses[-1] < 0.6 * losses[0]):
+    while len(losses) < 50 and not (losses and losses[-1] < 0.9 * losses[0]):
         optimiser.zero_grad()
-        loss = (model(x) - sharp).abs().mean()
+        loss, pixel = objective(model, x, sharp)
         loss.backward()
         optimiser.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.7 * losses[0]
+        losses.append(pixel)
+    assert losses[-1] < 0.9 * losses[0]
 
 
 @EACH
 def test_channels_last_changes_nothing(network):
     model, side = tiny(network)
-    x, _ = task(side)
+    x, _ = task(side, enlarged=model.config.enlarged)
     with torch.inference_mode():
         y = model.eval()(x)
         again = model.to(memory_format=torch.channels_last)(x.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(again, y, atol=1e-4, rtol=1e-4)
 
 
-@EACH
-@BOTH
-def test_the_state_is_the_whole_network(network, edff):
-    (model, side), (other, _) = tiny(network, edff), tiny(network, edff)
-    x, _ = task(side)
+@VARIANTS
+def test_the_state_is_the_whole_network(network):
+    (model, side), (other, _) = tiny(network), tiny(network)
+    x, _ = task(side, enlarged=model.config.enlarged)
     other.load_state_dict(model.state_dict())
     with torch.inference_mode():
         assert torch.equal(model.eval()(x), other.eval()(x))
 
 
-@EACH
-@BOTH
-def test_config_survives_json(network, edff):
-    config = find(network, "Config")(channels=8, edff=edff)
-    values = json.loads(json.dumps(config.to_dict()))
-    assert values == {"network": network, "channels": 8, "edff": edff}
-    again = read_config(values)
-    assert again == config and type(again) is type(config)
-    model = build(again)
-    assert type(model).__name__ == METHODS[network] and model.config == config
+@VARIANTS
+def test_config_survives_json(network):
+    for config in (preset(f"aminet/{network}"), preset(f"pocket/{network}")):
+        values = json.loads(json.dumps(config.to_dict()))
+        assert values["network"] == network.removesuffix("+edff")
+        again = read_config(values)
+        assert again == config and type(again) is type(config)
+        with torch.device("meta"):
+            model = build(again)
+        assert type(model) is find(config.network) and model.config == config
 
 
 @EACH
-@pytest.mark.parametrize("values", [
-    dict(channels=0), dict(channels=1032), dict(channels=8.0), dict(channels="8"), dict(edff=1), dict(wings=2),
-])
+@pytest.mark.parametrize("values", [dict(channels=0), dict(channels=8.0), dict(channels="8"), dict(wings=2)])
 def test_bad_configs(network, values):
     with pytest.raises(BadInput):
         read_config({"network": network} | values)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 1, 64, 64), (1, 3, 64, 63), (1, 3, 0, 64)])
+def test_shapes_that_do_not_fit(network, shape):
+    model, _ = tiny(network)
+    if 63 in shape and model.config.multiple == 1:
+        pytest.skip("takes any width")
+    with pytest.raises(BadInput, match="multiples of"):
+        model(torch.zeros(shape))
 
 
 def test_bad_heads_and_names():
@@ -150,21 +188,12 @@ def test_bad_heads_and_names():
             read_config({"network": name})
 
 
-@pytest.mark.parametrize("network, shape", [
-    *[("sparnet", shape) for shape in [(3, 64, 64), (1, 1, 64, 64), (1, 3, 64, 80), (1, 3, 32, 64), (1, 3, 0, 64)]],
-    *[("sfmnet", shape) for shape in [(3, 16, 16), (1, 1, 16, 16), (1, 3, 16, 20), (1, 3, 12, 16), (1, 3, 0, 16)]],
-])
-def test_bad_input_shapes(network, shape):
-    with pytest.raises(BadInput, match="multiples of"):
-        tiny(network)[0](torch.zeros(shape))
-
-
 # SPARNet's modules
 
 
 def test_the_untrained_sparnet_has_no_global_skip():
     x, _ = task(64)
-    model = SPARNet(TINY["sparnet"][0]).eval()
+    model = SPARNet(SPARNetConfig(channels=4)).eval()
     for p in model.tail.parameters():
         torch.nn.init.zeros_(p)
     with torch.inference_mode():

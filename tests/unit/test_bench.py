@@ -158,6 +158,6 @@ def test_every_built_network_in_one_sitting(tmp_path, aminet):
     rows = {row["network"]: row for row in record["rows"]}
     networks = {spec.network for spec in runs("paper") if spec.built and spec.start is None}
     assert networks - set(rows) <= {"amigan"} and rows["aminet"]["ratio"] == 1
-    assert rows["sfmnet"]["config"] == json.loads(json.dumps(preset("pocket/SFMNet").to_dict()))
+    assert rows["sfmnet"]["config"] == json.loads(json.dumps(preset("pocket/sfmnet").to_dict()))
     assert all(row["seconds"] >= row["fastest"] > 0 for row in rows.values())
     assert record["kind"] == "speeds" and "sparnet-edff" in done.stdout

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from test_faces import archive, encode, folder, picture
 
-from aminet.datasets import celeba, helen, scface
+from aminet.datasets import celeba, celeba_attributes, helen, scface
 from aminet.errors import BadInput
 from aminet.faces import Faces, align, to_tensor
 
@@ -44,6 +44,23 @@ def test_celeba_random_split(celeba_root):
     with Image.open(root / "img_align_celeba" / first) as image:
         expected = image.crop((0, 20, 178, 198)).resize((128, 128), Image.BICUBIC)
     assert torch.equal(parts["test"][0], to_tensor(expected))
+
+
+def test_celeba_attributes_follow_the_faces(celeba_root):
+    root, person, _ = celeba_root
+    part = celeba(root, train=30, test=10, val=5)["train"]
+    with pytest.raises(BadInput, match="no list_attr_celeba.txt"):
+        celeba_attributes(root, part)
+    rows = {name: [1 if (i + 7 * j) % 3 == 0 else -1 for j in range(40)] for i, name in enumerate(person)}
+    lines = [f"{name}  {'  '.join(map(str, values))}\n" for name, values in rows.items()]
+    path = root / "list_attr_celeba.txt"
+    path.write_text("60\n" + " ".join(f"Attribute_{j}" for j in range(40)) + "\n" + "".join(lines))
+    found = celeba_attributes(root, part)
+    names = [name.rsplit("/", 1)[1] for name in part.names]
+    assert found.shape == (30, 40) and found.tolist() == [[max(v, 0) for v in rows[name]] for name in names]
+    path.write_text("60\nnames\n" + "".join(lines).replace("-1", "2", 1))
+    with pytest.raises(BadInput, match="40 times 1 or -1"):
+        celeba_attributes(root, celeba(root, train=45, test=10, val=5)["train"])
 
 
 def test_celeba_identity_split_shares_no_person(celeba_root):

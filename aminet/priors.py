@@ -1,0 +1,145 @@
+"""Facial priors that some compared methods learn from, and only in training: landmarks, parsing maps, attributes.
+
+landmarks: float32 (N, 68, 2), x and y in pixels of the 128x128 face, in the iBUG order. parsing: int64 (N, 128, 128),
+indices in `aminet.synthetic.CLASSES`. attributes: float32 (N, 40), 0 or 1, in CelebA's order.
+"""
+from __future__ import annotations
+
+import inspect
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from . import pretrained
+from .datasets import celeba_attributes
+from .degrade import resize
+from .errors import BadInput
+from .inputs import find, official
+from .pictures import HR
+from .synthetic import CLASSES, SyntheticFaces
+from .weights import write_atomically
+
+PRIORS = ("landmarks", "parsing", "attributes")
+# The iBUG order, by component of the face. Left and right are those of the picture.
+COMPONENTS = {"left eye": [*range(17, 22), *range(36, 42)], "right eye": [*range(22, 27), *range(42, 48)],
+              "nose": [*range(27, 36)], "mouth": [*range(48, 68)], "contour": [*range(17)]}
+# Which landmark, and which class of parsing, takes the place of each in a mirrored picture.
+MIRRORED = [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38,
+            37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
+SWAPPED = [CLASSES.index({"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:])
+           if name[2:] in ("brow", "eye", "ear") else i for i, name in enumerate(CLASSES)]
+# Which of the 106 points that insightface's network finds is which of the 68.
+IBUG = [1, 10, 12, 14, 16, 3, 5, 7, 0, 23, 21, 19, 32, 30, 28, 26, 17, 43, 48, 49, 51, 50, 102, 103, 104, 105, 101, 72,
+        73, 74, 86, 78, 79, 80, 85, 84, 35, 41, 42, 39, 37, 36, 89, 95, 96, 93, 91, 90, 52, 64, 63, 71, 67, 68, 61, 58,
+        59, 53, 56, 55, 65, 66, 62, 70, 69, 57, 60, 54]
+
+
+def heatmaps(landmarks: Tensor, size: int, sigma: float = 1.0) -> Tensor:
+    """A Gaussian of height 1 around each landmark. (B, 68, 2) in pixels of the 128x128 face -> (B, 68, size, size).
+
+    sigma: in pixels of the maps. A landmark outside of the face leaves the tail of its Gaussian, or nothing.
+    """
+    centre = (landmarks + 0.5) * (size / HR) - 0.5
+    pixel = torch.arange(size, device=landmarks.device, dtype=landmarks.dtype)
+    x, y = ((-(pixel - centre[..., i, None]) ** 2 / (2 * sigma**2)).exp() for i in (0, 1))
+    return y[..., :, None] * x[..., None, :]
+
+
+def components(maps: Tensor) -> Tensor:
+    """The five components' maps, each the largest of its landmarks'. (B, 68, H, W) -> (B, 5, H, W)."""
+    return torch.stack([maps[:, indices].amax(1) for indices in COMPONENTS.values()], dim=1)
+
+
+def open_priors(faces: Tensor, sources: list[str], names: tuple[str, ...]) -> dict[str, Tensor]:
+    """Those of `names` that can be had of faces (N, 3, 128, 128), which `inputs.open_faces` read from `sources`.
+
+    Synthetic faces have exact landmarks and parsing maps. Photographs have landmarks by a network, run once (see
+    `detected_landmarks`), and those of CelebA as published its attributes. BadInput if the network or CelebA's list of
+    attributes is not at hand.
+    """
+    kind, *numbers = sources[0].split(":")
+    if kind != "synthetic":
+        found = {"landmarks": detected_landmarks(faces)} if "landmarks" in names else {}
+        if "attributes" in names and kind.split("-")[0] == "celeba" and numbers:
+            root = find(sources[0].split(":", 1)[1].rpartition(":")[0])
+            found["attributes"] = torch.from_numpy(celeba_attributes(root, official(sources[0])))
+        return found
+    if not (names := [name for name in names if name != "attributes"]):
+        return {}
+    n, seed = (int(number) for number in numbers + ["500", "0"][len(numbers):])
+    drawn = [SyntheticFaces(n, seed).face(i) for i in range(n)]
+    found = {"landmarks": lambda: torch.stack([torch.as_tensor(face.landmarks) for face in drawn]),
+             "parsing": lambda: torch.stack([torch.as_tensor(face.mask) for face in drawn]).long()}
+    return {name: found[name]() for name in names}
+
+
+def detected_landmarks(faces: Tensor) -> Tensor:
+    """68 landmarks by insightface's network of 106. uint8 (N, 3, 128, 128), aligned -> float32 (N, 68, 2).
+
+    Found once for each set of faces, then read from a cache beside that of torch.hub.
+    """
+    from safetensors.torch import load, save
+
+    digest = sha256(faces.numpy().tobytes()).hexdigest()
+    path = Path(torch.hub.get_dir()) / "aminet" / f"landmarks-{digest[:16]}.safetensors"
+    try:
+        found = load(path.read_bytes())["landmarks"]
+        if found.shape == (len(faces), 68, 2):
+            return found
+    except (OSError, SafetensorError, KeyError):  # none yet, or damaged: found again
+        pass
+    from onnxruntime import InferenceSession
+    from tqdm.auto import tqdm
+
+    session = InferenceSession(pretrained.locate("landmarks"), providers=["CPUExecutionProvider"])
+    name, points = session.get_inputs()[0].name, []
+    for face in tqdm(faces, "landmarks", unit=" faces", leave=False, dynamic_ncols=True):
+        # It expects a face that fills two thirds of 192x192 pixels, which an aligned one does; it answers in [-1, 1].
+        answer = session.run(None, {name: resize(face[None], 192).float().numpy()})[0]
+        points.append((torch.from_numpy(answer).reshape(106, 2)[IBUG] + 1) * HR / 2)
+    found = torch.stack(points)
+    write_atomically(path, save({"landmarks": found}))
+    return found
+
+
+def check_priors(network: nn.Module, priors: dict[str, Tensor]) -> None:
+    """BadInput if the loss of a network needs a prior that is not there; those with a default may be missing."""
+    parameters = inspect.signature(network.loss).parameters.values() if hasattr(network, "loss") else ()
+    needed = [p.name for p in parameters if p.name in PRIORS and p.default is p.empty]
+    if missing := [name for name in needed if name not in priors]:
+        raise BadInput(f"{type(network).__name__} learns from the {' and '.join(missing)} of the faces, which these do "
+                       "not have: give others with --faces, for example synthetic:500")
+
+
+def priors_of(priors: dict[str, Tensor], index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """The priors of a batch of `train.draw`, moved as `degrade.augment` moves its faces."""
+    moves = {"landmarks": move_landmarks, "parsing": move_parsing, "attributes": lambda values, *_: values}
+    scale, rows, columns, mirrored = augmentation(len(index), generator)
+    return {name: moves[name](values[index], scale, rows, columns, mirrored) for name, values in priors.items()}
+
+
+def augmentation(b: int, generator: torch.Generator, largest: float = 1.3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `degrade.augment` draws for b faces: scale, offset of rows and of columns in pixels, whether mirrored."""
+    draw = torch.rand(4, b, generator=generator)
+    scale = 1 + draw[0] * (largest - 1)
+    return scale, draw[1] * (scale - 1) * HR, draw[2] * (scale - 1) * HR, draw[3] < 0.5
+
+
+def move_landmarks(points: Tensor, scale: Tensor, rows: Tensor, columns: Tensor, mirrored: Tensor) -> Tensor:
+    """(B, 68, 2) -> (B, 68, 2): enlarged, shifted, and mirrored with left and right exchanged."""
+    offset = torch.stack([columns, rows], dim=-1)[:, None]
+    moved = (points + 0.5) * scale[:, None, None] - offset - 0.5
+    other = moved[:, MIRRORED] * torch.tensor([-1.0, 1.0]) + torch.tensor([HR - 1.0, 0.0])
+    return torch.where(mirrored[:, None, None], other, moved)
+
+
+def move_parsing(maps: Tensor, scale: Tensor, rows: Tensor, columns: Tensor, mirrored: Tensor) -> Tensor:
+    """(B, 128, 128) -> (B, 128, 128): the nearest pixel, and mirrored with left and right exchanged."""
+    pixel = torch.arange(HR) + 0.5
+    y, x = (((pixel + offset[:, None]) / scale[:, None]).floor().long().clamp(0, HR - 1) for offset in (rows, columns))
+    x = torch.where(mirrored[:, None], x.flip(1), x)
+    moved = maps[torch.arange(len(maps))[:, None, None], y[:, :, None], x[:, None, :]]
+    return torch.where(mirrored[:, None, None], torch.tensor(SWAPPED)[moved], moved)

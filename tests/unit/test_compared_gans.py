@@ -1,0 +1,257 @@
+"""The GANs of Table VIII: what their discriminators see, who learns from which loss, and the losses by hand."""
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aminet import BadInput
+from aminet.amigan import COMPARED, ComparedGANRun, ComparedRecipe, compared
+from aminet.baselines.dicgan import DICGAN
+from aminet.baselines.fsrgan import FSRGAN
+from aminet.baselines.sfmgan import SFMGAN, LightCNN, MaxFeatureMap
+from aminet.baselines.sfmnet import spectrum
+from aminet.baselines.spargan import SPARGAN
+from aminet.baselines.sparnet import SPARNet, SPARNetConfig
+from aminet.synthetic import faces as drawn
+from aminet.weights import load_weights, save_weights
+
+LOGITS = {FSRGAN: [(2, 1, 14, 14)], DICGAN: [(2,)], SPARGAN: [(2, 1, 14, 14), (2, 1, 6, 6), (2, 1, 2, 2)],
+          SFMGAN: [(2,), (2,)]}
+PARAMETERS = {FSRGAN: 2_768_705, DICGAN: 14_499_401, SPARGAN: 8_294_211, SFMGAN: 9_406_178}
+EACH = pytest.mark.parametrize("GAN", LOGITS)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def perceptual(sr, target):
+    return (sr - target).square().sum()
+
+
+def faces(*values):
+    """Two constant faces for each value."""
+    return [torch.full((2, 3, 128, 128), float(value)) for value in values]
+
+
+def scripted(gan, answers):
+    """A GAN whose discriminators say what is written in `answers`: the mean of an image -> logits."""
+    gan.judge = lambda image, x: [torch.tensor(logits) + 0 * image.mean() for logits in answers[image.mean().item()]]
+    return gan
+
+
+def loss_of(*logits, real):
+    """-log of the probability of the right answer, as the mean."""
+    p = [1 / (1 + math.exp(-v)) for v in logits]
+    return -sum(math.log(q if real else 1 - q) for q in p) / len(p)
+
+
+@EACH
+def test_sizes(GAN):
+    with torch.device("meta"):
+        gan = GAN()
+    assert sum(p.numel() for p in gan.parameters()) == PARAMETERS[GAN]
+    assert GAN.LR > 0 and GAN.D_LR > 0 and GAN.generator in ("fsrnet", "dicnet", "sparnet", "sfmnet")
+
+
+@EACH
+def test_judges(GAN):
+    gan, (image, x) = GAN(4), torch.rand(2, 2, 3, 128, 128) * 2 - 1
+    logits = gan.judge(image, x)
+    assert [tuple(t.shape) for t in logits] == LOGITS[GAN] and all(t.dtype == torch.float32 for t in logits)
+    other = gan.eval().judge(image, x)
+    looks = any(not torch.equal(a, b) for a, b in zip(other, gan.judge(image, -x)))
+    assert looks == (GAN is FSRGAN)  # the conditional one
+
+
+@EACH
+def test_each_player_learns_from_its_own_loss(GAN):
+    gan, generator = GAN(4).to(memory_format=torch.channels_last), nn.Conv2d(3, 3, 3, padding=1)
+    x, target = (t.contiguous(memory_format=torch.channels_last) for t in torch.rand(2, 2, 3, 128, 128) * 2 - 1)
+    sr = generator(x)
+    loss, parts = gan.generator_loss(sr, target, x, perceptual)
+    loss.backward()
+    assert loss.isfinite() and all(part.isfinite() and part.dim() == 0 for part in parts.values())
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in generator.parameters())
+    assert all(p.grad is None and p.requires_grad for p in gan.parameters())
+    generator.zero_grad(set_to_none=True)
+    loss, parts = gan.discriminator_loss(sr.detach(), target, x)
+    loss.backward()
+    assert all(p.grad is None for p in generator.parameters())
+    for name, p in gan.named_parameters():
+        cancels = name.endswith("4.bias") and GAN is SPARGAN  # a hinge's two sides, as long as both are in the margin
+        assert p.grad is not None and p.grad.isfinite().all() and (cancels or p.grad.any()), name
+    assert set(parts) == {"real", "fake"} and all(0 < part < 1 for part in parts.values())
+
+
+@EACH
+def test_every_part_reaches_the_generator(GAN):
+    gan, (sr, target, x) = GAN(4), torch.rand(3, 2, 3, 128, 128) * 2 - 1
+    sr.requires_grad_()
+    _, parts = gan.generator_loss(sr, target, x, perceptual)
+    for name, part in parts.items():
+        if GAN is FSRGAN and name == "pixel":  # a record beside its squared error
+            assert not part.requires_grad
+        else:
+            gradient, = torch.autograd.grad(part, sr, retain_graph=True)
+            assert gradient.isfinite().all() and gradient.any(), name
+
+
+@EACH
+def test_goes_without_perceptual_features(GAN):
+    gan, (sr, target, x) = GAN(4).eval(), torch.rand(3, 2, 3, 128, 128) * 2 - 1
+    (more, parts), (less, none) = (gan.generator_loss(sr, target, x, f) for f in (perceptual, None))
+    assert none["perceptual"] == 0 and set(none) == set(parts)
+    assert (more - less).item() == pytest.approx(gan.PERCEPTUAL * perceptual(sr, target).item(), rel=1e-3)
+
+
+@EACH
+def test_the_discriminator_learns_two_faces(GAN):
+    gan, (sr, target, x) = GAN(4), torch.rand(3, 2, 3, 128, 128) * 2 - 1
+    sr = F.avg_pool2d(sr, 5, 1, 2)  # a blurred one
+    adam, losses = torch.optim.Adam(gan.parameters(), 2e-3), []
+    for _ in range(12):
+        adam.zero_grad()
+        loss, parts = gan.discriminator_loss(sr, target, x)
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0] and parts["real"] > parts["fake"]
+
+
+# The losses, by hand: SR is 0, HR 0.5, so L1 is 0.5, the squared error 0.25; the perceptual loss is a stub's.
+
+
+def test_fsrgan_by_hand():
+    gan = scripted(FSRGAN(4), {0.0: [[2.0, -1.0]], 0.5: [[0.5, 3.0]]})
+    sr, target, x = faces(0, 0.5, 0)
+    loss, parts = gan.generator_loss(sr, target, x, lambda a, b: torch.tensor(7.0))
+    assert loss.item() == pytest.approx(0.25 + 0.1 * 7 + 0.001 * loss_of(2, -1, real=True))
+    assert parts["pixel"] == 0.5 and parts["mse"] == 0.25
+    loss, parts = gan.discriminator_loss(sr, target, x)
+    assert loss.item() == pytest.approx(loss_of(0.5, 3, real=True) + loss_of(2, -1, real=False))
+    assert parts["fake"].item() == pytest.approx((0.880797 + 0.268941) / 2, abs=1e-6)
+
+
+def test_dicgan_by_hand():
+    gan = scripted(DICGAN(4), {0.0: [[2.0, -1.0]], 0.5: [[0.5, 3.0]]})
+    sr, target, x = faces(0, 0.5, 0)
+    loss, _ = gan.generator_loss(sr, target, x, lambda a, b: torch.tensor(7.0))
+    assert loss.item() == pytest.approx(0.5 + 0.1 * 7 + 0.005 * loss_of(2, -1, real=True))
+    loss, parts = gan.discriminator_loss(sr, target, x)
+    assert loss.item() == pytest.approx(loss_of(0.5, 3, real=True) + loss_of(2, -1, real=False))
+    assert parts["real"].item() == pytest.approx((0.622459 + 0.952574) / 2, abs=1e-6)
+
+
+def test_spargan_by_hand():
+    gan = SPARGAN(4)
+    layers = {0.0: [[1.0, 1.0, 2.0], [0.0, 0.0, -4.0]], 0.5: [[3.0, 1.0, 0.5], [0.0, 1.0, 2.0]]}  # the last: a logit
+    gan.features = lambda image: [[torch.tensor([v]) for v in maps] for maps in layers[image.mean().item()]]
+    sr, target, x = faces(0, 0.5, 0)
+    loss, parts = gan.generator_loss(sr, target, x, lambda a, b: torch.tensor(7.0))
+    matching, adversarial = (2 + 0 + 0 + 1) / 4, (-2 + 4) / 2
+    assert parts["matching"].item() == matching and parts["adversarial"].item() == adversarial
+    assert loss.item() == pytest.approx(100 * 0.5 + 7 + 10 * matching + adversarial)
+    loss, parts = gan.discriminator_loss(sr, target, x)
+    assert loss.item() == pytest.approx(((0.5 + 3) + (0 + 0)) / 2)  # the hinge: real 0.5 and 2, restored 2 and -4
+    assert parts["fake"].item() == pytest.approx((0.880797 + 0.017986) / 2, abs=1e-6)
+
+
+def test_sfmgan_by_hand():
+    gan = scripted(SFMGAN(4), {0.0: [[2.0], [-1.0]], 0.5: [[0.5], [3.0]]})
+    sr, target, x = faces(0, 0.5, 0)
+    loss, parts = gan.generator_loss(sr, target, x, lambda a, b: torch.tensor(7.0))
+    assert parts["spectrum"].item() == pytest.approx(loss_of(-1, real=True))
+    assert loss.item() == pytest.approx(0.5 + 0.7 + 0.0005 * loss_of(2, real=True) + 0.1 * loss_of(-1, real=True))
+    loss, parts = gan.discriminator_loss(sr, target, x)
+    assert loss.item() == pytest.approx(sum(loss_of(v, real=True) for v in (0.5, 3))
+                                        + sum(loss_of(v, real=False) for v in (2, -1)))
+    assert parts["fake"].item() == pytest.approx((0.880797 + 0.268941) / 2, abs=1e-6)
+
+
+# What the discriminators are made of
+
+
+def test_spargans_weights_are_bounded_and_its_faces_shrink():
+    gan, image = SPARGAN(4), torch.rand(1, 3, 128, 128)
+    for _ in range(30):  # power iterations
+        maps = gan.features(image)
+    gains = [torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() for layer in gan.modules()
+             if isinstance(layer, nn.Conv2d)]
+    assert len(gains) == 15 and all(gain == pytest.approx(1, abs=0.05) for gain in gains)
+    assert [[m.shape[-1] for m in scale] for scale in maps] == [[64, 32, 16, 15, 14], [32, 16, 8, 7, 6],
+                                                                [16, 8, 4, 3, 2]]
+
+
+def test_max_feature_map_by_hand():
+    x = torch.tensor([[1.0, -2, 3, 0]])
+    assert MaxFeatureMap(nn.Identity())(x).tolist() == [[3, 0]]
+
+
+def test_lightcnn_has_its_channels():
+    convs = [m for m in LightCNN(3, (128, 128)).modules() if isinstance(m, nn.Conv2d)]
+    assert [m.out_channels // 2 for m in convs] == [48, 48, 96, 96, 192, 192, 128, 128, 128]
+    assert [m.kernel_size[0] for m in convs] == [5, 1, 3, 1, 3, 1, 3, 1, 3]
+
+
+def test_sfmgans_second_judge_sees_the_spectrum():
+    gan, image = SFMGAN(4).eval(), torch.rand(2, 3, 128, 128)
+    amplitude, phase = spectrum(image)
+    assert amplitude.shape == (2, 3, 128, 65)
+    torch.testing.assert_close(gan.judge(image, image)[1], gan.of_spectrum(torch.cat([amplitude, phase], 1)))
+    shifted = image.roll((5, 9), (2, 3))  # moves the phase and leaves the amplitude alone
+    torch.testing.assert_close(spectrum(shifted)[0], amplitude, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(gan.judge(shifted, image)[1], gan.judge(image, image)[1], atol=1e-6)
+
+
+# Runs
+
+
+def test_a_game_is_trained_and_resumed(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    vgg = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
+    monkeypatch.setattr("aminet.pretrained.vgg19", lambda: (vgg, "a small one"))
+    config = SPARNetConfig(channels=4)
+    save_weights(tmp_path / "start.safetensors", SPARNet(config).state_dict(), {"config": config.to_dict()})
+    recipe = ComparedRecipe(images=4, batch=2, width=4, val_every=2, choose="psnr", gan="spargan")
+
+    def open_run(**options):
+        run = ComparedGANRun(tmp_path / "start.safetensors", recipe, drawn(4, 0), drawn(2, 1), tmp_path / "run",
+                             device="cpu", preset="spargan", **options)
+        run.bicubic = -math.inf  # an untrained start is no collapse here
+        return run
+
+    run = open_run()
+    before = [weight.clone() for weight in (run.plain.tail[0].weight, run.discriminator.discriminators[0][-1].weight)]
+    assert run.train(bar=False)["images"] == 4
+    after = run.plain.tail[0].weight, run.discriminator.discriminators[0][-1].weight
+    assert not any(torch.equal(a, b) for a, b in zip(before, after)) and isinstance(run.opponent(), SPARGAN)
+    model, header = load_weights(tmp_path / "run")
+    assert type(model) is SPARNet and header["recipe"]["gan"] == "spargan" and header["preset"] == "spargan"
+    again = open_run(resume=True)
+    assert again.seen == 4 and torch.equal(again.plain.tail[0].weight, after[0])
+    assert '"matching"' in (tmp_path / "run" / "log.jsonl").read_text()
+
+
+def test_the_list_takes_the_step_sizes_of_each_gan():
+    from aminet.reproduce import runs
+
+    listed = {spec.network: spec for spec in runs("pocket")}
+    for name in COMPARED:
+        spec, gan = listed[name], compared(name)
+        assert (spec.recipe.gan, spec.recipe.lr, spec.recipe.d_lr) == (name, gan.LR, gan.D_LR)
+        assert spec.start == f"{gan.generator}-pocket-{spec.seed}" and spec.config.network == gan.generator
+        assert spec.recipe.loss == ("hinge" if name == "spargan" else "vanilla")
+
+
+@pytest.mark.parametrize("values, match", [
+    (dict(gan="gan"), "unknown GAN"), (dict(d_lr=0.0), "positive"), (dict(choose="fid"), "choose"),
+    (dict(width=0), "width")])
+def test_bad_recipes(values, match):
+    with pytest.raises(BadInput, match=match):
+        ComparedRecipe(**{"images": 4, "batch": 2} | values)

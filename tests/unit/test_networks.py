@@ -1,0 +1,83 @@
+"""Networks by name, and that a new method is one file and one line."""
+from __future__ import annotations
+
+import pytest
+
+from aminet import BadInput, reproduce
+from aminet import baselines as package
+from aminet.evaluate import read_record
+from aminet.networks import find, methods, preset
+
+TOY = '''"""A toy method."""
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from aminet.config import Config
+
+
+@dataclass(frozen=True)
+class ToyConfig(Config):
+    network: ClassVar[str] = "toy"
+    enlarged: ClassVar[bool] = False
+    channels: int = 16
+
+
+class Toy(nn.Module):
+    def __init__(self, config=ToyConfig()):
+        super().__init__()
+        self.config = config
+        self.body = nn.Sequential(nn.Conv2d(3, config.channels, 3, padding=1), nn.ReLU(),
+                                  nn.Conv2d(config.channels, 192, 3, padding=1), nn.PixelShuffle(8))
+
+    def forward(self, image):
+        return self.body(image) + nn.functional.interpolate(image, scale_factor=8, mode="bicubic")
+'''
+
+
+def forget():
+    for function in (reproduce.listed, reproduce.specify):
+        function.cache_clear()
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """One file in the folder of methods, and one line in the list of runs."""
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "toy.py").write_text(TOY)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / "methods")])
+    (tmp_path / "runs.yaml").write_text(reproduce.LIST.read_text() + "  - {name: toy, change: toy, rows: []}\n")
+    monkeypatch.setattr(reproduce, "LIST", tmp_path / "runs.yaml")
+    forget()
+    yield
+    forget()
+
+
+def test_a_new_method_is_one_file_and_one_line(toy, tmp_path):
+    assert "toy" in methods() and preset("pocket/toy") == find("toy", "Config")(channels=8)
+    work = reproduce.Reproduction("smoke", out=tmp_path / "runs", device="cpu")
+    assert not work.go(reproduce.choose(reproduce.runs("smoke"), "toy-*"))
+    record = read_record(tmp_path / "runs" / "records" / "toy-smoke-0-synthetic_4_2-paper.json")
+    assert record["config"] == {"network": "toy", "channels": 8} and record["means"]["psnr"]["mean"] > 5
+
+
+def test_the_toy_is_gone():
+    assert "toy" not in methods()
+    with pytest.raises(BadInput, match="unknown network 'toy'"):
+        find("toy")
+
+
+@pytest.mark.parametrize("name, match", [
+    ("pocket/SPARNet", "unknown row 'SPARNet'"), ("pocket/sparnet+wings", "no switch 'wings'"),
+    ("pocket/sparnet+channels", "no switch"), ("huge/sparnet", "unknown preset"), ("huge", "unknown preset"),
+    ("pocket/__init__", "unknown row"), ("pocket/../amigan", "unknown row")])
+def test_names_of_nothing(name, match):
+    with pytest.raises(BadInput, match=match):
+        preset(name)
+
+
+def test_methods_are_as_much_narrower_as_the_preset():
+    assert preset("aminet/sparnet+edff") == find("sparnet", "Config")(edff=True)
+    assert preset("pocket/sparnet") == find("sparnet", "Config")(channels=8)
+    assert preset("pocket/sfmnet") == find("sfmnet", "Config")(channels=16)
