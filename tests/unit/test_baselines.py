@@ -17,14 +17,16 @@ from aminet.pictures import HR
 
 # As small as trains: fields beside `channels`, and the side of the input.
 TINY = {
-    "sparnet": (dict(channels=4), 64), "sfmnet": (dict(channels=16), 16), "laat": (dict(channels=8), 32),
+    "sparnet": (dict(channels=4), 64), "sfmnet": (dict(channels=16), 16),
     "rcan": (dict(channels=8, groups=2, blocks=2), 8), "han": (dict(channels=8, groups=2, blocks=2), 8),
-    "ctcnet": (dict(channels=8), 64), "restormer": (dict(channels=8), 16), "swinir": (dict(channels=16, groups=1, blocks=2), 8),
     "san": (dict(channels=16, groups=2, blocks=2), 8), "sisn": (dict(channels=8, groups=2, blocks=2), 32),
+    "swinir": (dict(channels=16, groups=1, blocks=2), 8), "sctanet": (dict(channels=16, groups=1, blocks=2), 8),
+    "ctcnet": (dict(channels=8), 64), "restormer": (dict(channels=8), 16), "laat": (dict(channels=8), 32),
     "facn": (dict(channels=16, blocks=2), 16), "spadnet": (dict(channels=8, blocks=2), 16),
-    "sctanet": (dict(channels=16, groups=1, blocks=2), 8), "ad_gnn": (dict(channels=16, blocks=2), 8), "elsface": (dict(channels=8), 4),
+    "ad_gnn": (dict(channels=16, blocks=2), 8), "elsface": (dict(channels=8), 4),
 }
-LATER = {"han": ("volume.weight", "volume.bias"), "san": ("non_local.qkv.weight",)}  # weights that only learn once others, which start at zero, have moved: ends of their names
+# Weights that only learn once others, which start at zero, have moved: the ends of their names.
+LATER = {"han": ("volume.weight", "volume.bias"), "san": ("non_local.qkv.weight",)}
 EACH = pytest.mark.parametrize("network", methods())
 VARIANTS = pytest.mark.parametrize("network", [*methods(), "sparnet+edff", "sfmnet+edff"])
 
@@ -41,8 +43,8 @@ def tiny(network: str):
 
 
 def task(side: int, faces: int = 2, enlarged: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smooth random images, and what bicubic enlargement makes of them at an eighth or, if small, a quarter of the size;
-    or, not `enlarged`, what is left of images eight times as large."""
+    """Smooth random images, and what bicubic enlargement makes of them at an eighth of the size (small: a quarter);
+    not `enlarged`: what is left of images eight times as large."""
     full = side if enlarged else 8 * side
     sharp = F.interpolate(torch.rand(faces, 3, full // 4, full // 4) * 2 - 1, size=(full, full), mode="bicubic")
     if not enlarged:

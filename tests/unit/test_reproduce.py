@@ -195,7 +195,7 @@ def test_a_second_call_does_nothing(finished, aminet):
 def test_a_stopped_run_is_continued(tmp_path):
     work, spec = smoke(tmp_path, "without-sa-smoke-0")
     faces, val, data, _ = work.faces
-    run = work.open(spec, spec.recipe, faces, val, tmp_path / spec.name, None, data=data)
+    run = work.open(spec, spec.recipe, faces, val, tmp_path / spec.name, None, work.train, data=data)
     run.step()
     run.save()
     status = work.status(spec)
@@ -362,7 +362,7 @@ def test_list(finished, aminet):
         "rows": ["1: LGFI", "2: LGFI", "3: RDFE", "4: RDFE", "5: 5x5 7x7 avg max", "7: AMINet", "9: AMINet",
                  "10: AMINet"]}
     assert listed["aminet-s-smoke-0"]["state"] == "pending" and listed["aminet-s-smoke-0"]["minutes"] > 0
-    assert listed["dicgan-smoke-0"]["state"] == listed["dicgan-smoke-0"]["note"].removesuffix(" yet") == "not built"
+    assert listed["dicnet-smoke-0"]["state"] == listed["dicnet-smoke-0"]["note"].removesuffix(" yet") == "not built"
     speeds = finished / "speed.json"
     key, = json.loads(speeds.read_text())
     assert key.startswith("aminet-s ") and "cpu, 1 threads, torch" in key
