@@ -301,7 +301,7 @@ def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, q
 
 
 def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, command: str = "") -> dict:
-    """Every network of runs.yaml that is built, at the size of a preset, on one face, in turns: a sealed record of kind
+    """Every network of runs.yaml, at the size of a preset, on one face, in turns: a sealed record of kind
     `speeds`. Eager, fp32, channels_last, random weights. `ratio`: to AMINet's time, above 1 is slower. Parameters and
     MACs are exact; `thop_params`, `thop_macs` are the ones that papers print."""
     from .reproduce import runs
@@ -309,7 +309,7 @@ def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, co
     usable(device)
     hr, networks, turns, sizes = faces(1, seed=3), {}, {}, {}
     for spec in runs("paper"):
-        if spec.built and spec.start is None:
+        if spec.start is None:
             config = preset(size + spec.preset.removeprefix(spec.preset.partition("/")[0]))
             if config not in networks.values():
                 networks[spec.network], model = config, build(config).eval().to(device, memory_format=LAST)

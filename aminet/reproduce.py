@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,8 +41,8 @@ class RunSpec:
     """One run: a network at a scale with a seed.
 
     name: NETWORK-SCALE-SEED, also its folder in OUT. rows: the (table, row) it serves, as in data/published.
-    preset: the configuration's name, `SIZE` or `SIZE/ROW`. start: the run whose weights a GAN starts from.
-    config, recipe: what to train; None for a method that is not `built` yet.
+    preset: the configuration's name, `SIZE` or `SIZE/ROW`. config, recipe: what to train. start: the run whose weights
+    a GAN starts from.
     """
 
     name: str
@@ -50,15 +50,14 @@ class RunSpec:
     scale: str
     seed: int
     rows: tuple[tuple[int, str], ...]
-    built: bool = True
-    preset: str = ""
-    config: Config | None = None
-    recipe: Recipe | None = None
+    preset: str
+    config: Config
+    recipe: Recipe
     start: str | None = None
 
     def fits(self, header: dict) -> bool:
         """Whether weights with this header are of this run: the same configuration and recipe."""
-        return self.built and header.get("config") == as_json(self.config.to_dict()) and (
+        return header.get("config") == as_json(self.config.to_dict()) and (
             header.get("recipe") == as_json(asdict(self.recipe)))
 
 
@@ -94,22 +93,18 @@ def runs(scale: str | None = None) -> list[RunSpec]:
 def specify(i: int, scale: str, seed: int) -> RunSpec:
     """The run of entry i of `networks`."""
     network, what = listed()["networks"][i], scale_of(scale)
-    spec = RunSpec(name=f"{network['name']}-{scale}-{seed}", network=network["name"], scale=scale, seed=seed,
-                   rows=tuple((int(table), row) for table, row in (text.split(": ", 1) for text in network["rows"])),
-                   built=network.get("built", True))
-    if not spec.built:
-        return spec
+    rows = tuple((int(table), row) for table, row in (text.split(": ", 1) for text in network["rows"]))
     name = "/".join([what["size"], *([network["change"]] if "change" in network else [])])
-    spec = replace(spec, preset=name, config=preset(name))
+    spec = partial(RunSpec, f"{network['name']}-{scale}-{seed}", network["name"], scale, seed, rows, name, preset(name))
     if "start" not in network:
-        return replace(spec, recipe=Recipe(**what["recipe"], seed=seed))
+        return spec(Recipe(**what["recipe"], seed=seed))
     from .amigan import ComparedRecipe, GANRecipe, compared
 
-    spec = replace(spec, start=f"{network['start']}-{scale}-{seed}")
+    start = f"{network['start']}-{scale}-{seed}"
     if "gan" not in network:
-        return replace(spec, recipe=GANRecipe(**what["gan"], seed=seed))
+        return spec(GANRecipe(**what["gan"], seed=seed), start)
     steps = {"lr": compared(network["gan"]).LR, "d_lr": compared(network["gan"]).D_LR}
-    return replace(spec, recipe=ComparedRecipe(**what["gan"], **steps, gan=network["gan"], seed=seed))
+    return spec(ComparedRecipe(**what["gan"], **steps, gan=network["gan"], seed=seed), start)
 
 
 def choose(specs: list[RunSpec], pattern: str | None) -> list[RunSpec]:
@@ -198,7 +193,7 @@ class Status:
     """How far a run is.
 
     state: `done`; `trained`, but without a record of the test sets `missing`; `running` in another process; `partial`;
-        `pending`; `waiting` for the start of a GAN; `unusable`; `not built`. note: one line on it, or "".
+        `pending`; `waiting` for the start of a GAN; `unusable`. note: one line on it, or "".
     seen: images so far. rate: images per second of its own training on this kind of device, None if unknown.
     """
 
@@ -236,8 +231,6 @@ class Reproduction:
 
     def status(self, spec: RunSpec, mine: bool = False) -> Status:
         """How far a run is. Nothing is loaded or measured. mine: this process holds its lock."""
-        if not spec.built:
-            return Status("not built", "not built yet")
         running = not mine and self.locked(spec)  # first: whoever holds the lock is changing what is read next
         best = self.out / spec.name / "best.safetensors"
         missing = tuple(source for source in self.test if not self.measured(spec, source, best))
@@ -392,7 +385,7 @@ class Reproduction:
 
     def minutes(self, spec: RunSpec, status: Status) -> float | None:
         """Estimated minutes of training left on this machine, None if that is not known (see `speed`)."""
-        if status.state in ("not built", "unusable"):
+        if status.state == "unusable":
             return None
         if left := spec.recipe.images - status.seen:
             known = self.speeds().get(self.key(spec))
@@ -601,7 +594,7 @@ def overview(work: Reproduction, specs: list[RunSpec], measure: bool = False) ->
         status = states[spec.name]
         minutes = work.minutes(spec, status)
         rows.append({"name": spec.name, "state": status.state, "note": status.note, "seen": status.seen,
-                     "images": spec.recipe.images if spec.recipe else None,
+                     "images": spec.recipe.images,
                      "minutes": minutes if minutes is None else round(minutes, 2),
                      "rows": [f"{table}: {row}" for table, row in spec.rows]})
     return {"device": work.device, "runs": rows, "problems": read_records(work.records)[1]}
@@ -611,7 +604,7 @@ def format_overview(report: dict) -> str:
     """`overview` as text."""
     lines = []
     for run in report["runs"]:
-        images = f"{run['seen']:,} of {run['images']:,}" if run["images"] else "-"
+        images = f"{run['seen']:,} of {run['images']:,}"
         minutes = "~" + span(run["minutes"]) if run["minutes"] else "-"
         lines.append((run["name"], run["state"], images, minutes, "; ".join(run["rows"]), run["note"]))
     head = ("run", "state", "images seen", "to train", "table: row", "")
@@ -619,7 +612,7 @@ def format_overview(report: dict) -> str:
     text = []
     for name, state, images, minutes, rows, note in [head, *lines]:
         text.append(f"{name:{widths[0]}}  {state:{widths[1]}}  {images:>{widths[2]}}  {minutes:>{widths[3]}}  {rows}"
-                    + (f"  ({note})" if note and state != "not built" else ""))
+                    + (f"  ({note})" if note else ""))
     counts = Counter(run["state"] for run in report["runs"])
     left = sum(run["minutes"] or 0 for run in report["runs"])
     text.append(f"{len(lines)} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}; about {span(left)} to "

@@ -114,7 +114,7 @@ class Table:
 
     cells: row by row, as printed. sources, trainings: by the paper's faces, what ours are measured on, and how the
     networks were trained, in words. notes: what a reader must know of the records. runs: those that would fill pending
-    cells, as `reproduce` calls them. unbuilt: rows of methods that are not built here.
+    cells, as `reproduce` calls them.
     """
 
     number: int
@@ -125,7 +125,6 @@ class Table:
     trainings: dict[str, str]
     notes: list[str]
     runs: list[str]
-    unbuilt: list[str]
 
 
 def published(number: int) -> list[dict[str, str]]:
@@ -391,8 +390,8 @@ def kind(source: str) -> str:
 
 
 def planned(number: int, row: str) -> RunSpec | None:
-    """The run of a row's network at the paper's size; None if it is not built here."""
-    return next((spec for spec in runs("paper") if spec.built and (number, row) in spec.rows), None)
+    """The run of a row's network at the paper's size; None for Bicubic."""
+    return next((spec for spec in runs("paper") if (number, row) in spec.rows), None)
 
 
 def timed(number: int, row: str, times: dict[str, float]) -> float | None:
@@ -404,7 +403,7 @@ def timed(number: int, row: str, times: dict[str, float]) -> float | None:
 @cache
 def count(number: int, row: str, metric: str) -> float | None:
     """A row's network at the paper's size: its parameters in millions, or its MACs in billions by thop, which the paper
-    counted with. None if it is not built here."""
+    counted with. None for Bicubic."""
     if (spec := planned(number, row)) is None:
         return None
     import torch
@@ -499,8 +498,7 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
     missing, lacking = wanted(number, cells, found)
     return Table(
         number, TABLES[number][0], protocol, cells, {faces: group.source() for faces, group in found.items()},
-        {faces: text for faces, group in found.items() if (text := group.training())}, notes + lacking, missing,
-        unbuilt=[row for row in printed if row != BICUBIC and not built(number, row)])
+        {faces: text for faces, group in found.items() if (text := group.training())}, notes + lacking, missing)
 
 
 def speeds(folder: str | Path) -> tuple[dict[str, float], str, str]:
@@ -523,11 +521,6 @@ def speeds(folder: str | Path) -> tuple[dict[str, float], str, str]:
     return times, where, file
 
 
-def built(number: int, row: str) -> bool:
-    """Whether the row's network can be trained here."""
-    return planned(number, row) is not None
-
-
 def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence]) -> tuple[list[str], list[str]]:
     """The runs that would fill pending cells, at the scale of the others (without others, `mini` for an ablation, else
     `pocket`), and a line for every record that lacks a metric."""
@@ -540,7 +533,7 @@ def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence]) -> tup
             lacking.setdefault(group.rows[cell.row][0].file, {})[cell.metric] = None
         else:
             scale = group.scale if group and group.scale else "mini" if number <= LAST_ABLATION else "pocket"
-            found = [spec.name for spec in runs(scale) if spec.built and (number, cell.row) in spec.rows]
+            found = [spec.name for spec in runs(scale) if (number, cell.row) in spec.rows]
             names |= dict.fromkeys(found[:asked(number, scale)])
     return list(names), [
         f"{file} has no {', '.join(metrics)}: its own command with --metrics {' '.join(metrics)} adds it."
@@ -642,8 +635,6 @@ def legend(table: Table, width: int) -> list[str]:
         if status in statuses:
             lines.append(f"{status}: {meaning}.")
     lines += [f"Note: {note}" for note in table.notes]
-    if table.unbuilt:
-        lines.append(f"Not built here: {', '.join(table.unbuilt)}.")
     if not all(FACES[cell.faces][1] for cell in table.cells if cell.faces):
         lines.append("Not built here: face recognition on SCface.")
     lines = [part for line in lines for part in wrap(line, width)]

@@ -24,6 +24,7 @@ TINY = {
     "ctcnet": (dict(channels=8), 64), "restormer": (dict(channels=8), 16), "laat": (dict(channels=8), 32),
     "facn": (dict(channels=16, blocks=2), 16), "spadnet": (dict(channels=8, blocks=2), 16),
     "ad_gnn": (dict(channels=16, blocks=2), 8), "elsface": (dict(channels=8), 4),
+    "fsrnet": (dict(channels=8), 16), "dicnet": (dict(channels=8, steps=2), 8),
 }
 # Weights that only learn once others, which start at zero, have moved: the ends of their names.
 LATER = {"han": ("volume.weight", "volume.bias"), "san": ("non_local.qkv.weight",)}
@@ -64,10 +65,10 @@ def objective(model, x: torch.Tensor, sharp: torch.Tensor) -> tuple[torch.Tensor
 
 
 def example(network: str, faces: int = 2):
-    """A tiny model with its task, at the size of a face where it learns from priors."""
+    """A tiny model with its task, at the size of a face where a network that takes one learns from priors."""
     model, side = tiny(network)
     enlarged = model.config.enlarged
-    return model, *task((HR if enlarged else HR // 8) if model.config.priors else side, faces, enlarged)
+    return model, *task(HR if model.config.priors and enlarged else side, faces, enlarged)
 
 
 # Sizes

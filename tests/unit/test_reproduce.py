@@ -17,7 +17,7 @@ from aminet import PRESETS, BadInput, reproduce
 from aminet.__main__ import main
 from aminet.config import preset
 from aminet.evaluate import read_record, seal, write_record
-from aminet.reproduce import Reproduction, RunSpec, choose, overview, read_header, read_records, records_of, runs
+from aminet.reproduce import Reproduction, choose, overview, read_header, read_records, records_of, runs
 from aminet.train import Recipe
 from aminet.weights import read_tensors, sha256
 
@@ -77,9 +77,6 @@ def test_names_and_order():
     for scale in ("smoke", "mini", "pocket", "short", "paper"):
         specs = runs(scale)
         assert [spec.network for spec in specs[:3]] == ["aminet", "amigan", "aminet-s"]
-        first = [spec.built for spec in specs if spec.seed == 0]
-        assert first == sorted(first, reverse=True)  # the compared methods come last
-        assert all((spec.config is None) == (spec.recipe is None) == (not spec.built) for spec in specs)
     assert [spec.seed for spec in runs("short")] == [0] * 48 + [1] * 48
 
 
@@ -91,7 +88,7 @@ def test_what_each_scale_trains():
     gan = pocket["amigan-pocket-0"]
     assert gan.start == "aminet-pocket-0" and gan.config == PRESETS["pocket"]
     assert (gan.recipe.lr, gan.recipe.d_lr) == (1e-4, 4e-4)
-    assert {spec.recipe.images for spec in runs("short") if spec.built} == {200_000}
+    assert {spec.recipe.images for spec in runs("short")} == {200_000}
     paper = runs("paper")[0]
     assert paper.config == PRESETS["aminet"] and paper.recipe == Recipe(150 * 18_000, 32, 2e-4, ema=0.999,
                                                                         val_every=18_000)
@@ -137,7 +134,6 @@ def test_a_record_of_another_recipe_is_not_the_runs():
     for recipe in (replace(spec.recipe, seed=1), replace(spec.recipe, images=8000)):
         assert not records_of(replace(spec, recipe=recipe), records)
     assert not records_of(replace(spec, config=PRESETS["aminet"]), records)
-    assert not records_of(RunSpec("x", "x", "pocket", 0, (), built=False), records)
 
 
 def test_an_edited_record_does_not_count_and_is_named(finished):
@@ -351,7 +347,7 @@ def test_the_time_of_an_evaluation_is_measured_once(finished, monkeypatch):
 
 
 def test_list(finished, aminet):
-    command = ["reproduce", "--list", "--scale", "smoke", "--only", "[ad]*net-s*", "--device", "cpu"]
+    command = ["reproduce", "--list", "--scale", "smoke", "--only", "a*net-s*", "--device", "cpu"]
     before = contents(finished)
     done = aminet(*command, "--json")
     assert done.returncode == 0, done.stderr
@@ -362,7 +358,6 @@ def test_list(finished, aminet):
         "rows": ["1: LGFI", "2: LGFI", "3: RDFE", "4: RDFE", "5: 5x5 7x7 avg max", "7: AMINet", "9: AMINet",
                  "10: AMINet"]}
     assert listed["aminet-s-smoke-0"]["state"] == "pending" and listed["aminet-s-smoke-0"]["minutes"] > 0
-    assert listed["dicnet-smoke-0"]["state"] == listed["dicnet-smoke-0"]["note"].removesuffix(" yet") == "not built"
     speeds = finished / "speed.json"
     key, = json.loads(speeds.read_text())
     assert key.startswith("aminet-s ") and "cpu, 1 threads, torch" in key
