@@ -18,8 +18,9 @@ first step the hourglass's feature stands for its last output; no norms; one PRe
 block, ReLU elsewhere; heatmaps are not detached, so that the faces teach the hourglass too; initial weights that keep
 the scale of a feature, with which a small one learns in half the steps that it takes with PyTorch's.
 
-Counts at 128x128: 21,692,081 parameters and 44.756 G MACs; the authors' network has 21.80 M and 45.3 G. (AMINet's Table
-X prints 22.8 M and 35.5 G; with three of the four steps the authors' has 33.6 G.)
+Counts at 128x128, from 16x16: 21,692,081 parameters and 44.756 G MACs; the authors' network has 21.80 M and 45.3 G.
+thop counts 108.2 G: a transposed convolution of stride 4 sixteen times over. (AMINet's Table X prints 22.8 M and
+35.5 G; with three of the four steps the authors' has 33.6 G.)
 """
 from __future__ import annotations
 
