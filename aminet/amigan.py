@@ -191,6 +191,7 @@ class AMIGANRun(Run):
         self.collapse = Collapse(sure=0.73 if recipe.loss == "hinge" else 0.99)  # hinge teaches up to a logit of one
         super().__init__(self.initial.config, recipe, faces, val, out, preset=preset, **options)
         self.bicubic = float(psnr(upsample(degrade(val)), val, PROTOCOLS["paper"]).mean())  # in dB
+        self.floor = min(self.bicubic, self.start.get("val_psnr", self.bicubic)) - 2  # a start may lie below bicubic
 
     def build(self) -> dict[str, tuple[nn.Module, torch.optim.Optimizer]]:
         recipe, device = self.recipe, self.accelerator.device
@@ -243,7 +244,7 @@ class AMIGANRun(Run):
 
     def judge(self, sr: Tensor) -> tuple[float, dict[str, float]]:
         value, noted = super().judge(sr)
-        if value < self.bicubic - 2:
+        if value < self.floor:
             self.stop(f"the generator has left the faces: {value:.2f} dB on validation, bicubic has {self.bicubic:.2f}")
         if self.recipe.choose == "psnr":
             return value, noted

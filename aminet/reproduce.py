@@ -431,7 +431,7 @@ class Reproduction:
             run = self.open(spec, replace(spec.recipe, images=2 * batch, batch=batch), faces(4, 0), faces(4, 1), folder,
                             start=start, sources=["synthetic:4:0"])
             if spec.start:
-                run.bicubic = -math.inf  # a start from untrained weights is no collapse here
+                run.floor = -math.inf  # a start from untrained weights is no collapse here
             float(run.step()["loss"])  # the first one sets up
             seconds = {}
             for name, work, parts in (("image", lambda: float(run.step()["loss"]), batch),

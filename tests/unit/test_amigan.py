@@ -205,6 +205,14 @@ def test_leaving_the_faces_is_a_collapse(data, start, tmp_path):
         run.judge(torch.zeros(4, 3, 128, 128))
 
 
+def test_a_start_below_bicubic_is_no_collapse(data, start, tmp_path):
+    weights, header = load_weights(start)
+    save_weights(tmp_path / "poor.safetensors", weights.state_dict(), header | {"val_psnr": 3.0})
+    run = AMIGANRun(tmp_path / "poor.safetensors", GANRecipe(**RECIPE), *data, tmp_path / "run", device="cpu")
+    assert run.floor == 1.0
+    run.judge(torch.zeros(4, 3, 128, 128))  # some 5 dB
+
+
 @pytest.mark.parametrize("options, words", [
     (dict(loss="wgan"), "vanilla, hinge"), (dict(norm="layer"), "spectral"), (dict(d_lr=0.0), "d_lr"),
     (dict(r1=-1.0), "below zero"), (dict(choose="fid"), "lpips, psnr"), (dict(batch=0), "positive"),

@@ -223,7 +223,7 @@ def test_a_game_is_trained_and_resumed(tmp_path, monkeypatch):
     def open_run(**options):
         run = ComparedGANRun(tmp_path / "start.safetensors", recipe, drawn(4, 0), drawn(2, 1), tmp_path / "run",
                              device="cpu", preset="spargan", **options)
-        run.bicubic = -math.inf  # an untrained start is no collapse here
+        run.floor = -math.inf  # an untrained start is no collapse here
         return run
 
     run = open_run()
