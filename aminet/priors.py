@@ -83,7 +83,7 @@ def detected_landmarks(faces: Tensor) -> Tensor:
     """
     from safetensors.torch import load, save
 
-    digest = sha256(faces.numpy().tobytes()).hexdigest()
+    digest = sha256(faces.contiguous().numpy()).hexdigest()
     path = Path(torch.hub.get_dir()) / "aminet" / f"landmarks-{digest[:16]}.safetensors"
     try:
         found = load(path.read_bytes())["landmarks"]
