@@ -302,12 +302,13 @@ def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, q
 
 def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, command: str = "") -> dict:
     """Every network of runs.yaml, at the size of a preset, on one face, in turns: a sealed record of kind
-    `speeds`. Eager, fp32, channels_last, random weights. `ratio`: to AMINet's time, above 1 is slower. Parameters and
-    MACs are exact; `thop_params`, `thop_macs` are the ones that papers print."""
+    `speeds`. fp32, channels_last, random weights; eager, and unless `quick` those of Tables VII and X compiled as well.
+    `ratio`: to AMINet's time in the same way, above 1 is slower. Parameters and MACs are exact; `thop_params`,
+    `thop_macs` are the ones that papers print. `left_out`: what does not compile, and why."""
     from .reproduce import runs
 
     usable(device)
-    hr, networks, turns, sizes = faces(1, seed=3), {}, {}, {}
+    hr, networks, turns, sizes, asked = faces(1, seed=3), {}, {}, {}, []
     for spec in runs("paper"):
         if spec.start is None:
             config = preset(size + spec.preset.removeprefix(spec.preset.partition("/")[0]))
@@ -315,21 +316,54 @@ def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, co
                 networks[spec.network], model = config, build(config).eval().to(device, memory_format=LAST)
                 x = network_input(hr, config.enlarged).to(device, memory_format=LAST)
                 turns[spec.network] = partial(model, x)
+                asked += [spec.network] * any(table in (7, 10) for table, _ in spec.rows)
                 with torch.device("meta"):
                     blank = build(config)
                 cost, (thop_params, thop_macs) = counted(blank)[""], thop_counted(blank)
                 sizes[spec.network] = {"params": cost.params, "macs": cost.macs, "thop_params": thop_params,
                                        "thop_macs": thop_macs}
     with torch.no_grad():
-        taken = race(turns, *((3, 5.0) if quick else (25, 300.0)), device)
+        fast, left_out = compiled({} if quick else {name: turns[name] for name in asked})
+        host = machine(device)  # its load before the race
+        taken = race(turns | {f"{name}, compiled": run for name, run in fast.items()},
+                     *((3, 5.0) if quick else (25, 300.0)), device)
     middle = {name: statistics.median(times) for name, times in taken.items()}
+
+    def row(name: str) -> dict:
+        found = {"network": name, "config": networks[name].to_dict(), **sizes[name], "seconds": middle[name],
+                 "fastest": min(taken[name]), "ratio": middle[name] / middle["aminet"]}
+        if name in fast:
+            found["compiled_seconds"] = middle[f"{name}, compiled"]
+            if "aminet" in fast:
+                found["compiled_ratio"] = found["compiled_seconds"] / middle["aminet, compiled"]
+        return found
+
     return seal({
-        "kind": "speeds", "preset": size, "device": device, "machine": machine(device),
-        "rows": [{"network": name, "config": config.to_dict(), **sizes[name], "seconds": middle[name],
-                  "fastest": min(taken[name]), "ratio": middle[name] / middle["aminet"]}
-                 for name, config in networks.items()],
-        "rounds": len(taken["aminet"]), "created": time.strftime("%FT%TZ", time.gmtime()), "command": command,
+        "kind": "speeds", "preset": size, "device": device, "machine": host, "rows": [row(name) for name in networks],
+        "left_out": left_out, "rounds": len(taken["aminet"]), "created": time.strftime("%FT%TZ", time.gmtime()),
+        "command": command,
     })
+
+
+def compiled(turns: dict[str, partial]) -> tuple[dict[str, partial], dict[str, str]]:
+    """Every `partial(network, input)` with the network compiled, and a line on each that does not compile, or that
+    gives another result: by more than a thousandth of the largest value."""
+    from tqdm.auto import tqdm
+
+    fast, left_out = {}, {}
+    for name, turn in tqdm(turns.items(), "compiling", leave=False, dynamic_ncols=True, disable=not turns):
+        run = partial(torch.compile(turn.func), *turn.args)
+        try:
+            expected = turn()
+            apart = (run() - expected).abs().max().item() / max(1.0, expected.abs().max().item())
+        except Exception as error:  # compilers raise many kinds
+            left_out[name] = type(error).__name__
+            continue
+        if apart > 1e-3:
+            left_out[name] = f"its result differs by {apart:.1e}"
+        else:
+            fast[name] = run
+    return fast, left_out
 
 
 def format_speeds(record: dict) -> str:
@@ -338,9 +372,12 @@ def format_speeds(record: dict) -> str:
     return "\n".join([
         f"one face, size {record['preset']}, on {host.get('gpu', host['cpu'])}, torch {host['versions']['torch']}, "
         f"{host['threads']} threads; medians of {record['rounds']} rounds",
-        f"{'':24}{'params, M':>11}{'MACs, G':>9}{'thop':>9}{'ms':>9}{'/ AMINet':>10}",
+        f"{'':24}{'params, M':>11}{'MACs, G':>9}{'thop':>9}{'ms':>9}{'/ AMINet':>10}{'compiled':>10}{'/ AMINet':>10}",
         *(f"{row['network']:24}{row['params'] / 1e6:11.2f}{row['macs'] / 1e9:9.2f}{row['thop_macs'] / 1e9:9.2f}"
-          f"{1e3 * row['seconds']:9.1f}{row['ratio']:10.2f}" for row in record["rows"])])
+          f"{1e3 * row['seconds']:9.1f}{row['ratio']:10.2f}"
+          + (f"{1e3 * row['compiled_seconds']:10.1f}" if "compiled_seconds" in row else "")
+          + (f"{row['compiled_ratio']:10.2f}" if "compiled_ratio" in row else "") for row in record["rows"]),
+        *(f"not compiled: {name}, {why}" for name, why in record["left_out"].items())])
 
 
 def modules(model: AMINet, config: AMINetConfig, device: str, x: Tensor, work: dict[str, float]) -> list[Case]:

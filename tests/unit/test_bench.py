@@ -1,6 +1,7 @@
 """`bench`: its counts are right by hand, its ratios are of one sitting, and what cannot run is left out and named."""
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from aminet.bench import (
     Case,
     Sitting,
     as_if_trained,
+    compiled,
     elements,
     flops,
     inference,
@@ -161,3 +163,24 @@ def test_every_network_in_one_sitting(tmp_path, aminet):
     assert rows["sfmnet"]["config"] == json.loads(json.dumps(preset("pocket/sfmnet").to_dict()))
     assert all(row["seconds"] >= row["fastest"] > 0 for row in rows.values())
     assert record["kind"] == "speeds" and "sparnet-edff" in done.stdout
+    assert record["left_out"] == {} and not any("compiled_seconds" in row for row in rows.values())  # it was quick
+
+
+def test_what_does_not_compile_or_differs_is_left_out_and_named(monkeypatch):
+    class Same:
+        """Returns what it takes; without an input, what it is compiled to."""
+
+        def __init__(self, compiled):
+            self.compiled = compiled
+
+        def __call__(self, *x):
+            return x[0] if x else self.compiled
+
+    def broken(x):
+        raise NotImplementedError("no compiler here")
+
+    x, wrong = torch.ones(1), {"good": lambda x: x + 1e-5, "bad": broken, "other": lambda x: x + 0.1}
+    monkeypatch.setattr(torch, "compile", lambda network: network())
+    fast, left_out = compiled({name: partial(Same(run), x) for name, run in wrong.items()})
+    assert list(fast) == ["good"] and fast["good"]() == x + 1e-5
+    assert left_out == {"bad": "NotImplementedError", "other": "its result differs by 1.0e-01"}
