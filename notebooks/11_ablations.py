@@ -15,7 +15,7 @@
 #
 # Which part earns its place? Tables I to VI and Figs. 4, 5, 6 and 12, beside what we measured, and with the question that comes before every small difference: how large is chance?
 #
-# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/11_ablations.ipynb) · previous: [10 · Train AMIGAN](10_train_amigan.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/11_ablations.ipynb) · previous: [10 · Train AMIGAN](10_train_amigan.ipynb) · next: [12 · Comparisons](12_comparisons.ipynb)
 #
 # You will be able to
 #
@@ -396,7 +396,7 @@ def contrast(network, own="aminet", metric="psnr"):
     return None, most
 
 
-OPEN = [spec for spec in runs("mini") if spec.built and not spec.rows and spec.seed == runs("mini")[0].seed]
+OPEN = [spec for spec in runs("mini") if not spec.rows and spec.seed == runs("mini")[0].seed]
 print(f"{'':24s}{'params, M':>10s}{'MACs, G':>9s}   counts      PSNR against the default (dB)")
 for spec in OPEN:
     reading = spec.preset.partition("/")[2]
@@ -855,4 +855,4 @@ for sigma in (0.01, 0.03, 0.05):
 # 2. A paired interval over faces speaks of two sets of weights. A claim about designs needs several trainings of each; most published differences here are below what one training each can show, and the paper gives no spread.
 # 3. Where nothing was trained, nothing is claimed: pending is a result's honest state, and a lesion, a heat map or one chosen face is no ablation.
 #
-# Next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# Next: [12 · Comparisons](12_comparisons.ipynb)

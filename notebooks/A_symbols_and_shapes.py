@@ -15,7 +15,7 @@
 #
 # The page to keep open beside all others: what every symbol of the paper means, which shape it has, what it is called in the code, and where the paper disagrees with itself.
 #
-# *About 1 minute on a CPU, then a page to look things up in* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/A_symbols_and_shapes.ipynb) · previous: [11 · Ablations](11_ablations.ipynb) · next: none, back to [00 a first face](00_a_first_face.ipynb)
+# *About 1 minute on a CPU, then a page to look things up in* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/A_symbols_and_shapes.ipynb) · previous: [13 · The GANs compared](13_compared_gans.ipynb) · next: none, back to [00 a first face](00_a_first_face.ipynb)
 #
 # **You will be able to**
 #
