@@ -119,7 +119,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=positive(int), help="of training; 4 on a CPU, 32 on a GPU")
     p.add_argument("--quick", action="store_true", help="few rounds, and nothing is compiled")
     p.add_argument("--plot", metavar="FILE.png", help="the roofline as a picture")
-    p.add_argument("--all", action="store_true", help="instead: one face through every network of the paper's tables")
+    p.add_argument("--all", action="store_true", help="instead: one face through every network of the paper's tables, "
+                   "and those of Tables VII and X compiled, too, which takes a minute or more each")
+    p.add_argument("--compiled", action="store_true", help="of --all: compile even if --quick")
     p.add_argument("--records", help="folder for a record of the measurements")
     p.add_argument("--json", action="store_true", help="print the record")
 
@@ -285,8 +287,11 @@ def bench(arguments) -> None:
 
     if arguments.plot and Path(arguments.plot).suffix.lower() != ".png":
         raise BadInput(f"{arguments.plot}: give the picture a name that ends in .png")
+    if arguments.compiled and not arguments.all:
+        raise BadInput("--compiled belongs to --all: bench --all --quick --compiled")
     if arguments.all:
-        record = bench_all(arguments.preset, arguments.device, arguments.quick, command_line())
+        record = bench_all(arguments.preset, arguments.device, arguments.quick, command_line(),
+                           fused=arguments.compiled or None)
         print(json.dumps(record) if arguments.json else format_speeds(record))
         if arguments.records:
             target = Path(arguments.records) / f"speeds-{arguments.preset}-{arguments.device}.json"

@@ -225,6 +225,7 @@ class Reproduction:
         self.device = "cuda" if usable(device) != "cpu" and torch.cuda.is_available() else "cpu"
         self.specs, self.fused = {spec.name: spec for spec in runs(scale)}, fused
         self.metrics = tuple(scale_of(scale).get("metrics", METRICS))
+        self.hands: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.deadline = math.inf
 
     # How far a run is
@@ -302,6 +303,10 @@ class Reproduction:
                    and self.difference(spec, record["weights"] | {"config": record["config"]}) is None
                    for record in records_of(spec, read_records(self.records)[0]))
 
+    def asked(self, spec: RunSpec) -> tuple[str, ...]:
+        """The scale's metrics; of a GAN FID, too, for Table VIII has it."""
+        return tuple(dict.fromkeys((*self.metrics, *(("fid",) if spec.start else ()))))
+
     def lacking(self, spec: RunSpec) -> dict[str, tuple[str, ...]]:
         """What the run's own records lack of the scale's metrics, by test set: networks were not at hand then."""
         found = {}
@@ -311,7 +316,7 @@ class Reproduction:
                 means = _record(path, path.stat().st_mtime_ns)["means"]
             except (BadInput, OSError):  # none yet, or edited
                 continue
-            if names := tuple(name for name in self.metrics if name not in means):
+            if names := tuple(name for name in self.asked(spec) if name not in means):
                 found[source] = names
         return found
 
@@ -521,17 +526,18 @@ class Reproduction:
             self.evaluate(spec, (*status.missing, *self.addable(spec)))
         return status.state not in ("partial", "pending") and self.left() > 0
 
-    @cached_property
-    def hand(self) -> tuple[str, ...]:
-        """The scale's metrics that can be measured here; says once which cannot."""
-        metrics, problems = at_hand(self.metrics)
-        for problem in problems:
-            say(problem)
-        return metrics
+    def hand(self, spec: RunSpec) -> tuple[str, ...]:
+        """Of what is `asked`, what can be measured here; says once what cannot."""
+        asked = self.asked(spec)
+        if asked not in self.hands:
+            self.hands[asked], problems = at_hand(asked)
+            for problem in problems:
+                say(problem)
+        return self.hands[asked]
 
     def addable(self, spec: RunSpec) -> list[str]:
         """The test sets whose record lacks a metric that can be measured now."""
-        return [source for source, names in self.lacking(spec).items() if set(names) & set(self.hand)]
+        return [source for source, names in self.lacking(spec).items() if set(names) & set(self.hand(spec))]
 
     def teach(self, spec: RunSpec, status: Status) -> None:
         """Train to the end, or until only the reserve is left of the budget."""
@@ -553,7 +559,7 @@ class Reproduction:
         from .evaluate import earlier, evaluate, write_record
 
         weights, tests = self.weights(spec), self.faces[-1]
-        metrics = self.hand
+        metrics = self.hand(spec)
         for source in missing:
             faces, about = tests[source]
             needs = self.evaluation(weights, spec, metrics, len(faces)) if self.left() < math.inf else 0.0

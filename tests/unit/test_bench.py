@@ -13,9 +13,12 @@ from aminet.bench import (
     Case,
     Sitting,
     as_if_trained,
+    bench_all,
     compiled,
     elements,
+    fill_zeros,
     flops,
+    format_speeds,
     inference,
     outermost,
     peak_memory,
@@ -179,8 +182,53 @@ def test_what_does_not_compile_or_differs_is_left_out_and_named(monkeypatch):
     def broken(x):
         raise NotImplementedError("no compiler here")
 
-    x, wrong = torch.ones(1), {"good": lambda x: x + 1e-5, "bad": broken, "other": lambda x: x + 0.1}
-    monkeypatch.setattr(torch, "compile", lambda network: network())
+    x, wrong = torch.ones(1), {"good": lambda x: x + 1e-5, "bad": broken, "other": lambda x: x + 0.1,
+                                 "nan": lambda x: x * torch.nan}
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: network())
     fast, left_out = compiled({name: partial(Same(run), x) for name, run in wrong.items()})
     assert list(fast) == ["good"] and fast["good"]() == x + 1e-5
-    assert left_out == {"bad": "NotImplementedError", "other": "its result differs by 1.0e-01"}
+    assert left_out == {"bad": "NotImplementedError", "other": "its result differs by 1.0e-01",
+                        "nan": "its result differs by nan"}
+
+
+def test_every_network_of_a_class_is_compiled(monkeypatch):
+    """They share the code of `forward`, of which torch compiles eight variants and then silently runs it as it is."""
+    class Chain(nn.Module):
+        def __init__(self, length):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(length))
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    graphs, real = [], torch.compile  # traced, but without a compiler's minutes
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: real(
+        network, dynamic=dynamic, backend=lambda graph, inputs: graphs.append(graph) or graph.forward))
+    with torch.no_grad():
+        fast, left_out = compiled({f"{n} layers": partial(Chain(n), torch.ones(1, 2)) for n in range(1, 13)})
+    assert len(fast) == len(graphs) == 12 and not left_out
+
+
+def test_no_network_ends_in_zeros_when_results_are_compared():
+    model, x = AMINet(SMALL).eval(), torch.rand(1, 3, 128, 128)
+    with torch.no_grad():
+        assert (model(x) == x).all()  # whatever a compiler makes of the features
+        fill_zeros(model)
+        assert (model(x) != x).any()
+
+
+def test_ablations_are_not_compiled(monkeypatch, refuses):
+    few = [spec for spec in runs("paper") if spec.network in ("aminet", "without-sa", "sparnet")]
+    monkeypatch.setattr("aminet.reproduce.runs", lambda scale: few)
+    monkeypatch.setattr("aminet.bench.compiled", lambda turns: (turns, {}))
+    record = bench_all("pocket", quick=True, fused=True)
+    rows = {row["network"]: row for row in record["rows"]}
+    assert {name for name, row in rows.items() if "compiled_seconds" in row} == {"aminet", "sparnet"}
+    assert set(rows) == {"aminet", "without-sa", "sparnet"} and rows["aminet"]["compiled_ratio"] == 1
+    assert rows["sparnet"]["compiled_ratio"] == pytest.approx(
+        rows["sparnet"]["compiled_seconds"] / rows["aminet"]["compiled_seconds"])
+    lengths = [len(line) for line in format_speeds(record).splitlines()[2:]]
+    assert lengths[0] == lengths[2] > lengths[1]
+    refuses("belongs to --all", "bench", "pocket", "--quick", "--compiled")

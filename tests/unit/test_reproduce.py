@@ -17,6 +17,7 @@ from aminet import PRESETS, BadInput, reproduce
 from aminet.__main__ import main
 from aminet.config import preset
 from aminet.evaluate import read_record, seal, write_record
+from aminet.protocol import METRICS
 from aminet.reproduce import Reproduction, choose, overview, read_header, read_records, records_of, runs
 from aminet.train import Recipe
 from aminet.weights import read_tensors, sha256
@@ -179,6 +180,15 @@ def test_a_metric_that_was_not_at_hand_is_added_later(finished, monkeypatch):
     assert again.go([spec]) == [] and "vif" in (after := json.loads(path.read_text()))["means"]
     assert after["created"] == before["created"] and after["means"]["psnr"] == before["means"]["psnr"]
     assert [look["metrics"] for look in after["measured"]][-1] == ["vif"]
+
+
+def test_fid_is_asked_of_every_gan(tmp_path):
+    """Table VIII has it, and a scale that leaves FID out for time has GANs, too."""
+    work = Reproduction("mini", out=tmp_path)
+    assert work.asked(work.specs["amigan-mini-0"]) == ("psnr", "ssim", "vif", "lpips", "fid")
+    assert work.asked(work.specs["aminet-mini-0"]) == ("psnr", "ssim", "vif", "lpips")
+    smallest = Reproduction("smoke", out=tmp_path)
+    assert smallest.asked(smallest.specs["amigan-smoke-0"]) == METRICS
 
 
 def test_a_second_call_does_nothing(finished, aminet):
