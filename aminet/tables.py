@@ -343,8 +343,8 @@ def named(row: str, metric: str) -> str:
 
 def gather(number: int, rows: list[str], looks: list[Look], sound: list[Look],
            kinds: dict[str, str]) -> Evidence | None:
-    """The best evidence for a table at faces of `kinds`: the paper's own kind before a stand-in, then the largest scale
-    at which a row and its reference are there, then the largest scale, then the most rows. None if there is none.
+    """The best evidence for a table at faces of `kinds`: the paper's own kind before a stand-in, then the scale at
+    which a row and its reference are there, then the most rows, then the largest scale. None if there is none.
 
     sound: the looks that may fill rows. Bicubic is the same in all `looks`.
     """
@@ -364,7 +364,7 @@ def gather(number: int, rows: list[str], looks: list[Look], sound: list[Look],
         group = item[1]
         return (bool(group.rows), -labels.index(group.label),
                 any(reference(number, row) in group.rows for row in group.rows),
-                SCALES.index(group.scale) if group.scale else -1, len(group.rows))
+                len(group.rows), SCALES.index(group.scale) if group.scale else -1)
 
     if not groups:
         return None

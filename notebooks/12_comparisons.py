@@ -26,7 +26,7 @@
 # %% tags=["parameters"]
 records = ""  # folder of records; empty: the course's own
 own = ""  # your faces, folders and zips, also looked for in $AMINET_FACES; empty: none
-synthetic = 24  # synthetic faces to restore, beside the two portraits
+synthetic = 16  # synthetic faces to restore, beside the two portraits
 seed = 0
 PARAMETERS = {*globals(), "PARAMETERS"}
 
@@ -46,6 +46,7 @@ begin(globals(), PARAMETERS)
 
 # %%
 import inspect
+import json
 from itertools import groupby
 from math import prod
 from textwrap import dedent, fill
@@ -56,6 +57,7 @@ import torch
 from IPython.display import Markdown, display
 from scipy.stats import kendalltau
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from aminet.baselines import (ad_gnn, ctcnet, dicnet, elsface, facn, fsrnet, han, laat, rcan, san, sctanet, sfmnet, sisn,
@@ -71,7 +73,7 @@ from aminet.protocol import PROTOCOLS, psnr, ssim
 from aminet.reproduce import runs
 from aminet.sa import SelfAttention
 from aminet.synthetic import faces as draw_faces
-from aminet.tables import METRICS, ROMAN, SCALES, published, side_by_side, speeds, table, timed
+from aminet.tables import METRICS, ROMAN, SCALES, planned, published, side_by_side, speeds, table, timed
 from aminet.train import restore
 from aminet.weights import PRETRAINED, load_weights
 
@@ -159,9 +161,9 @@ def draw(config, axis):
     free = -1.0
     for part, start, end in names:
         middle = (start + end) / 2
-        if middle - 0.0055 * len(part) > free and end - start > 0.012:  # no two names over each other
-            axis.text(middle, -0.35, part, ha="center", va="top", fontsize=7)
-            free = middle + 0.0055 * len(part)
+        if middle - 0.0063 * len(part) > free and end - start > 0.012:  # no two names over each other
+            axis.text(middle, -0.35, part, ha="center", va="top", fontsize=8)
+            free = middle + 0.0063 * len(part)
     axis.set(xlim=(0, 1), ylim=(0, 8.2), xticks=[], yticks=[0.35, 4.35, 5.35, 6.35, 7.35], yticklabels=[1, 16, 32, 64, 128])
     axis.tick_params(axis="y", labelsize=7, length=0)
     axis.grid(axis="x", visible=False)
@@ -176,7 +178,7 @@ WAYS = {}
 def meet(name, *pieces):
     """A method: who and what, its drawing, and its own lines."""
     who, what = inspect.getdoc(sys.modules[f"aminet.baselines.{name}"]).split("\n\n")[:2]
-    figure, axis = plt.subplots(figsize=(7.6, 1.15), layout="constrained")
+    figure, axis = plt.subplots(figsize=(7, 1.1), dpi=68, layout="constrained")
     WAYS[name] = draw(preset(f"aminet/{name}"), axis)
     display(Markdown(f"**{who.partition(':')[0]}**{who.partition(':')[2]}\n\n{what}"))
     plt.show()
@@ -321,15 +323,15 @@ missing = [row for row in printed if row not in PSNR]
 print(f"pending: {', '.join(missing) or 'none'}")
 
 # %% [markdown]
-# **What this ranking is not.** At a thousandth of the paper's training it ranks how fast networks learn at a width nobody designed them for. A network with a global skip starts from the bicubic face; one that draws all of the face anew (SPARNet, FSRNet, the networks on the LR face) must first learn what a face looks like, and has not finished. Prior-based methods are taught more, and pay for it in the beginning. A place here is evidence about *this* setting. The full sizes at the scales `short` and `paper` are what a comparison with the paper needs.
+# **What this ranking is not.** At a thousandth of the paper's training it ranks how fast networks learn at a width nobody designed them for. A network with a global skip starts from the bicubic face; one that draws all of the face anew (SPARNet, FSRNet, the networks on the LR face) must first learn what a face looks like, and has not finished. Prior-based methods are taught more, and pay for it in the beginning. All train with one recipe, whose step size was found with AMINet: very deep networks may want a smaller one. And the multiply-adds differ 35-fold between the rows above (SISN, DICNet). A place here is evidence about *this* setting. The full sizes at the scales `short` and `paper` are what a comparison with the paper needs.
 #
 # ## Figure 1: quality, size and speed
 #
-# Left, what the paper prints in Table X: PSNR against multiply-adds, the area of a disc is its parameters, the colour its milliseconds. Right, ours: the networks at the size that was trained, their own multiply-adds and parameters, and no speed, since a narrow network's speed says little about the full one. Below, the milliseconds at full size, relative to AMINet's, published (one GPU) against ours (a CPU).
+# Left, what the paper prints in Table X: PSNR against multiply-adds, the area of a disc is its parameters, the colour its milliseconds. Right, ours: the networks at the size that was trained, their own multiply-adds and parameters, and no speed, since a narrow network's speed says little about the full one. Below, the milliseconds at full size, relative to AMINet's, published (one GPU) against ours (a CPU); then the same sitting as a table, `torch.compile` beside eager. Its last column is what equal training would take on this CPU: a training step goes forward once and backward, which costs about twice that, so three forward passes for each of 200,000 pictures.
 
 # %% tags=["nbval-ignore-output"]
 X = {row["row"]: row for row in published(10)}
-figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.6), layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.3), layout="constrained")
 dots = left.scatter([float(row["macs_g"]) for row in X.values()], [float(row["psnr"]) for row in X.values()],
                     s=[16 * float(row["params_m"]) for row in X.values()], c=[float(row["speed_ms"]) for row in X.values()],
                     cmap="viridis_r", alpha=0.75, edgecolor="black", lw=0.5)
@@ -341,13 +343,15 @@ figure.colorbar(dots, ax=left, label="ms", shrink=0.8)
 left.set(xscale="log", xlabel="MACs, G", ylabel="PSNR, dB", title="the paper", xlim=(5.5, 70), ylim=(26.9, 28.6),
          xticks=[7, 10, 20, 40], xticklabels=["7", "10", "20", "40"])
 left.minorticks_off()
+labels = []                                                     # of the networks before: (log10 MACs, PSNR) at the right
 for cell in networks:
-    params, macs = SIZES[cell.row]
-    ours = cell.row == "AMINet"
+    (params, macs), ours = SIZES[cell.row], cell.row == "AMINet"
     right.scatter(macs / 1e9, cell.ours, s=90 * (params / 1e6) ** 0.5 + 12, color="C1" if ours else "C0", alpha=0.75,
                   edgecolor="black", lw=0.5)
-    right.annotate(cell.row, (macs / 1e9, cell.ours), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=7,
-                   weight="bold" if ours else "normal")
+    crowded = any(abs(np.log10(macs) - x) < 0.35 and abs(cell.ours - y) < 0.09 for x, y in labels)
+    labels += [] if crowded else [(np.log10(macs), cell.ours)]
+    right.annotate(cell.row, (macs / 1e9, cell.ours), xytext=(-7 if crowded else 7, 0), textcoords="offset points",
+                   ha="right" if crowded else "left", va="center", fontsize=7, weight="bold" if ours else "normal")
 scale = networks[0].scale if networks else "none"
 right.set(xscale="log", xlabel="MACs of the trained network, G", title=f"ours, scale {scale}"
           + (f": {len(missing)} of 16 pending" if missing else ""))
@@ -383,6 +387,17 @@ if MS["AMINet"]:
 else:
     print("pending: python -m aminet bench --all --records data/records")
 
+# %% tags=["nbval-ignore-output"]
+if sitting:
+    rows = {json.dumps(row["config"]): row for row in read_record(RECORDS / sitting)["rows"]}
+    print(f"{'full size, one face, fp32':26s}{'eager, ms':>12s}{'ratio':>7s}{'compiled, ms':>15s}{'ratio':>7s}{'scale short, hours':>21s}")
+    for name in dict.fromkeys(row["row"] for row in [*published(7), *published(10)]):
+        spec = planned(7, name) or planned(10, name)
+        one = spec and rows.get(json.dumps(spec.config.to_dict()))
+        if one:
+            fused = f"{1e3 * one['compiled_seconds']:15.0f}{one['compiled_ratio']:7.2f}" if "compiled_seconds" in one else f"{'-':>15s}{'-':>7s}"
+            print(f"   {name:23s}{1e3 * one['seconds']:12.0f}{one['ratio']:7.2f}{fused}{3 * one['seconds'] * 200_000 / 3600:18.0f}")
+
 # %% [markdown]
 # A "speed" is a property of a network *and* a machine *and* a library. A GPU at batch 1 waits for the launch of every small kernel, so a deep network is slow there whatever its multiply-adds; a CPU pays for bytes and arithmetic. Ratios of one sitting on one machine are all that can be compared.
 #
@@ -390,7 +405,7 @@ else:
 #
 # > "the visual comparison in Fig. 7 reveals that previous FSR methods struggled to reproduce facial features like the eyes and mouth accurately. In contrast, AMINet excels at preserving the facial structure and producing more precise results." (Sec. IV-D1)
 #
-# Fig. 7 shows CelebA faces, Fig. 8 Helen's. Neither may be shown here, so ours are the two portraits and synthetic faces (and yours, with the parameter `own`): every network whose weights are at hand, at the scale with the most of them. Below each face its PSNR and its error, amplified four times.
+# Fig. 7 shows CelebA faces, Fig. 8 Helen's. Neither may be shown here, so ours are the two portraits and synthetic faces (and yours, with the parameter `own`): every network whose weights are at hand, at the scale with the most of them. Below each face its PSNR.
 
 # %% tags=["nbval-ignore-output"]
 hr = torch.cat([torch.stack(list(portraits().values())), draw_faces(synthetic, seed + 100)])       # (B, 3, 128, 128) uint8
@@ -407,18 +422,23 @@ print(f"scale {scale}: {len(order)} networks; weights pending: "
       f"{', '.join(row['row'] for row in published(7) if row['row'] not in RESULTS) or 'none'}")
 
 
-def gallery(which, rows, width=9):
-    """Faces `which` by the networks `rows`, `width` in a line, with their errors and PSNR."""
+def error_map(result, original):
+    """Mean absolute error of 4x4 pixels, four times brighter, as a gray picture."""
+    return 4 * F.avg_pool2d((result - original).abs().mean(0)[None], 4).expand(3, -1, -1) - 1
+
+
+def gallery(which, rows, width=9, errors=True):
+    """Faces `which` by the networks `rows`, `width` in a line, with their PSNR and error maps."""
     for start in range(0, len(rows), width):
         part = rows[start:start + width]
         grid, labels = [], []
         for i in which:
             grid.append([*(RESULTS[row][i] for row in part), target[i]])
-            grid.append([*((RESULTS[row][i] - target[i]).abs() * 4 - 1 for row in part), None])
-            labels += [names[i], "error x 4"]
+            grid += [[*(error_map(RESULTS[row][i], target[i]) for row in part), None]] * errors
+            labels += [names[i], *["error x 4"] * errors]
         figure = show(grid, [*part, "original"], labels, height=0.95)
         axes = np.array(figure.axes).reshape(len(grid), -1)
-        for line, i in zip(axes[::2], which):
+        for line, i in zip(axes[::1 + errors], which):
             best = max(SCORE[row][i] for row in rows)
             for axis, row in zip(line, part):
                 axis.set_xlabel(f"{SCORE[row][i]:.2f} dB", fontsize=8, labelpad=1,
@@ -431,20 +451,20 @@ def gallery(which, rows, width=9):
 
 
 names = [f"yours {i + 1}" for i in range(len(hr) - 2 - synthetic)] + list(portraits()) + [f"no. {i}" for i in range(synthetic)]
-gallery([i for i, name in enumerate(names) if not name.startswith("no.")], list(RESULTS))
+gallery([i for i, name in enumerate(names) if not name.startswith("no.")], list(RESULTS), errors=False)
 
 # %% [markdown]
 # Look at the eyes and the mouth, then at the number below. The errors are largest where a face is sharp: at the rims of glasses, in hair, along the teeth. No network can know on which side of a pixel such an edge lay; L1 then draws the median of all possibilities, which is a blur.
 #
-# One face per figure is an illustration. Here are a worst and a best case, *chosen by a rule*: of the synthetic faces the one where AMINet gains least over bicubic enlargement, and the one where it gains most.
+# One face per figure is an illustration. Here are a worst and a best case, *chosen by a rule*: of the synthetic faces the one where AMINet gains least over bicubic enlargement, and the one where it gains most. Below them and one portrait, where the errors are: the mean absolute error of 4x4 pixels, four times brighter.
 
 # %% tags=["nbval-ignore-output"]
 gain = SCORE["AMINet"] - SCORE["Bicubic"]
 drawn = [i for i, name in enumerate(names) if name.startswith("no.")]
 worst, best = (pick(drawn, key=lambda i: gain[i]) for pick in (min, max))
 ranked = sorted(RESULTS, key=lambda row: SCORE[row][drawn].mean(), reverse=True)
-few = [row for row in RESULTS if row in ("Bicubic", "AMINet") or row in ranked[:6]]                # the best of the mean
-gallery([worst, best], few)
+few = [row for row in RESULTS if row in ("Bicubic", "AMINet") or row in ranked[:4]]                # the best of the mean
+gallery([names.index("collins"), worst, best], few)
 print(f"AMINet's gain over bicubic: worst {gain[worst]:+.2f} dB ({names[worst]}), best {gain[best]:+.2f} dB ({names[best]}), "
       f"median {np.median(gain[drawn]):+.2f} dB")
 wins = {row: int(sum(max(SCORE, key=lambda name: SCORE[name][i]) == row for i in range(len(hr)))) for row in RESULTS}
@@ -462,7 +482,7 @@ rows = [row for row in published(7) if row["row"] != "Bicubic"]
 names_7 = [name for name in rows[0] if name not in ("table", "row")]
 signed = np.array([[float(row[name]) * (1 if METRICS[name.split("_")[1]].higher else -1) for row in rows] for name in names_7])
 places = (-signed).argsort(1).argsort(1) + 1                                                        # (8, 16)
-figure, axis = plt.subplots(figsize=(7.6, 3.6), layout="constrained")
+figure, axis = plt.subplots(figsize=(6.8, 3.3), layout="constrained")
 for i in np.argsort(places[0]):
     name = rows[i]["row"]
     ours = name == "AMINet"
@@ -555,7 +575,7 @@ if path:
         middle = (low + high) / 2
         low, high = (middle, high) if tilted(middle) @ own_psnr < aim else (low, middle)
     weights = tilted(low)
-    figure, axes = plt.subplots(1, 2, figsize=(8.2, 3), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.7), layout="constrained")
     for axis, (name, values) in zip(axes, others.items()):
         axis.plot(own_psnr, values, ".", ms=2, alpha=0.4, color="gray", label="our 1,000 faces")
         axis.plot(own_psnr.mean(), values.mean(), "s", color="C0", label="their mean")

@@ -11,6 +11,7 @@ import yaml
 from aminet import __version__
 from aminet.evaluate import read_record
 from aminet.reproduce import runs
+from aminet.tables import table
 from aminet.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +100,22 @@ def test_the_readmes_speed_is_the_records():
         assert f"{bar['value']:.{0 if bar['value'] > 100 else 2}f}" in text, bar
     for kind in ("fp32", "bf16"):
         assert f"{record['limits'][kind] / 1e9:.0f}" in text
+
+
+def test_the_readmes_ablations_and_comparisons_are_the_records():
+    text = (ROOT / "README.md").read_text()
+    for cell in table(1).cells:
+        if cell.metric == "psnr" and cell.reference:
+            line = (f"| {cell.row.removeprefix('LGFI w/o ')} | {cell.published_difference:.2f} | {cell.difference:.2f} "
+                    f"[{cell.difference_low:.2f}, {cell.difference_high:.2f}] |")
+            assert line in text and cell.scale == "mini" and cell.seeds == (0, 1, 2), line
+    seven = {cell.row: cell for cell in table(7).cells if cell.column == "celeba_psnr"}
+    first, *others = sorted((row for row in seven if row != "Bicubic"), key=lambda row: -seven[row].ours)[:4]
+    ours, near = seven["AMINet"], seven["Restormer-M"]
+    assert {first, others[0]} == {"AMINet", "Restormer-M"} and others[1:] == ["AD-GNN", "SFMNet"]
+    gap = f"{near.difference:+.2f} [{near.difference_low:+.2f}, {near.difference_high:+.2f}] dB"
+    for words in (f"AMINet has {ours.ours:.2f} dB", gap, *(f"{row} ({seven[row].ours:.2f})" for row in others[1:])):
+        assert words in text, words
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "data" / "weights").glob("*.safetensors")), ids=lambda path: path.stem)

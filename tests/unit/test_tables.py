@@ -129,6 +129,18 @@ def test_an_ablation_needs_several_trainings(folder, monkeypatch, one_training_i
     assert T.SEEDS["short"] == 2
 
 
+def test_the_scale_with_the_most_rows_is_shown(folder):
+    """One row at a larger scale does not hide many at a smaller one; of equals the larger is shown."""
+    def scales(records):
+        return {cell.row: cell.scale for (row, column), cell in cells(7, records).items()
+                if column == "celeba_psnr" and cell.scale and row != "Bicubic"}
+
+    small = [record(f"{name}-mini-0", psnr=values(i)) for i, name in enumerate(("aminet", "sparnet", "rcan"))]
+    large = [record(f"{name}-pocket-0", psnr=values(i)) for i, name in enumerate(("aminet", "rcan", "sparnet"))]
+    assert scales(folder(*small, *large[:2])) == dict.fromkeys(("AMINet", "SPARNet", "RCAN"), "mini")
+    assert scales(folder(large[2])) == dict.fromkeys(("AMINet", "SPARNet", "RCAN"), "pocket")
+
+
 def test_speed_is_of_one_sitting(folder, tmp_path):
     networks = {spec.network: spec.config for spec in runs("paper") }
     content = seal({"kind": "speeds", "preset": "aminet", "device": "cpu", "created": "2030", "rows": [
