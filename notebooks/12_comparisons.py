@@ -178,7 +178,7 @@ WAYS = {}
 def meet(name, *pieces):
     """A method: who and what, its drawing, and its own lines."""
     who, what = inspect.getdoc(sys.modules[f"aminet.baselines.{name}"]).split("\n\n")[:2]
-    figure, axis = plt.subplots(figsize=(7, 1.1), dpi=68, layout="constrained")
+    figure, axis = plt.subplots(figsize=(7, 1.1), dpi=64, layout="constrained")
     WAYS[name] = draw(preset(f"aminet/{name}"), axis)
     display(Markdown(f"**{who.partition(':')[0]}**{who.partition(':')[2]}\n\n{what}"))
     plt.show()
@@ -422,11 +422,6 @@ print(f"scale {scale}: {len(order)} networks; weights pending: "
       f"{', '.join(row['row'] for row in published(7) if row['row'] not in RESULTS) or 'none'}")
 
 
-def error_map(result, original):
-    """Mean absolute error of 4x4 pixels, four times brighter, as a gray picture."""
-    return 4 * F.avg_pool2d((result - original).abs().mean(0)[None], 4).expand(3, -1, -1) - 1
-
-
 def gallery(which, rows, width=9, errors=True):
     """Faces `which` by the networks `rows`, `width` in a line, with their PSNR and error maps."""
     for start in range(0, len(rows), width):
@@ -434,7 +429,8 @@ def gallery(which, rows, width=9, errors=True):
         grid, labels = [], []
         for i in which:
             grid.append([*(RESULTS[row][i] for row in part), target[i]])
-            grid += [[*(error_map(RESULTS[row][i], target[i]) for row in part), None]] * errors
+            maps = [4 * F.avg_pool2d((RESULTS[row][i] - target[i]).abs().mean(0)[None], 4).expand(3, -1, -1) - 1 for row in part]
+            grid += [[*maps, None]] * errors
             labels += [names[i], *["error x 4"] * errors]
         figure = show(grid, [*part, "original"], labels, height=0.95)
         axes = np.array(figure.axes).reshape(len(grid), -1)
@@ -482,7 +478,7 @@ rows = [row for row in published(7) if row["row"] != "Bicubic"]
 names_7 = [name for name in rows[0] if name not in ("table", "row")]
 signed = np.array([[float(row[name]) * (1 if METRICS[name.split("_")[1]].higher else -1) for row in rows] for name in names_7])
 places = (-signed).argsort(1).argsort(1) + 1                                                        # (8, 16)
-figure, axis = plt.subplots(figsize=(6.8, 3.3), layout="constrained")
+figure, axis = plt.subplots(figsize=(6.4, 3.1), layout="constrained")
 for i in np.argsort(places[0]):
     name = rows[i]["row"]
     ours = name == "AMINet"

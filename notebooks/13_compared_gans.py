@@ -151,14 +151,10 @@ assert LOGITS["FSRGAN"] == [(2, 1, 14, 14)] and LOGITS["SPARGAN"] == [(2, 1, 14,
 assert LOGITS["DICGAN"] == LOGITS["AMIGAN"] == [(2,)] and LOGITS["SFMGAN"] == [(2,), (2,)]
 
 # %%
-def light(map_, low=0.0):
-    """A map as a gray picture, its range stretched."""
-    return ((map_ - map_.min()) / (map_.max() - map_.min()) * (1 - low) + low).numpy()
-
-
 def seen(name, face, blurred):
     """What a judge sees, left to right: (picture, height, width, share of the side that one logit sees, caption)."""
     colour = lambda image: ((image + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
+    light = lambda map_: ((map_ - map_.min()) / (map_.max() - map_.min())).numpy()               # its range stretched
     half = [F.avg_pool2d(face[None], 2**i)[0] for i in (1, 2)]
     amplitude, phase = (part[0].mean(0).roll(64, 0) for part in spectrum(face[None]))
     return {"FSRGAN": [(colour(face), 0.8, 0.8, 70 / 128, "the face"), (colour(blurred), 0.8, 0.8, 70 / 128, "its input")],
@@ -517,14 +513,13 @@ print("\nall five games at scale mini, one training each: generator -> GAN, and 
 for faces in ("celeba_test", "flickr_test"):
     for gan, parent in PARENT.items():
         paths = [RECORDS / f"{name.lower()}-mini-0-{faces}-paper.json" for name in (parent, gan)]
+        line = "pending"
         if all(path.exists() for path in paths):
             first, second = map(read_record, paths)
-            cells = []
-            for metric in ("psnr", "lpips"):
-                gap, digits = versus(second, first, metric), DIGITS[metric]
-                cells.append("{} {:.{d}f} -> {:.{d}f}  {:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(
-                    metric, *(record["means"][metric]["mean"] for record in (first, second)), *gap, d=digits))
-        print(f"   {faces:12s}{gan:9s}" + ("   ".join(cells) if all(path.exists() for path in paths) else "pending"))
+            line = "   ".join("{} {:.{d}f} -> {:.{d}f}  {:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(
+                metric, *(record["means"][metric]["mean"] for record in (first, second)), *versus(second, first, metric),
+                d=DIGITS[metric]) for metric in ("psnr", "lpips"))
+        print(f"   {faces:12s}{gan:9s}{line}")
 
 # %% tags=["nbval-ignore-output"]
 figure, axes = plt.subplots(1, 3, figsize=(9.4, 3.3), layout="constrained")
