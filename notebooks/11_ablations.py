@@ -684,22 +684,34 @@ print(f"loss x 100 from {curve[0]:.1f} to {curve[-1]:.1f}; against bicubic: "
 #
 # ## What did and did not reproduce
 #
-# Computed from the tables above, so that it is true in whatever state they are. A count is reproduced when it becomes the printed digits. Of a difference only the direction is judged, never the size: it is decided when our interval, which is at most a 95 % one, excludes zero; and among many rows some will be decided by chance. Ours are of a smaller network, a shorter training and other faces: a difference that does *not* reproduce at this scale may well exist at the paper's, and the other way round.
+# Computed from the tables above, so that it is true in whatever state they are. A count is reproduced when it becomes the printed digits. Of a difference only the direction is judged, never the size: it is decided when zero lies outside both of our intervals, the table's, which is too narrow, and Student's over the pairs of trainings with equal seeds, which is as wide as three trainings deserve (above). Among many rows some will be decided by chance. Ours are of a smaller network, a shorter training and other faces: a difference that does *not* reproduce at this scale may well exist at the paper's, and the other way round.
 
 # %% tags=["nbval-ignore-output"]
 met = len(VERDICT) - len(missed)
 measured = [cell for cell in ROWS if cell.difference_low is not None]
 same = [cell for cell in measured if cell.difference * cell.published_difference > 0]
-clear = [cell for cell in measured if cell.difference_low > 0 or cell.difference_high < 0]
+
+
+def student_over_seeds(number, cell):
+    """Half of Student's 95 % interval over the differences of trainings with equal seeds; infinite for one pair."""
+    pair = [next(spec.network for spec in runs(cell.scale) if (number, row) in spec.rows) for row in (cell.row, cell.reference)]
+    group = next(iter(by_seed(set(pair), cell.scale, "psnr").values()))
+    a, b = (group[network] for network in pair)
+    gaps = [a[seed].samples["psnr"].mean - b[seed].samples["psnr"].mean for seed in set(a) & set(b)]
+    return student.ppf(0.975, len(gaps) - 1) * np.std(gaps, ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else np.inf
+
+
+wide = {id(cell): student_over_seeds(number, cell) for number, cell in zip(NUMBERS, ROWS) if cell in measured}
+clear = [cell for cell in measured if (cell.difference_low > 0 or cell.difference_high < 0) and abs(cell.difference) > wide[id(cell)]]
 print(f"parameters   {met} of {len(VERDICT)} published counts reproduced; not {' and '.join(sorted(missed))}, for a known reason")
 print(f"PSNR         {len(measured)} of {len(ROWS)} differences measured, {len(ROWS) - len(measured)} pending")
 if measured:
     agree = [cell for cell in same if cell in clear]
-    print(f"             {len(same)} of the {len(measured)} have the paper's sign; {len(agree)} of these with an interval without zero")
+    print(f"             {len(same)} of the {len(measured)} have the paper's sign; {len(agree)} of these with zero outside both intervals")
     for cell in measured:
         verdict = "same direction" if cell in agree else "opposite" if cell in clear else "not decided"
         print(f"             {cell.row:24s}{cell.published_difference:+.2f} in the paper, ours {cell.difference:+.3f} "
-              f"[{cell.difference_low:+.3f}, {cell.difference_high:+.3f}] ({cell.scale}): {verdict}")
+              f"[{cell.difference_low:+.3f}, {cell.difference_high:+.3f}], Student +-{wide[id(cell)]:.3f} ({cell.scale}): {verdict}")
 else:
     print("             so this course says nothing yet on whether the published differences reproduce")
 speeds = [cell for number in TABLES for cell in TABLES[number].cells if cell.metric == "speed_ms"]

@@ -664,8 +664,8 @@ def sheet(names):
 
 
 shown = list(RESULTS)
-for begin_ in range(0, len(shown), 6):
-    sheet(shown[begin_:begin_ + 6])
+for part in (shown[:5], shown[5:]):
+    sheet(part)
 print(f"scale {CAST_SCALE}; not among the course's weights: {', '.join(ABSENT) or 'none'}")
 print(f"\n{len(drawn)} synthetic faces{'':6s}{'PSNR, dB':>10s}{'lowest':>9s}{'highest':>9s}{'variety':>9s}")
 for name, images in RESULTS.items():

@@ -5,8 +5,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from scipy.stats import t as student
 
 from aminet import __version__
 from aminet.evaluate import read_record
@@ -104,11 +106,19 @@ def test_the_readmes_speed_is_the_records():
 
 def test_the_readmes_ablations_and_comparisons_are_the_records():
     text = (ROOT / "README.md").read_text()
-    for cell in table(1).cells:
-        if cell.metric == "psnr" and cell.reference:
+
+    def means(cell):
+        found = (read_record(ROOT / "data" / "records" / name) for name in cell.records)
+        return np.array([record["means"]["psnr"]["mean"] for record in found])
+
+    cells = {cell.row: cell for cell in table(1).cells if cell.metric == "psnr"}
+    for cell in cells.values():
+        assert (cell.scale, cell.seeds) == ("mini", (0, 1, 2))
+        if cell.reference:
+            half = student.ppf(0.975, 2) * np.std(means(cell) - means(cells[cell.reference]), ddof=1) / 3**0.5
             line = (f"| {cell.row.removeprefix('LGFI w/o ')} | {cell.published_difference:.2f} | {cell.difference:.2f} "
-                    f"[{cell.difference_low:.2f}, {cell.difference_high:.2f}] |")
-            assert line in text and cell.scale == "mini" and cell.seeds == (0, 1, 2), line
+                    f"[{cell.difference_low:.2f}, {cell.difference_high:.2f}] | +-{half:.2f} |")
+            assert line in text, line
     seven = {cell.row: cell for cell in table(7).cells if cell.column == "celeba_psnr"}
     first, *others = sorted((row for row in seven if row != "Bicubic"), key=lambda row: -seven[row].ours)[:4]
     ours, near = seven["AMINet"], seven["Restormer-M"]
