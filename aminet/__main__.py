@@ -145,8 +145,11 @@ def parser() -> argparse.ArgumentParser:
 
 def command_line() -> str:
     """This command as a record tells it, without the folders of this machine."""
-    return "python -m aminet " + shlex.join(
-        os.path.relpath(word) if os.path.isabs(word) else word for word in sys.argv[1:])
+    words = []
+    for word in sys.argv[1:]:
+        here = os.path.relpath(word) if os.path.isabs(word) else word
+        words.append(os.path.basename(here) if here.startswith("..") else here)
+    return "python -m aminet " + shlex.join(words)
 
 
 def ledger(arguments) -> None:

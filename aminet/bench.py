@@ -359,6 +359,8 @@ def fill_zeros(model: nn.Module) -> None:
 def compiled(turns: dict[str, partial]) -> tuple[dict[str, partial], dict[str, str]]:
     """Every `partial(network, input)` with the network compiled, and a line on each that does not compile, or that
     gives another result: by more than a thousandth of the largest value."""
+    import warnings
+
     from torch._dynamo import config
     from tqdm.auto import tqdm
 
@@ -369,7 +371,8 @@ def compiled(turns: dict[str, partial]) -> tuple[dict[str, partial], dict[str, s
         run = partial(torch.compile(turn.func, dynamic=False), *turn.args)
         try:
             expected = turn()
-            with config.patch(limit):
+            with config.patch(limit), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of torch's own code
                 result = run()
             apart = (result - expected).abs().max().item() / max(1.0, expected.abs().max().item())
         except Exception as error:  # compilers raise many kinds

@@ -174,3 +174,14 @@ def test_ledger(aminet):
     assert {"aminet", "aminet-s", "w/o SA", "w/o RDFE", "w/o SKAF"} <= set(rows)
     assert {"name", "params", "macs", "thop_macs", "published_params", "published_macs"} <= set(rows["aminet"])
     assert rows["aminet"]["params"] == 12_623_547
+
+
+def test_a_record_tells_the_command_without_folders(tmp_path, monkeypatch):
+    from aminet.__main__ import command_line
+
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere" / "records"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr("sys.argv", ["aminet", "evaluate", str(here / "runs" / "best.safetensors"), "faces.zip",
+                                     "--records", str(elsewhere)])
+    assert command_line() == "python -m aminet evaluate runs/best.safetensors faces.zip --records records"
