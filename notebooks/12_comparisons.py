@@ -293,7 +293,7 @@ def compact(number):
 for number in TABLES:
     compact(number)
 hours = [spec for spec in runs("short") if any(where in (7, 10) for where, _ in spec.rows) and spec.seed == 0]
-print(f"To fill what is pending, {len(hours)} networks at equal pictures:\n"
+print(f"The runs behind these tables, {len(hours)} networks at equal pictures:\n"
       "   python -m aminet reproduce --scale mini --only '*-mini-0'     (narrow networks, hours on a CPU)\n"
       "   python -m aminet reproduce --scale short --only '*-short-0'   (the paper's size, a GPU)\n"
       "   python -m aminet reproduce --list --scale short               (how long each takes on this machine)")
@@ -418,7 +418,7 @@ scale = max(HERE, key=lambda name: (len(HERE[name]), SCALES.index(name)))
 order = [row["row"] for row in published(7) if row["row"] in HERE[scale]]
 RESULTS = {"Bicubic": bicubic} | {row: restore(load_weights(HERE[scale][row])[0], hr) for row in order}
 SCORE = {row: psnr(result, hr, PROTOCOLS["paper"]) for row, result in RESULTS.items()}              # (B,) dB each
-print(f"scale {scale}: {len(order)} networks; weights pending: "
+print(f"scale {scale}: {len(order)} networks; not among the course's weights: "
       f"{', '.join(row['row'] for row in published(7) if row['row'] not in RESULTS) or 'none'}")
 
 
@@ -485,7 +485,8 @@ for i in np.argsort(places[0]):
     axis.plot(places[:, i], "o-", color="C1" if ours else f"{0.25 + 0.5 * (places[0, i] / 16):.2f}", lw=2.5 if ours else 1, ms=4)
     axis.text(-0.15, places[0, i], name, ha="right", va="center", fontsize=7, weight="bold" if ours else "normal")
     axis.text(7.15, places[-1, i], name, ha="left", va="center", fontsize=7, weight="bold" if ours else "normal")
-axis.set(xticks=range(8), xticklabels=[name.replace("_", "\n") for name in names_7], ylabel="place", xlim=(-1.6, 8.6), ylim=(16.6, 0.4),
+axis.set(xticks=range(8), xticklabels=[name.replace("_", "\n") for name in names_7], ylabel="place", yticks=(1, 4, 8, 12, 16),
+         xlim=(-1.6, 8.6), ylim=(16.6, 0.4),
          title="Table VII: the place of each network, by metric and set of faces")
 axis.grid(axis="x", visible=True)
 plt.show()

@@ -461,7 +461,8 @@ for note in eight.notes:
 scale = next((cell.scale for cell in eight.cells if cell.scale), "pocket")
 work = Reproduction(scale, out=ROOT / "runs", records=RECORDS)
 left = {cell.row.split()[0] for cell in eight.cells if cell.status == "pending"}
-print(f"\nTo fill what is pending, at scale {scale}, in this order:")
+if left:
+    print(f"\nTo fill what is pending, at scale {scale}, in this order:")
 for gan, parent in PARENT.items():
     for network in (parent, gan) if gan in left else ():
         spec = work.specs[f"{network.lower()}-{scale}-0"]
@@ -469,7 +470,7 @@ for gan, parent in PARENT.items():
         minutes = work.minutes(spec, status)
         known = f"about {span(minutes)} to train here" if minutes is not None else "not timed here yet"
         print(f"   python -m aminet reproduce --scale {scale} --only {spec.name:18s}{status.state}, {spec.recipe.images:,} pictures, {known}")
-print(f"How long each takes on your machine:  python -m aminet reproduce --list --scale {scale}")
+print(f"\nHow long each takes on your machine:  python -m aminet reproduce --list --scale {scale}")
 log = ROOT / "data" / "records" / "pocket-gan-train.jsonl"
 if log.exists():
     last = json.loads(log.read_text().splitlines()[-1])
@@ -546,7 +547,7 @@ if not MEASURED:
     print("ours: pending")
 
 # %% [markdown]
-# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` the same holds for all, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. SPARGAN, whose loss is nearly all pixels, loses next to no PSNR for that reason.
+# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` all five games pay PSNR for LPIPS, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. SPARGAN, whose loss is nearly all pixels, loses next to no PSNR for that reason.
 #
 # ## A FID of how many faces?
 #
