@@ -562,7 +562,7 @@ def format_table(table: Table, width: int = 120) -> str:
         lines.append(f"The paper's on {FACES[faces][0]}; {ours}.")
     lines += [f"Ours: {text}." for text in dict.fromkeys(table.trainings.values())]
     if table.sources:
-        smaller = ", a smaller network" if any(cell.scale == "pocket" for cell in table.cells) else ""
+        smaller = ", a smaller network" if any(cell.scale in ("mini", "pocket") for cell in table.cells) else ""
         lines.append(f"Ours has other faces{smaller} and another training: ours - paper is a distance, not a test.")
     lines = [part for line in lines for part in wrap(line, width)]
     blocks: dict[str, list[Cell]] = {}
@@ -599,7 +599,7 @@ def in_detail(number_: int, cells: list[Cell]) -> list[str]:
     shown = [cell for column in dict.fromkeys(cell.column for cell in cells) for cell in cells
              if cell.column == column and cell.ours is not None]
     on = ", ".join(dict.fromkeys(cell.on for cell in shown if cell.on))
-    own = "(+ EDFF)" if number_ == 6 else TABLES[number_][2]
+    own = "EDFF" if number_ == 6 else TABLES[number_][2]
 
     def signed(cell: Cell, value: float | None) -> str:
         return "" if value is None else number(cell, value, "+")
