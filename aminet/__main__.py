@@ -126,8 +126,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="print the record")
 
     p = commands.add_parser("reproduce", help="train and measure what the paper's tables need; continues where it was")
-    p.add_argument("--list", action="store_true", help="only say how far every run is, and how long it will take here")
-    p.add_argument("--scale", choices=("smoke", "mini", "pocket", "short", "paper"), help="seconds, minutes, an hour, "
+    p.add_argument("--list", action="store_true", help="say how far every run is, and how long it will "
+                   "take here: the first time a few steps of each network are timed, for minutes")
+    p.add_argument("--scale", choices=("smoke", "mini", "pocket", "short", "paper"), help="seconds, minutes, hours, "
                    "200,000 images or 150 epochs a run (short with a GPU, else pocket)")
     p.add_argument("--only", metavar="PATTERN", help="runs by name, for example 'aminet-*'")
     p.add_argument("--budget", metavar="MINUTES", type=positive(float), help="stop in time, with everything saved; "

@@ -112,7 +112,7 @@ def choose(specs: list[RunSpec], pattern: str | None) -> list[RunSpec]:
     chosen = [spec for spec in specs if pattern is None or fnmatchcase(spec.name, pattern)]
     if not chosen:
         raise BadInput(f"no run is called {pattern!r}: there are {', '.join(spec.name for spec in specs[:3])} and "
-                       f"{len(specs) - 3} more; --list shows all")
+                       f"{len(specs) - 3} more; --list shows all, --scale chooses")
     return chosen
 
 

@@ -332,7 +332,8 @@ class Evidence:
         seen = " to ".join(f"{n:,}" for n in sorted({f([look.seen for look in looks]) for f in (min, max)}))
         seeds = sorted({look.spec.seed for look in looks})
         size = looks[0].spec.preset.partition("/")[0]
-        return f"scale {self.scale} (size {size}), {seen} pictures of {looks[0].learnt} seen, " \
+        game = " in the game, after the generator's own training" if looks[0].spec.start else ""
+        return f"scale {self.scale} (size {size}), {seen} pictures of {looks[0].learnt} seen{game}, " \
                f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
 
 
@@ -630,7 +631,8 @@ def legend(table: Table, width: int) -> list[str]:
                      "over seeds, too, and of few seeds too narrow. With one seed they say nothing of other trainings.")
     if "counted" in statuses:
         lines.append("Our params and MACs are of the network at the paper's size; MACs by thop, the paper's counter.")
-    for status, meaning in (("pending", "no record stands behind it"), ("edited", "its record was changed by hand"),
+    for status, meaning in (("pending", "no training stands behind it, or fewer than its scale asks for"),
+                            ("edited", "its record was changed by hand"),
                             ("unproven", "the weights were chosen after a first look at the test faces")):
         if status in statuses:
             lines.append(f"{status}: {meaning}.")

@@ -153,7 +153,7 @@ print(f"\n{len(VERDICT) - len(missed)} of {len(VERDICT)} printed counts are met;
 #
 # Hold the last two sentences against the rows. In Table V average pooling alone has 27.79 dB and max pooling alone 27.78: the other way round than the text says, and by 0.01 dB, the last printed digit. And the parameters that "increase slightly" in Table VI are 14 % and 24 %.
 #
-# Now the tables, the paper's number and ours side by side. Ours are read from sealed records, never typed. A row needs three trainings at the scale `mini` (a small network and a short training, minutes on a CPU, for the difference between rows), or the like at a larger one. **Pending** means that they are not there: no number stands where no training stands behind it. Our speeds wait for `python -m aminet bench --all`.
+# Now the tables, the paper's number and ours side by side. Ours are read from sealed records, never typed. A row needs three trainings at the scale `mini` (a small network and a short training, minutes on a CPU, for the difference between rows), or the like at a larger one. **Pending** means that they are not there: no number stands where no training stands behind it. Our speeds are of one sitting of `python -m aminet bench --all`, the networks at full size.
 
 # %% tags=["nbval-ignore-output"]
 TABLES = {number: table(number, RECORDS) for number in range(1, 7)}

@@ -301,7 +301,7 @@ print(f"The runs behind these tables, {len(hours)} networks at equal pictures:\n
 # %% [markdown]
 # ### Who is where, with what certainty
 #
-# The rows that have been trained, in the order of our PSNR, each with its difference to AMINet on the same faces and its paired 95 % interval over people. An interval of one training each says nothing of other trainings ([notebook 11](11_ablations.ipynb)). The networks of scale `mini` and `pocket` are all eight channels wide where the originals have 32 to 184, so they differ in size by more than the originals do: the sizes that were trained stand beside.
+# The rows that have been trained, in the order of our PSNR, each with its difference to AMINet on the same faces and its paired 95 % interval over people. An interval of one training each says nothing of other trainings ([notebook 11](11_ablations.ipynb)). The networks of scale `mini` and `pocket` are 8 to 56 channels wide where the originals have 32 to 184: the sizes that were trained stand beside.
 
 # %% tags=["nbval-ignore-output"]
 SPEC = {(spec.scale, row): spec for spec in runs() if spec.seed == 0 and spec.start is None
@@ -323,7 +323,7 @@ missing = [row for row in printed if row not in PSNR]
 print(f"pending: {', '.join(missing) or 'none'}")
 
 # %% [markdown]
-# **What this ranking is not.** At a thousandth of the paper's training it ranks how fast networks learn at a width nobody designed them for. A network with a global skip starts from the bicubic face; one that draws all of the face anew (SPARNet, FSRNet, the networks on the LR face) must first learn what a face looks like, and has not finished. Prior-based methods are taught more, and pay for it in the beginning (here landmarks only, found by a network: our CelebA faces come without parsing maps, which FSRNet would learn from, too, and without the attributes for FACN). All train with one recipe, whose step size was found with AMINet: very deep networks may want a smaller one. And the multiply-adds differ 35-fold between the rows above (SISN, DICNet). A place here is evidence about *this* setting. The full sizes at the scales `short` and `paper` are what a comparison with the paper needs.
+# **What this ranking is not.** At about a thousandth of a full training (150 epochs of 18,000 faces, as the lineage trains) it ranks how fast networks learn at a width nobody designed them for. AMINet's output layer starts at zero, so it starts from the bicubic face itself; the others with a global skip start near it, and one that draws all of the face anew (SPARNet, FSRNet, most of the networks on the LR face) must first learn what a face looks like, and has not finished. Prior-based methods are taught more, and pay for it in the beginning (here landmarks only, found by a network: our CelebA faces come without parsing maps, which FSRNet would learn from, too, and without the attributes for FACN). All train with one recipe, whose step size was found with AMINet: very deep networks may want a smaller one. Two rows show it: SCTANet stopped learning, and adds the same 0.12 dB to bicubic on every face; SISN fails on some faces, down to 8 dB. Their places say nothing of the methods. AMINet and Restormer-M cannot be told apart: AMINet's own trainings spread by 0.04 dB, and the interval of a row with one training is over faces alone. And the multiply-adds differ 35-fold between the rows above (SISN, DICNet). A place here is evidence about *this* setting. The full sizes at the scales `short` and `paper` are what a comparison with the paper needs.
 #
 # ## Figure 1: quality, size and speed
 #
@@ -517,7 +517,7 @@ else:
 #
 # ## Which rows are copied, and how can one tell?
 #
-# A table of comparisons can be made in three ways: train every network anew; run the authors' weights; or copy printed numbers. Only the first compares networks. The paper does not say which it did. Five marks to look for, each computed from what is printed or recorded here.
+# A table of comparisons can be made in three ways: train every network anew; run the authors' weights; or copy printed numbers. Only the first compares networks. The paper does not say which it did. Five marks to look for, four of them computed here from what is printed or recorded.
 
 # %%
 print("1. The same digits in several tables, where the rest of the table was trained anew:")
@@ -599,8 +599,8 @@ for name in ("celeba_psnr", "celeba_ssim", "celeba_vif", "celeba_lpips"):
     sure = [cell.row for cell in better if cell.difference_low * cell.difference_high > 0]
     worse = [cell for cell in cells if cell.reference and cell not in better and cell.difference_low * cell.difference_high > 0]
     if any(cell.row == "AMINet" for cell in cells) and len(cells) > 1:
-        print(f"{METRICS[cells[0].metric].name:9s} AMINet is number {len(better) + 1} of {len(cells)} ({cells[0].scale}); surely behind "
-              f"{', '.join(sure) or 'nobody'}; surely before {len(worse)}")
+        print(f"{METRICS[cells[0].metric].name:9s} AMINet is number {len(better) + 1} of {len(cells)} ({cells[0].scale}); surely, for these weights, behind "
+              f"{', '.join(sure) or 'nobody'}; before {len(worse)}")
     else:
         print(f"{METRICS[name.split('_')[1]].name:9s} pending: no compared method has been trained at AMINet's scale")
 size = sorted((cell for cell in TABLES[10].cells if cell.metric == "params_m"), key=lambda cell: cell.ours)
@@ -662,7 +662,7 @@ for name in ("macs_g", "params_m", "speed_ms"):
 #
 # ### Exercise 2: Kendall's tau
 #
-# $\tau$ = (concordant pairs - discordant pairs) / all pairs, for two lists without ties. Write `tau(a, b)`.
+# $\tau$ = (concordant pairs - discordant pairs) / all pairs, for two lists without ties. Write `tau_of(a, b)`.
 
 # %% tags=["exercise"]
 def truth_2(a, b):

@@ -116,7 +116,7 @@ print(f"\nKendall's tau over the five: lost PSNR and FID {kendalltau(list(LOST.v
 # %% [markdown]
 # All five lose, and all lose VIF too. But look at what is *not* printed. Table VII has LPIPS and no FID; Table VIII has FID and no LPIPS. So for no method does the paper show one perceptual number before **and** after the game: what the games cost is there, what they gained is not.
 #
-# And within Table VIII nothing has to be traded: higher PSNR goes with lower FID, for all pairs but those of SPARGAN. That is what one sees when the *generators* differ more than their games.
+# And within Table VIII nothing has to be traded: higher PSNR goes with lower FID, for all pairs but SPARGAN's with FSRGAN and with DICGAN. That is what one sees when the *generators* differ more than their games.
 #
 # ## Five judges
 #
@@ -447,7 +447,7 @@ print("PSNR may rise: this generator has not met synthetic faces before, and pix
 #
 # ## Table VIII, the paper's and ours
 #
-# The paper's is Helen. Ours stands in with portraits from Flickr, where Helen's faces are not at hand; numbers left and right must not be compared, only orders within a side. A row is filled in two runs: a generator, then its game. The game needs VGG19's weights, and two of the generators need landmarks (`python -m aminet check` says what is here).
+# The paper's is Helen. Ours stands in with portraits from Flickr, where Helen's faces are not at hand; numbers left and right must not be compared, only orders within a side. A row is filled in two runs: a generator, then its game. The game needs VGG19's weights, and two of the generators need landmarks.
 
 # %% tags=["nbval-ignore-output"]
 eight = table(8, RECORDS)
@@ -547,7 +547,7 @@ if not MEASURED:
     print("ours: pending")
 
 # %% [markdown]
-# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` all five games pay PSNR for LPIPS, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. SPARGAN, whose loss is nearly all pixels, loses next to no PSNR for that reason.
+# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` all five games pay PSNR for LPIPS, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. A control that trains each generator on for 800 pictures without a judge has not been run. Nor has the FID of the generators before their games: AMIGAN's lead in FID may be AMINet's. FSRGAN ends below bicubic in both PSNR and FID: a broken game, no rank.
 #
 # ## A FID of how many faces?
 #
@@ -688,7 +688,7 @@ if len(done) > 1:
     for place, cell in enumerate(sorted(done, key=lambda cell: cell.ours), 1):
         note = "" if cell.difference_low is None else f", to AMIGAN {cell.difference:+.1f} [{cell.difference_low:+.1f}, {cell.difference_high:+.1f}]"
         print(f"   {place}. {cell.row:15s} FID {cell.ours:.1f} (scale {cell.scale}, {len(cell.seeds)} training{'s' * (len(cell.seeds) > 1)}){note}")
-    print("an order of these weights on these faces; another training may change it where intervals touch zero or nearly so")
+    print("an order of these weights on these faces; another training may change it, whatever the interval")
 else:
     print("so this course says nothing yet on AMIGAN's rank among the five")
 if MEASURED:
