@@ -24,8 +24,15 @@ def positive(kind: type):
     return convert
 
 
+class Parser(argparse.ArgumentParser):
+    """One line on what is wrong, as for any other bad input."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}; python -m {self.prog} --help says more\n")
+
+
 def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(prog="aminet", description="AMINet for face super-resolution, 16x16 -> 128x128.")
+    root = Parser(prog="aminet", description="AMINet for face super-resolution, 16x16 -> 128x128.")
     root.add_argument("--version", action="version", version=__version__)
     commands = root.add_subparsers(dest="command", required=True)
 

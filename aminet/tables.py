@@ -25,6 +25,7 @@ from .reproduce import RunSpec, runs
 DATA = Path(__file__).resolve().parent.parent / "data"
 SCALES = ("mini", "pocket", "short", "paper")  # rising; `smoke` measures nothing
 LAST_ABLATION = 6  # Tables I to VI
+FAILED = 0.2  # dB: a network that gains less on bicubic has not learnt the task
 SEEDS = {"mini": 3, "pocket": 3, "short": 2, "paper": 1}  # behind a row of an ablation, at least
 BICUBIC = "Bicubic"  # the row of Table VII that every record can fill
 
@@ -179,8 +180,7 @@ def average(samples: list[Sample], people=None) -> Sample:
 def difference(a: Sample, b: Sample, people=None) -> Sample:
     """a - b on the same faces, with its paired 95 % interval if both have values or draws."""
     if a.values is not None and b.values is not None:
-        pair = [a.values, b.values] if len(a.values) == len(b.values) else [s.values.mean(0) for s in (a, b)]
-        return Sample(**paired_difference(*pair, people=people))
+        return Sample(**paired_difference(a.values, b.values, people=people))
     if a.draws is None or b.draws is None or a.draws.shape != b.draws.shape:
         return Sample(a.mean - b.mean)
     low, high = np.quantile(a.draws - b.draws, (0.025, 0.975))
@@ -329,11 +329,13 @@ class Evidence:
         """The networks' training in words."""
         if not (looks := self.trained):
             return ""
+        budget = max(look.spec.recipe.images for look in looks)
         seen = " to ".join(f"{n:,}" for n in sorted({f([look.seen for look in looks]) for f in (min, max)}))
+        chosen = f" (weights chosen after {seen})" if seen != f"{budget:,}" else ""
         seeds = sorted({look.spec.seed for look in looks})
         size = looks[0].spec.preset.partition("/")[0]
         game = " in the game, after the generator's own training" if looks[0].spec.start else ""
-        return f"scale {self.scale} (size {size}), {seen} pictures of {looks[0].learnt} seen{game}, " \
+        return f"scale {self.scale} (size {size}), {budget:,} pictures of {looks[0].learnt} seen{game}{chosen}, " \
                f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
 
 
@@ -419,6 +421,19 @@ def count(number: int, row: str, metric: str) -> float | None:
     return thop_counted(network)[1] / 1e9
 
 
+def failed(group: Evidence | None) -> list[str]:
+    """A line on the networks trained for PSNR that hardly improve on bicubic: their places in a table say nothing."""
+    gains = {}
+    for row in group.rows if group else ():
+        found = [look.samples["psnr"].mean - look.samples["bicubic_psnr"].mean for look in group.behind(row, "psnr")
+                 if row != BICUBIC and look.spec.start is None and "bicubic_psnr" in look.samples]
+        if found and min(found) < FAILED:
+            gains[row] = min(found)
+    worst = ", ".join(f"{row} {gain:+.2f}" for row, gain in sorted(gains.items(), key=lambda item: item[1]))
+    return [f"Less than {FAILED} dB better than bicubic on these {group.label}, so that the training failed or was far "
+            f"too short, and the place says nothing of the method: {worst}."] if worst else []
+
+
 def few(number: int, rows: list[str], looks: list[Look]) -> list[str]:
     """A line on every row that has trainings, but not enough of them at any scale."""
     lines = []
@@ -446,16 +461,17 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
         raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
     every, notes = read(records)
     columns = {column: place(number, column) for column in list(next(iter(printed.values())))[2:]}
-    evidence, doubts, (times, where, sitting) = {}, {}, speeds(records)
+    evidence, doubts, trusted, (times, where, sitting) = {}, {}, [], speeds(records)
     for faces in dict.fromkeys(faces for _, faces in columns.values() if faces):
         kinds = FACES[faces][1]
         looks = [look for look in every if kind(look.source) in kinds and look.protocol == protocol]
         doubts[faces] = [(look, *why) for look in looks if (why := doubt(look, every))[0]]
         sound = [look for look in looks if look not in [doubtful for doubtful, *_ in doubts[faces]]]
+        trusted += sound
         evidence[faces] = gather(number, list(printed), [look for look in looks if not look.edited], sound, kinds)
         notes += [why for look, _, why in doubts[faces]
                   if not look.spec or any(look.serves(number, row) for row in printed)]
-        notes += few(number, list(printed), sound)
+        notes += few(number, list(printed), sound) + failed(evidence[faces])
         if smoke := [look.file for look in sound if look.spec and look.spec.scale == "smoke"
                      and any((number, row) in look.spec.rows for row in printed)]:
             notes.append(f"Of scale smoke, whose numbers mean nothing, and not shown: {', '.join(smoke)}.")
@@ -496,7 +512,7 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
                           seeds=tuple(look.spec.seed for look in looks if row != BICUBIC))
         cells.append(Cell(**about))
     found = {faces: group for faces, group in evidence.items() if group}
-    missing, lacking = wanted(number, cells, found)
+    missing, lacking = wanted(number, cells, found, trusted)
     return Table(
         number, TABLES[number][0], protocol, cells, {faces: group.source() for faces, group in found.items()},
         {faces: text for faces, group in found.items() if (text := group.training())}, notes + lacking, missing)
@@ -522,9 +538,10 @@ def speeds(folder: str | Path) -> tuple[dict[str, float], str, str]:
     return times, where, file
 
 
-def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence]) -> tuple[list[str], list[str]]:
+def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence],
+           sound: list[Look]) -> tuple[list[str], list[str]]:
     """The runs that would fill pending cells, at the scale of the others (without others, `mini` for an ablation, else
-    `pocket`), and a line for every record that lacks a metric."""
+    `pocket`), without those that have a look at these faces; and a line for every record that lacks a metric."""
     names, lacking = {}, {}
     for cell in cells:
         if cell.status != "pending" or not cell.faces or not FACES[cell.faces][1]:
@@ -534,8 +551,9 @@ def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence]) -> tup
             lacking.setdefault(group.rows[cell.row][0].file, {})[cell.metric] = None
         else:
             scale = group.scale if group and group.scale else "mini" if number <= LAST_ABLATION else "pocket"
-            found = [spec.name for spec in runs(scale) if (number, cell.row) in spec.rows]
-            names |= dict.fromkeys(found[:asked(number, scale)])
+            found = [spec for spec in runs(scale) if (number, cell.row) in spec.rows][:asked(number, scale)]
+            known = [look.spec for look in sound if kind(look.source) in FACES[cell.faces][1]]
+            names |= dict.fromkeys(spec.name for spec in found if spec not in known)
     return list(names), [
         f"{file} has no {', '.join(metrics)}: its own command with --metrics {' '.join(metrics)} adds it."
         for file, metrics in lacking.items()]
@@ -631,6 +649,8 @@ def legend(table: Table, width: int) -> list[str]:
                      "over seeds, too, and of few seeds too narrow. With one seed they say nothing of other trainings.")
     if "counted" in statuses:
         lines.append("Our params and MACs are of the network at the paper's size; MACs by thop, the paper's counter.")
+    if any(cell.metric == "speed_ms" and cell.on for cell in table.cells):
+        lines.append("Our speed: the network at the paper's size, one face, eager.")
     for status, meaning in (("pending", "no training stands behind it, or fewer than its scale asks for"),
                             ("edited", "its record was changed by hand"),
                             ("unproven", "the weights were chosen after a first look at the test faces")):

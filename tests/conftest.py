@@ -27,7 +27,7 @@ def refuses(aminet):
     def run(words, *arguments, **options):
         done = aminet(*arguments, **options)
         assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr
+        assert "Traceback" not in done.stderr and "usage:" not in done.stderr
         line = done.stderr.strip().splitlines()[-1]
         assert line.startswith("aminet") and words in line, line
         return line

@@ -134,6 +134,11 @@ def test_the_readmes_ablations_and_comparisons_are_the_records():
         order = sorted(fids, key=lambda cell: float(getattr(cell, value)))
         words = ", ".join(f"{cell.row.split()[0]} {float(getattr(cell, value)):.{digits}f}" for cell in order)
         assert words in " ".join(text.split()), words
+    starts = {spec.name: spec.start for spec in runs("mini")}
+    names = [starts[cell.records[0].split("-flickr")[0]] for cell in sorted(fids, key=lambda cell: cell.ours)]
+    before = [read_record(ROOT / "data" / "records" / f"{name}-flickr_test-paper.json") for name in names]
+    *some, last = (f"{record['means']['fid']['mean']:.1f}" for record in before)
+    assert f"{', '.join(some)} and {last} before the games" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "data" / "weights").glob("*.safetensors")), ids=lambda path: path.stem)

@@ -298,6 +298,17 @@ def test_paired_difference_is_narrow():
     assert P.summary(a)["low"] < P.summary(b)["high"]  # apart, the two intervals overlap
 
 
+def test_unequal_numbers_of_trainings_are_drawn_apart():
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(27, 2, 50) + rng.normal(0, 0.2, (3, 1)), rng.normal(27, 2, (2, 50))
+    one = P.paired_difference(a, b[0])
+    assert one == pytest.approx(P.summary(a - b[0]))  # a single training is not drawn
+    assert one["high"] - one["low"] > np.ptp(list(P.paired_difference(a.mean(0), b[0]).values()))
+    both = P.paired_difference(b, a)
+    assert both["mean"] == pytest.approx(b.mean() - a.mean()) and both["low"] < both["mean"] < both["high"]
+    assert P.paired_difference(a, np.full((2, 50), np.inf))["mean"] == -np.inf
+
+
 # Bad input
 
 @pytest.mark.parametrize("field, value", [

@@ -119,7 +119,7 @@ def test_an_ablation_needs_several_trainings(folder, monkeypatch, one_training_i
     few = T.table(1, records)
     assert {cell.status for cell in few.cells if cell.faces} == {"pending"}
     assert "LGFI w/o SA is pending: 2 of 3 trainings at scale mini." in few.notes
-    assert few.runs[:3] == ["without-sa-mini-0", "without-sa-mini-1", "without-sa-mini-2"]
+    assert few.runs[0] == "without-sa-mini-2" and few.runs[-1] == "aminet-mini-2"  # not what is there
     assert cells(7, records)["AMINet", "celeba_psnr"].status == "measured"  # no ablation
     folder(record("aminet-mini-2", psnr=values(2)), record("without-sa-mini-2", psnr=values(7)))
     cell = cells(1, records)["LGFI w/o SA", "psnr"]
@@ -313,6 +313,26 @@ def test_images_without_a_value_do_not_count(folder):
     content["means"] |= {"vif": {"mean": 0.5}, "lpips": {"mean": None}}
     found = cells(1, folder(seal(content)))
     assert found["LGFI", "vif"].ours == pytest.approx(np.mean(some[:-1])) and found["LGFI", "lpips"].status == "pending"
+
+
+def test_a_failed_training_is_named(folder):
+    faces, noise = np.array(values(0)), np.array(values(1, 0.0))
+    gains = {"sisn": -0.7 + noise, "sctanet": 0.12, "aminet": 1.0, "rcan": 0.5 + noise}
+    records = folder(*(record(f"{name}-mini-0", psnr=(faces + gain).tolist(), bicubic_psnr=faces.tolist())
+                       for name, gain in gains.items()))
+    (note,) = [note for note in T.table(7, records).notes if "failed" in note]
+    assert note.startswith("Less than 0.2 dB better than bicubic on these CelebA faces")
+    assert note.endswith(f"says nothing of the method: SISN {-0.7 + noise.mean():+.2f}.")
+    assert any("SCTANet +0.12." in note for note in T.table(10, records).notes)
+    game = folder(record("amigan-mini-0", source="flickr_test.zip", psnr=values(2), bicubic_psnr=values(0, 30.0)))
+    assert not any("failed" in note for note in T.table(8, game).notes)  # a game pays PSNR
+
+
+def test_pictures_seen_are_those_of_the_training(folder):
+    content = record("aminet-mini-0", psnr=values(0))
+    content["weights"]["images"] = 1600  # validation chose earlier ones
+    (training,) = T.table(7, folder(seal(content))).trainings.values()
+    assert "3,200 pictures of 100 faces (train.zip) seen (weights chosen after 1,600), seed 0" in training
 
 
 def test_what_is_missing_is_named(folder):
