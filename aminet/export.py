@@ -9,6 +9,7 @@ import logging
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -178,6 +179,17 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
     return [{"network": name, "bytes": len(files[name]) if name in files else source.stat().st_size,
              "seconds": middle[name], "ratio": middle["torch"] / middle[name], "max_error": error[name],
              "psnr_cost": float(quality["torch"] - quality[name])} for name in ways]
+
+
+def record_of(weights: str | Path, data: dict, rows: list[dict], command: str) -> dict:
+    """The rows of `export` as a sealed record. data: what is noted about `faces` and `val`."""
+    from .bench import machine
+    from .evaluate import seal
+
+    source = find_weights(weights)
+    return seal({"kind": "export", "weights": {"name": source.name, "sha256": sha256(source)}, "data": data,
+                 "machine": machine("cpu"), "rows": rows, "created": time.strftime("%FT%TZ", time.gmtime()),
+                 "command": command})
 
 
 def format_export(rows: list[dict]) -> str:

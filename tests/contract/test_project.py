@@ -104,6 +104,17 @@ def test_the_readmes_speed_is_the_records():
         assert f"{record['limits'][kind] / 1e9:.0f}" in text
 
 
+def test_the_readmes_export_is_the_record():
+    record, text = read_record(ROOT / "data" / "records" / "export-pocket-cpu.json"), (ROOT / "README.md").read_text()
+    names = {"torch": "`pocket`, torch eager", "torch faster": "`aminet.fast.faster`", "onnx": "ONNX Runtime",
+             "onnx int8": "ONNX Runtime, int8 convolutions"}
+    for row in record["rows"]:
+        error = f"{row['max_error']:.0e}" if row["max_error"] else ""
+        line = (f"| {names[row['network']]} | {row['bytes'] / 1e6:.1f} | {1e3 * row['seconds']:.0f} "
+                f"| {row['ratio']:.2f} | {error} | {round(row['psnr_cost'], 3) + 0.0:.3f} dB |")
+        assert line in text, line
+
+
 def test_the_readmes_ablations_and_comparisons_are_the_records():
     text = (ROOT / "README.md").read_text()
 

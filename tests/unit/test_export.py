@@ -18,6 +18,7 @@ from skimage.data import astronaut
 from aminet import PRESETS, AMINet
 from aminet.bench import as_if_trained
 from aminet.errors import BadInput
+from aminet.evaluate import read_record
 from aminet.export import export, inputs, load_onnx, open_onnx, to_int8, to_onnx
 from aminet.pictures import bicubic, from_network, to_network
 from aminet.protocol import to_uint8
@@ -87,8 +88,11 @@ def test_export_from_the_command_line(tmp_path, aminet, refuses):
     save_weights(tmp_path / "net.safetensors", as_if_trained(config).state_dict(),
                  {"preset": "pocket", "config": config.to_dict()})
     done = aminet("export", "net.safetensors", "net.onnx", "--faces", "synthetic:4", "--val", "synthetic:4:1",
-                  "--int8", "--json")
+                  "--int8", "--json", "--records", ".")
     assert done.returncode == 0, done.stderr
+    record = read_record(tmp_path / "export-net-cpu.json")
+    assert record["rows"] == json.loads(done.stdout) and record["data"]["val"]["sources"] == ["synthetic:4:1"]
+    assert record["weights"]["sha256"] == sha256(tmp_path / "net.safetensors")
     rows = {row["network"]: row for row in json.loads(done.stdout)}
     assert list(rows) == ["torch", "torch faster", "onnx", "onnx int8"]
     assert rows["onnx"]["max_error"] < 1e-3 < rows["onnx int8"]["max_error"]
