@@ -519,7 +519,7 @@ for faces in ("celeba_test", "flickr_test"):
             first, second = map(read_record, paths)
             line = "   ".join("{} {:.{d}f} -> {:.{d}f}  {:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(
                 metric, *(record["means"][metric]["mean"] for record in (first, second)), *versus(second, first, metric),
-                d=DIGITS[metric]) for metric in ("psnr", "lpips"))
+                d=DIGITS[metric]) for metric in ("psnr", "lpips", "fid") if metric in first["means"] and metric in second["means"])
         print(f"   {faces:12s}{gan:9s}{line}")
 
 # %% tags=["nbval-ignore-output"]
@@ -547,7 +547,7 @@ if not MEASURED:
     print("ours: pending")
 
 # %% [markdown]
-# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` all five games pay PSNR for LPIPS, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. A control that trains each generator on for 800 pictures without a judge has not been run. Nor has the FID of the generators before their games: AMIGAN's lead in FID may be AMINet's. FSRGAN ends below bicubic in both PSNR and FID: a broken game, no rank.
+# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` all five games pay PSNR for LPIPS, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. A control that trains each generator on for 800 pictures without a judge has not been run. And look at the FIDs *before* the games: they have the order of the FIDs after them but for one pair, and AMINet is as far ahead of the others as AMIGAN is. So at this scale the order of Table VIII is an order of generators; the column of differences compares the games, and in it AMIGAN's is fourth of five. FSRGAN ends below bicubic in PSNR and FID, as its generator did: no rank.
 #
 # ## A FID of how many faces?
 #

@@ -15,7 +15,7 @@ every size down to 4x4, one more and a linear layer; ReLU elsewhere. No norm, no
 between both images sharpened by an unsharp mask, y + 0.5 (y - blur(y)), blur a Gaussian of 51x51, sigma 8.
 Read off the published size: two steps of 3x3 and PixelShuffle 2 on 32x32 for x8; the style encoder starts at 16x16.
 Chosen by us: a face that is not 16x16 has its style feature averaged to 4x4; as many heads as divide the channels, 6 at
-most; PyTorch's initial weights, but styles start near 1, so that they do not silence the streams.
+most; PyTorch's initial weights, Swin's in the RSTB, but styles start near 1, so that they do not silence the streams.
 
 Counts at 128x128, from 16x16: 6,685,653 parameters and 6.509 G MACs, 0.024 G of them in the products of attention; the
 authors' network has 6.69 M and 6.51 G, thop counts 6.68 M and 6.49 G for either. AMINet's Table X prints 6.8 M and

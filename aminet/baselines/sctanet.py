@@ -14,7 +14,8 @@ the chain of groups; a decoder's MLP goes 180 -> 720 -> 720; position biases in 
 Chosen by us: mask and values come from the same normed feature; no bias where a batch norm follows; RCAB reduces to a
 sixteenth, 8 at least; CycleMLP (Chen et al., ICLR 2022) with the steps of its released code, 1x3 and 3x1 beside a 1x1,
 weighed per channel by a softmax over the three; no shortcut around the decoder's MLP, which widens; as many heads as
-divide `channels`, 6 at most; PyTorch's initial weights.
+divide `channels`, 6 at most; Swin's initial weights in the 1x1s that join and in the MLPs, zeros in the last 3x3, else
+PyTorch's (with these everywhere the feature grows from block to block, and nothing is learnt).
 
 Counts at 128x128, from 16x16: 27,937,482 parameters and 10.873 G MACs, 0.142 G of them in the products of attention;
 the authors' network has 27.94 M and 10.87 G. AMINet's paper prints 27.7 M and 10.4 G, which are thop's: it overlooks
@@ -32,7 +33,7 @@ from torch.nn import functional as F
 from ..config import Config
 from ..errors import BadInput
 from ..transformer import LayerNorm
-from .swinir import WINDOW, WindowAttention, conv, mlp
+from .swinir import WINDOW, WindowAttention, conv, linear, mlp
 
 STEPS = 3  # how many pixels a CycleFC sees
 
@@ -107,7 +108,7 @@ class Block(nn.Module):
         self.scales = nn.Sequential(MultiScale(channels), LayerNorm(channels))
         self.mask, self.attention = Mask(channels), WindowAttention(channels, shift)
         self.local = RCAB(channels)
-        self.mix = nn.Conv2d(2 * channels, channels, 1)
+        self.mix = linear(2 * channels, channels)
         self.mlp = nn.Sequential(LayerNorm(channels), mlp(channels, 2 * channels, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -136,7 +137,7 @@ class CycleFC(nn.Module):
     def __init__(self, channels: int, along: int):
         super().__init__()
         self.along = along
-        self.mix = nn.Conv2d(channels, channels, 1)
+        self.mix = linear(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n, half = x.shape[self.along], STEPS // 2
@@ -151,9 +152,9 @@ class CycleMLP(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.looks = nn.ModuleList(
-            [CycleFC(channels, 2), CycleFC(channels, 3), nn.Conv2d(channels, channels, 1, bias=False)])
+            [CycleFC(channels, 2), CycleFC(channels, 3), linear(channels, channels, bias=False)])
         self.weigh = mlp(channels, channels // 4, 3 * channels)
-        self.project = nn.Conv2d(channels, channels, 1)
+        self.project = linear(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         looks = torch.stack([look(x) for look in self.looks], dim=1)  # (B, 3, C, H, W)
@@ -190,6 +191,8 @@ class SCTANet(nn.Module):
         self.head = conv(3, c)
         self.body = nn.Sequential(*[Group(c, config.blocks) for _ in range(config.groups)], conv(c, c))
         self.tail = nn.Sequential(*[Double(c) for _ in range(3)], conv(c, 3))
+        nn.init.zeros_(self.tail[-1].weight)
+        nn.init.zeros_(self.tail[-1].bias)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         multiple = self.config.multiple
