@@ -47,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("train", help="train a network", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, pocket-s, or "
-                   "PRESET/ROW for a row of Tables I to V, for example 'pocket/w/o SA'; or amigan, with --start")
+                   "PRESET/ROW for a row of Tables I to V, for example 'pocket/w/o SA'; PRESET/METHOD for a compared "
+                   "one, for example pocket/rcan; or amigan, with --start")
     p.add_argument("--faces", nargs="+", default=["synthetic"], help="folders or zips (also looked for in "
                    "$AMINET_FACES), celeba:ROOT:PART, celeba-identity:ROOT:PART, helen:ROOT:PART, "
                    "scface:ROOT:PART, or synthetic[:N[:SEED]]")

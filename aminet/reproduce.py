@@ -589,8 +589,9 @@ def overview(work: Reproduction, specs: list[RunSpec], measure: bool = False) ->
     from tqdm.auto import tqdm
 
     rows, states = [], {spec.name: work.status(spec) for spec in specs}
-    unknown = [spec for spec in specs if measure and states[spec.name].state in ("pending", "waiting", "partial")
-               and not states[spec.name].rate and work.key(spec) not in work.speeds()]
+    unknown = {work.key(spec): spec for spec in specs if measure and not states[spec.name].rate
+               and states[spec.name].state in ("pending", "waiting", "partial")}
+    unknown = [spec for key, spec in unknown.items() if key not in work.speeds()]
     for spec in tqdm(unknown, "timing a step of each network", leave=False, disable=not unknown):
         try:
             work.speed(spec)

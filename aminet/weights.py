@@ -6,6 +6,8 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
+from difflib import get_close_matches
+from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +27,9 @@ def writing(path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: free some space or "
-                       "choose another place, then run again (a training run continues with --resume)") from error
+        advice = "free some space or choose another place" if error.errno == ENOSPC else "choose another place"
+        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice}, then run "
+                       "again (a training run continues with --resume)") from error
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -58,7 +61,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
             header = json.loads((file.metadata() or {}).get("aminet", "null"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, ValueError) as error:
-        raise BadInput(f"{path} is not a whole safetensors file (pickles are never loaded): {error}") from error
+        raise BadInput(f"{path} is not a whole safetensors file (pickles are never loaded): {error}; copy or "
+                       "download it again") from error
     if not isinstance(header, dict):
         raise BadInput(f"{path} was not written by aminet: its header has no configuration")
     return tensors, header
@@ -92,8 +96,11 @@ def find_weights(name: str | Path) -> Path:
         return path / "best.safetensors"
     ours = PRETRAINED / f"{name}.safetensors"
     if not ours.exists():
-        known = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors"))) or "none yet"
-        raise BadInput(f"no weights {str(name)!r}: give a .safetensors file, or the name of ours ({known})")
+        if path.is_dir():
+            raise BadInput(f"{path} holds no best.safetensors: give the folder of a run, or a .safetensors file")
+        near = get_close_matches(str(name), [file.stem for file in PRETRAINED.glob("*.safetensors")])
+        raise BadInput(f"no weights {str(name)!r}: give a .safetensors file, the folder of a run, or the name of ours, "
+                       f"as in data/weights ({', '.join(near or ['pocket'])})")
     return ours
 
 

@@ -15,7 +15,7 @@ Chosen by us: mask and values come from the same normed feature; no bias where a
 sixteenth, 8 at least; CycleMLP (Chen et al., ICLR 2022) with the steps of its released code, 1x3 and 3x1 beside a 1x1,
 weighed per channel by a softmax over the three; no shortcut around the decoder's MLP, which widens; as many heads as
 divide `channels`, 6 at most; Swin's initial weights in the 1x1s that join and in the MLPs, zeros in the last 3x3, else
-PyTorch's (with these everywhere the feature grows from block to block, and nothing is learnt).
+PyTorch's (with these everywhere our short training learnt nothing).
 
 Counts at 128x128, from 16x16: 27,937,482 parameters and 10.873 G MACs, 0.142 G of them in the products of attention;
 the authors' network has 27.94 M and 10.87 G. AMINet's paper prints 27.7 M and 10.4 G, which are thop's: it overlooks
