@@ -168,13 +168,12 @@ def test_format(rows):
     table, legend = L.format_ledger(rows).split("\n\n")
     assert legend == L.LEGEND
     lines = table.splitlines()
-    assert len(lines) == 1 + len(rows) and len({line.index("True") for line in lines[1:]}) == 1
+    assert len(lines) == 1 + len(rows) and max(map(len, lines)) <= 120
     aminet, small, *_ = lines[1:]
-    assert aminet.split() == ("aminet 12,623,547 True 12.62M +0.03% True (both) "
-                              "15.612 True 15.566 15.6G -0.22% True (rounds)").split()
-    assert small.endswith("9.212       9.4G     -2.00%          False")
+    assert aminet.split() == "aminet 12,623,547 12.62M +0.03% both 15.612 15.566 15.6G -0.22% rounds".split()
+    assert small.split()[-4:] == ["9.212", "9.4G", "-2.00%", "no"] and "!" not in table
     broken = L.format_ledger([rows[0] | {"torch_macs": 1}])
-    assert " False " in broken
+    assert "15.612!" in broken
 
 
 def test_ledger_has_every_preset_and_every_ablation_of_the_full_size(monkeypatch):
