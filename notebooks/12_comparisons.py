@@ -218,7 +218,7 @@ meet("swinir", swinir.WindowAttention.forward)
 # %% [markdown]
 # ### Facial priors: landmarks, parsing, attributes
 #
-# Three that are taught more than the face: where its parts are, or what is true of it. They need labels in training, none in use. FSRNet estimates its prior from a *coarse result*, since 16 pixels show no landmarks; look where its work is: most of it redraws at 128x128. DICNet's drawing shows four turns by the same weights, each a feedback block that jumps between 32 and 128 pixels (the stripes), the landmarks' hourglass, and the fusion that they steer. FACN is built *from the description*: no code and no size are public.
+# Three (and SPADNet below) that are taught more than the face: where its parts are, or what is true of it. They need labels in training, none in use. FSRNet estimates its prior from a *coarse result*, since 16 pixels show no landmarks; look where its work is: most of it redraws at 128x128. DICNet's drawing shows four turns by the same weights, each a feedback block that jumps between 32 and 128 pixels (the stripes), the landmarks' hourglass, and the fusion that they steer. FACN is built *from the description*: no code and no size are public.
 
 # %%
 meet("fsrnet", fsrnet.FSRNet.everything)
@@ -285,7 +285,7 @@ def compact(number):
         print(fill(line, 105, initial_indent="   ", subsequent_indent="      "))
     print("\n".join(side_by_side(one.cells, 105)))
     for note in one.notes:
-        print("   note:", note)
+        print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
     left = sum(cell.status != "measured" for cell in one.cells if cell.faces)
     print(f"   {left} of {sum(bool(cell.faces) for cell in one.cells)} measurements pending\n")
 
@@ -301,7 +301,7 @@ print(f"The runs behind these tables, {len(hours)} networks at equal pictures:\n
 # %% [markdown]
 # ### Who is where, with what certainty
 #
-# The rows that have been trained, in the order of our PSNR, each with its difference to AMINet on the same faces and its paired 95 % interval over people and over AMINet's trainings. One training of the other says nothing of other trainings ([notebook 11](11_ablations.ipynb)). The networks of scale `mini` and `pocket` are 8 to 56 channels wide where the originals have 32 to 184: the sizes that were trained stand beside.
+# The rows that have been trained, in the order of our PSNR, each with its difference to AMINet on the same faces and its paired 95 % interval over people and over AMINet's trainings. The other's luck is not in it, so it is far too narrow ([notebook 11](11_ablations.ipynb)). The networks of scale `mini` and `pocket` are 8 to 56 channels wide where the originals have 32 to 184: the sizes that were trained stand beside.
 
 # %% tags=["nbval-ignore-output"]
 SPEC = {(spec.scale, row): spec for spec in runs() if spec.seed == 0 and spec.start is None
@@ -323,7 +323,16 @@ missing = [row for row in printed if row not in PSNR]
 print(f"pending: {', '.join(missing) or 'none'}")
 
 # %% [markdown]
-# **What this ranking is not.** At about a thousandth of a full training (150 epochs of 18,000 faces, as the lineage trains) it ranks how fast networks learn at a width nobody designed them for. AMINet's output layer starts at zero, so it starts from the bicubic face itself, and so does SCTANet's; the others with a global skip start near it, and one that draws all of the face anew (SPARNet, FSRNet, most of the networks on the LR face) must first learn what a face looks like, and has not finished. That zero is our reading, not the paper's word, and at this length it decides places: with PyTorch's random tail AMINet has 25.49 dB, the mean of three trainings ([notebook 11](11_ablations.ipynb)), and would stand behind DICNet and CTCNet. Restormer-M reaches its place without it. Prior-based methods are taught more, and pay for it in the beginning (here landmarks only, found by a network: our CelebA faces come without parsing maps, which FSRNet would learn from, too, and without the attributes for FACN). All train with one recipe, whose step size was found with AMINet. SISN fails on some faces, down to 8 dB, and a fifth of the step made it worse on validation. SCTANet was trained twice: with PyTorch's initial weights everywhere validation showed that it had learnt nothing (its features grow from block to block until the gradient is gone); with Swin's in its 1x1s and the zero tail it is one of the best. Validation asked for that change, but it came after the first look at the test faces, and no other method got such care. (SwinIR's and ELSFace's attention has Swin's initial weights as well since then: +0.04 and -0.02 dB.) AMINet, Restormer-M and SCTANet cannot be told apart: AMINet's own trainings spread by 0.04 dB, and of a row with one training the interval says nothing of its others. And the multiply-adds differ 35-fold between the rows above (SISN, DICNet). A place here is evidence about *this* setting. The full sizes at the scales `short` and `paper` are what a comparison with the paper needs.
+# **What this ranking is not.** At about a thousandth of a full training (150 epochs of 18,000 faces, as the lineage trains) it ranks how fast networks learn at a width nobody designed them for.
+#
+# - **The start.** AMINet's output layer starts at zero, so it starts from the bicubic face itself, and so does SCTANet's; the others with a global skip start near it, and one that draws all of the face anew (SPARNet, FSRNet, most of the networks on the LR face) must first learn what a face looks like, and has not finished. That zero is our reading, not the paper's word. With PyTorch's random tail two of AMINet's three trainings lose 0.3 dB, and the third 1.2 dB ([notebook 11](11_ablations.ipynb)). Keep that third in mind: nearly every other row here is one training, and any may be such a one. Restormer-M reaches its place without a zero tail.
+# - **Priors.** Prior-based methods are taught more, and pay for it in the beginning (here landmarks only, found by a network: our CelebA faces come without parsing maps, which FSRNet would learn from, too, and without the attributes for FACN).
+# - **The recipe.** All train with one recipe, whose step size was found with AMINet. SISN is worse than bicubic on 98 % of the faces, on a few down to 8 dB.
+# - **Second looks.** SCTANet was trained twice: with PyTorch's initial weights everywhere it learnt nothing, as validation showed; with Swin's in its 1x1s and a zero tail it is among the best. That came after the first look at the test faces, and so did Swin's weights in SwinIR and ELSFace (changes on CelebA: +0.03 and -0.02 dB): the notes of the tables name all three, and the first records are in `data/records/withdrawn`. No other method got such care.
+# - **Ties.** AMINet, Restormer-M, SCTANet and AD-GNN cannot be told apart: AMINet's own trainings spread by 0.04 dB, and if a single training of another method spreads as much, a difference to it is known to within 0.2 dB only ($4.30\cdot0.04\sqrt{4/3}$, Student's).
+# - **Size.** The multiply-adds differ 35-fold between the rows above (SISN, DICNet).
+#
+# A place here is evidence about *this* setting. The full sizes at the scales `short` and `paper` are what a comparison with the paper needs.
 #
 # ## Figure 1: quality, size and speed
 #
@@ -550,7 +559,7 @@ for name, (params, macs) in THOP.items():
 # %% [markdown]
 # Where both agree, somebody ran thop on this very code: the authors of this paper or of an earlier one. Where neither does, the numbers come from elsewhere: FSRNet's 27.5 M is its authors' own network, which nobody else can run; ELSFace's public code is for x4; SPARNet's 7.1 G is its true count, and 16.6 M a slip for the 10.6 M of Table VI.
 #
-# Mark 4 is the strongest: **lay an earlier table beside this one.** A training has luck in it. Our own short ones spread by 0.02 to 0.2 dB over seeds ([notebook 11](11_ablations.ipynb)); whole trainings surely by less, but two of them do not agree to the last printed digit in eight columns (exercise 3 computes how unlikely that is, at an assumed 0.05 dB). [CTCNet's paper](https://arxiv.org/abs/2204.08696), which shares two authors with this one, is the place to look for the rows from Bicubic to SISN; exercise 3 is made for that.
+# Mark 4 is the strongest: **lay an earlier table beside this one.** A training has luck in it. Our own short ones spread by 0.01 to 0.2 dB over seeds, and more where one fails ([notebook 11](11_ablations.ipynb)); whole trainings surely by less, but two of them do not agree to the last printed digit in eight columns (exercise 3 computes how unlikely that is, at an assumed 0.05 dB). [CTCNet's paper](https://arxiv.org/abs/2204.08696), which shares two authors with this one, is the place to look for the rows from Bicubic to SISN; exercise 3 is made for that.
 #
 # Mark 5 needs no other paper. The Bicubic row has no training, no luck, nothing but the faces and the ruler. So it must lie where bicubic faces lie. Here are our 1,000 CelebA test faces, each with its PSNR, SSIM and VIF after bicubic enlargement, and the printed means.
 
@@ -599,7 +608,7 @@ for name in ("celeba_psnr", "celeba_ssim", "celeba_vif", "celeba_lpips"):
     sure = [cell.row for cell in better if cell.difference_low * cell.difference_high > 0]
     worse = [cell for cell in cells if cell.reference and cell not in better and cell.difference_low * cell.difference_high > 0]
     if any(cell.row == "AMINet" for cell in cells) and len(cells) > 1:
-        print(f"{METRICS[cells[0].metric].name:9s} AMINet is number {len(better) + 1} of {len(cells)} ({cells[0].scale}); surely, for these weights, behind "
+        print(f"{METRICS[cells[0].metric].name:9s} AMINet is number {len(better) + 1} of {len(cells)} ({cells[0].scale}); by the interval, which is too narrow, behind "
               f"{', '.join(sure) or 'nobody'}; before {len(worse)}")
     else:
         print(f"{METRICS[name.split('_')[1]].name:9s} pending: no compared method has been trained at AMINet's scale")

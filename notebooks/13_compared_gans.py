@@ -456,7 +456,7 @@ for line in [f"ours on {text}" for text in eight.sources.values()] + [f"ours: {t
     print(fill(line, 105, initial_indent="   ", subsequent_indent="      "))
 print("\n".join(side_by_side(eight.cells, 105)))
 for note in eight.notes:
-    print("   note:", note)
+    print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
 
 scale = next((cell.scale for cell in eight.cells if cell.scale), "pocket")
 work = Reproduction(scale, out=ROOT / "runs", records=RECORDS)
@@ -547,7 +547,7 @@ if not MEASURED:
     print("ours: pending")
 
 # %% [markdown]
-# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` all five games pay PSNR for LPIPS, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. A control that trains each generator on for 800 pictures without a judge has not been run. And look at the FIDs *before* the games: they have the order of the FIDs after them but for one pair, and AMINet is as far ahead of the others as AMIGAN is. So at this scale the order of Table VIII is an order of generators; the column of differences compares the games, and in it AMIGAN's is fourth of five. FSRGAN ends below bicubic in PSNR and FID, as its generator did: no rank.
+# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` all five games pay PSNR for LPIPS, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. A control that trains each generator on for 800 pictures without a judge has not been run. And look at the FIDs *before* the games: they have the order of the FIDs after them, but for SFMNet and DICNet, which could not be told apart. AMIGAN's lead over SFMGAN, SPARGAN and FSRGAN was there before any judge, and half of its lead over DICGAN. So at this scale the order of Table VIII is largely one of generators. Nor do the differences rank the games, for each starts elsewhere. FSRGAN ends worse than bicubic in PSNR and FID, and its generator had been so in FID: no rank.
 #
 # ## A FID of how many faces?
 #
