@@ -168,7 +168,7 @@ def scan(paths, names: list[str] | None = None) -> tuple[list[File], list[tuple[
     files, used = [], Counter()
     for path in map(Path, paths):
         if not path.exists():
-            raise BadInput(f"{path}: no such folder or zip, here or in $AMINET_FACES")
+            raise BadInput(f"{path}: no such folder or zip")
         archive = path.resolve().name
         used[archive] += 1
         if used[archive] > 1:  # two paths of one name still give unique names
