@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--int8", action="store_true", help="convolutions in 8 bits")
     p.add_argument("--faces", nargs="+", default=["synthetic:64"], help="as in train, to calibrate --int8 on")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="as in train, to measure errors on")
-    p.add_argument("--records", default=argparse.SUPPRESS, help="folder for a record of the comparison")
+    p.add_argument("--records", help="folder for a record of the comparison")
     p.add_argument("--json", action="store_true", help="the comparison as JSON")
 
     p = commands.add_parser("bench", help="speed of inference and training, against the limits of the machine",
@@ -292,7 +292,7 @@ def export(arguments) -> None:
     faces, val, about = open_training_faces(arguments.faces, arguments.val)
     rows = run(arguments.weights, arguments.target, faces, val, arguments.int8)
     print(json.dumps(rows) if arguments.json else f"{format_export(rows)}\n{arguments.target}")
-    if "records" in arguments:
+    if arguments.records:
         record = record_of(arguments.weights, about, rows, command_line())
         print(write_record(record, Path(arguments.records) / f"export-{label(arguments.weights)}-cpu.json"),
               file=sys.stderr)

@@ -589,14 +589,17 @@ def overview(work: Reproduction, specs: list[RunSpec], measure: bool = False) ->
     from tqdm.auto import tqdm
 
     rows, states = [], {spec.name: work.status(spec) for spec in specs}
-    unknown = {work.key(spec): spec for spec in specs if measure and not states[spec.name].rate
-               and states[spec.name].state in ("pending", "waiting", "partial")}
-    unknown = [spec for key, spec in unknown.items() if key not in work.speeds()]
-    for spec in tqdm(unknown, "timing a step of each network", leave=False, disable=not unknown):
+    known, unknown = work.speeds(), {}  # unknown: the runs of each network, which differ in their seeds
+    for spec in specs if measure else ():
+        status = states[spec.name]
+        if status.state in ("pending", "waiting", "partial") and not status.rate and work.key(spec) not in known:
+            unknown.setdefault(work.key(spec), []).append(spec)
+    for same in tqdm(unknown.values(), "timing a step of each network", leave=False, disable=not unknown):
         try:
-            work.speed(spec)
+            work.speed(same[0])
         except BadInput as error:  # a GAN without its pretrained networks
-            states[spec.name] = replace(states[spec.name], note=f"{states[spec.name].note} {error}".strip())
+            for spec in same:
+                states[spec.name] = replace(states[spec.name], note=f"{states[spec.name].note} {error}".strip())
     for spec in specs:
         status = states[spec.name]
         minutes = work.minutes(spec, status)

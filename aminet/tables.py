@@ -306,6 +306,10 @@ class Evidence:
         first = {look.spec.seed: look for look in reversed(looks)}
         return [first[seed] for seed in sorted(first)]
 
+    def networks(self) -> list[tuple[str, Look]]:
+        """The looks behind the cells of PSNR, each with its row; without Bicubic's."""
+        return [(row, look) for row in self.rows if row != BICUBIC for look in self.behind(row, "psnr")]
+
     def measure(self, row: str, metric: str) -> Sample | None:
         """The mean over faces and seeds; None when no record has it, or no image a value."""
         looks = self.behind(row, metric)
@@ -421,36 +425,31 @@ def count(number: int, row: str, metric: str) -> float | None:
     return thop_counted(network)[1] / 1e9
 
 
-def failed(group: Evidence | None, looks: list[Look]) -> list[str]:
+def failed(group: Evidence, looks: list[Look]) -> list[str]:
     """A line on the networks, or generators of games, that hardly improve on bicubic: their places say nothing."""
     gains: dict[str, float] = {}
-    for row in group.rows if group else ():
-        for look in group.behind(row, "psnr") if row != BICUBIC else ():
-            name, first = row, look
-            if look.spec.start:
-                name = f"the generator of {row}"
-                first = next((other for other in looks if other.spec and other.spec.name == look.spec.start
-                              and other.faces == look.faces), None)
-            if first and {"psnr", "bicubic_psnr"} <= first.samples.keys():
-                gain = first.samples["psnr"].mean - first.samples["bicubic_psnr"].mean
-                gains[name] = min(gain, gains.get(name, gain))
+    for row, first in group.networks():
+        name = row
+        if first.spec.start:
+            name = f"the generator of {row}"
+            first = next((look for look in looks if look.spec and look.spec.name == first.spec.start
+                          and look.faces == first.faces), None)
+        if first and {"psnr", "bicubic_psnr"} <= first.samples.keys():
+            gain = first.samples["psnr"].mean - first.samples["bicubic_psnr"].mean
+            gains[name] = min(gain, gains.get(name, gain))
     worst = [f"{name} {gain:+.2f}" for name, gain in sorted(gains.items(), key=lambda item: item[1]) if gain < FAILED]
     return [f"Worse than bicubic in PSNR on these {group.label}, or better by less than {FAILED} dB, so that the "
             "training failed or was far too short, and the place says nothing of the method: "
             f"{', '.join(worst)}."] if worst else []
 
 
-def changed(group: Evidence | None, gone: list[Look]) -> list[str]:
+def changed(group: Evidence, gone: list[Look]) -> list[str]:
     """A line on the networks that were changed after a first look at these faces, and measured again. gone: the looks
     at them before, whose records were withdrawn."""
-    found = {}
-    for row in group.rows if group else ():
-        for look in group.behind(row, "psnr") if row != BICUBIC else ():
-            for old in gone:
-                if (old.spec, old.faces, old.protocol) == (look.spec, look.faces, look.protocol):
-                    found[row] = f"{row} {old.samples['psnr'].mean:.2f} dB"
+    found = [f"{row} {old.samples['psnr'].mean:.2f} dB" for row, look in group.networks() for old in gone
+             if (old.spec, old.faces, old.protocol) == (look.spec, look.faces, look.protocol)]
     return [f"Second looks at these {group.label}, after a change to the network; at the first one "
-            f"{', '.join(found.values())}."] if found else []
+            f"{', '.join(found)}."] if found else []
 
 
 def few(number: int, rows: list[str], looks: list[Look]) -> list[str]:
@@ -481,18 +480,20 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
     every, notes = read(records)
     gone = read(folder)[0] if (folder := Path(records) / "withdrawn").is_dir() else []
     columns = {column: place(number, column) for column in list(next(iter(printed.values())))[2:]}
-    evidence, doubts, trusted, (times, where, sitting) = {}, {}, [], speeds(records)
+    evidence, doubts, sound, (times, where, sitting) = {}, {}, {}, speeds(records)
     for faces in dict.fromkeys(faces for _, faces in columns.values() if faces):
         kinds = FACES[faces][1]
         looks = [look for look in every if kind(look.source) in kinds and look.protocol == protocol]
         doubts[faces] = [(look, *why) for look in looks if (why := doubt(look, every))[0]]
-        sound = [look for look in looks if look not in [doubtful for doubtful, *_ in doubts[faces]]]
-        trusted += sound
-        evidence[faces] = gather(number, list(printed), [look for look in looks if not look.edited], sound, kinds)
+        sound[faces] = [look for look in looks if look not in [doubtful for doubtful, *_ in doubts[faces]]]
+        whole = [look for look in looks if not look.edited]
+        evidence[faces] = gather(number, list(printed), whole, sound[faces], kinds)
         notes += [why for look, _, why in doubts[faces]
                   if not look.spec or any(look.serves(number, row) for row in printed)]
-        notes += few(number, list(printed), sound) + failed(evidence[faces], sound) + changed(evidence[faces], gone)
-        if smoke := [look.file for look in sound if look.spec and look.spec.scale == "smoke"
+        notes += few(number, list(printed), sound[faces])
+        if group := evidence[faces]:
+            notes += failed(group, sound[faces]) + changed(group, gone)
+        if smoke := [look.file for look in sound[faces] if look.spec and look.spec.scale == "smoke"
                      and any((number, row) in look.spec.rows for row in printed)]:
             notes.append(f"Of scale smoke, whose numbers mean nothing, and not shown: {', '.join(smoke)}.")
 
@@ -532,7 +533,7 @@ def table(number: int, records: str | Path = DATA / "records", protocol: str = "
                           seeds=tuple(look.spec.seed for look in looks if row != BICUBIC))
         cells.append(Cell(**about))
     found = {faces: group for faces, group in evidence.items() if group}
-    missing, lacking = wanted(number, cells, found, trusted)
+    missing, lacking = wanted(number, cells, found, sound)
     return Table(
         number, TABLES[number][0], protocol, cells, {faces: group.source() for faces, group in found.items()},
         {faces: text for faces, group in found.items() if (text := group.training())}, notes + lacking, missing)
@@ -559,7 +560,7 @@ def speeds(folder: str | Path) -> tuple[dict[str, float], str, str]:
 
 
 def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence],
-           sound: list[Look]) -> tuple[list[str], list[str]]:
+           sound: dict[str, list[Look]]) -> tuple[list[str], list[str]]:
     """The runs that would fill pending cells, at the scale of the others (without others, `mini` for an ablation, else
     `pocket`), without those that have a look at these faces; and a line for every record that lacks a metric."""
     names, lacking = {}, {}
@@ -572,7 +573,7 @@ def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence],
         else:
             scale = group.scale if group and group.scale else "mini" if number <= LAST_ABLATION else "pocket"
             found = [spec for spec in runs(scale) if (number, cell.row) in spec.rows][:asked(number, scale)]
-            known = [look.spec for look in sound if kind(look.source) in FACES[cell.faces][1]]
+            known = [look.spec for look in sound[cell.faces]]
             names |= dict.fromkeys(spec.name for spec in found if spec not in known)
     return list(names), [
         f"{file} has no {', '.join(metrics)}: its own command with --metrics {' '.join(metrics)} adds it."
@@ -683,7 +684,7 @@ def legend(table: Table, width: int) -> list[str]:
     lines += [f"Note: {note}" for note in table.notes]
     if not all(FACES[cell.faces][1] for cell in table.cells if cell.faces):
         lines.append("Not built here: face recognition on SCface.")
-    lines = [part for line in lines for part in wrap(line, width)]
+    lines = [part for line in lines for part in wrap(line, width, subsequent_indent="  ")]
     if table.runs:
         lines += [*wrap(f"To be run: {', '.join(table.runs)}; for example", width, break_on_hyphens=False),
                   f"  python -m aminet reproduce --scale {table.runs[0].split('-')[-2]} --only {table.runs[0]}"]
