@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--skip-bad", action="store_true", help="leave out files that are no image, and count them")
 
     p = commands.add_parser("table", help="a table of the paper, published against ours")
-    p.add_argument("number", metavar="N", type=int, help="1 to 10")
+    p.add_argument("number", metavar="N", help="1 to 10, or I to X")
     p.add_argument("--records", help="folder of the records (the course's, data/records)")
     p.add_argument("--protocol", default="paper", help="of our numbers: paper, dic or rgb (paper)")
     p = p.add_mutually_exclusive_group()
@@ -265,11 +265,13 @@ def evaluate(arguments) -> None:
 
 
 def table(arguments) -> None:
-    from .tables import csv_table, format_table
+    from .tables import ROMAN, csv_table, format_table
     from .tables import table as read
 
     folder = {"records": arguments.records} if arguments.records else {}
-    result = read(arguments.number, protocol=arguments.protocol, **folder)
+    numbers = {name: number for number, roman in ROMAN.items() for name in (str(number), roman)}
+    number = numbers.get(arguments.number.upper(), arguments.number)
+    result = read(number, protocol=arguments.protocol, **folder)
     if arguments.csv:
         print(csv_table(result), end="")
     else:

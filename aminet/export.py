@@ -150,6 +150,8 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
     target, source = Path(target), find_weights(weights)
     if target.suffix != ".onnx":
         raise BadInput(f"{target}: give the file a name that ends in .onnx")
+    if not target.parent.is_dir():  # before the minute that the conversion takes
+        raise BadInput(f"no folder {target.parent} for {target.name}: make it first")
     model, header = load_weights(source)
     if not model.config.enlarged:
         raise BadInput(f"{source} takes 16x16 faces: export writes networks that take the enlarged face")

@@ -101,6 +101,7 @@ def test_export_from_the_command_line(tmp_path, aminet, refuses):
     assert all(row["seconds"] > 0 and row["ratio"] > 0 for row in rows.values())
     assert load_onnx(tmp_path / "net.onnx")(inputs(faces(1))).shape == (1, 3, 128, 128)
     refuses("ends in .onnx", "export", "net.safetensors", "net.txt")
+    refuses("no folder", "export", "net.safetensors", "nowhere/net.onnx")
     refuses("no weights 'nothing'", "export", "nothing", "out.onnx")
     refuses("validation images are also in --faces", "export", "pocket", "out.onnx", "--val", "synthetic:64")
     assert not (tmp_path / "out.onnx").exists() and not (tmp_path / "net.txt").exists()

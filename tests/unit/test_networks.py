@@ -71,6 +71,7 @@ def test_the_toy_is_gone():
 @pytest.mark.parametrize("name, match", [
     ("pocket/SPARNet", "unknown row 'SPARNet'"), ("pocket/sparnet+wings", "no switch 'wings'"),
     ("pocket/sparnet+channels", "no switch"), ("huge/sparnet", "unknown preset"), ("huge", "unknown preset"),
+    ("rcan", "rcan has no size: pocket/rcan"), ("sparnet+edff", "has no size"),
     ("pocket/__init__", "unknown row"), ("pocket/../amigan", "unknown row")])
 def test_names_of_nothing(name, match):
     with pytest.raises(BadInput, match=match):

@@ -406,12 +406,14 @@ def test_command_line(refuses, folder, monkeypatch, capsys):
         return capsys.readouterr().out
 
     refuses("no Table 11: choose 1 to 10", "table", 11)
+    refuses("no Table XI: choose 1 to 10", "table", "XI")
     records = folder(record("aminet-pocket-0", psnr=values(0)))
     assert json.loads(run(5, "--records", records, "--json")) == json.loads(json.dumps(asdict(T.table(5, records))))
     rows = list(csv.DictReader(io.StringIO(run(5, "--records", records, "--csv"))))
     assert len(rows) == 14 and rows[-2]["published"] == "27.83" and rows[-2]["table"] == "5"
     assert float(rows[-2]["ours"]) == summary(values(0))["mean"] and rows[-2]["records"] == "r0.json"
     assert run(5, "--protocol", "dic", "--records", records).startswith("Table V. ")
+    assert run("v", "--records", records) == run(5, "--records", records)
     monkeypatch.chdir(records)  # the course's records are found from any folder
     assert run(5) == T.format_table(T.table(5, T.DATA / "records")) + "\n"
 
