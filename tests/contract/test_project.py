@@ -126,7 +126,7 @@ def test_the_readmes_ablations_and_comparisons_are_the_records():
         return student.ppf(0.975, 2) * np.std(gaps, ddof=1) / 3**0.5
 
     names = {"SPARNet + EDFF": "(SPARNet + EDFF)"}
-    for number in 1, 4, 6:
+    for number in range(1, 7):
         cells = {cell.row: cell for cell in table(number).cells if cell.metric == "psnr" and cell.ours is not None}
         for cell in cells.values():
             assert (cell.scale, cell.seeds) == ("mini", (0, 1, 2))

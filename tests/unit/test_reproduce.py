@@ -129,6 +129,19 @@ def test_committed_results_count(tmp_path, monkeypatch):
     assert Reproduction("pocket", tmp_path, RECORDS, faces=["synthetic"], device="cpu").status(spec).state == "pending"
 
 
+def test_an_ablation_needs_no_other_faces_than_celebas(tmp_path):
+    work = Reproduction("mini", tmp_path, RECORDS, device="cpu")
+    assert work.test == ["celeba_test.zip", "flickr_test.zip"]
+    for name, state in (("without-au-mini-2", "done"), ("scale-sqrt-mini-1", "done"), ("sparnet-edff-mini-1", "done"),
+                        ("aminet-mini-1", "done"), ("sparnet-mini-1", "pending")):  # Table VII has its first training
+        assert work.status(work.specs[name]).state == state, name
+    note = "measured on celeba_test.zip, the weights are gone"
+    assert work.status(work.specs["sparnet-mini-1"]).note == note
+    given = Reproduction("mini", tmp_path, RECORDS, test=work.test, device="cpu")
+    status = given.status(given.specs["without-au-mini-2"])
+    assert (status.state, status.note, status.missing) == ("pending", note, ("flickr_test.zip",))
+
+
 def test_a_record_of_another_recipe_is_not_the_runs():
     records, spec = read_records(RECORDS)[0], runs("pocket")[0]
     assert records_of(spec, records)
