@@ -406,7 +406,7 @@ plt.show()
 # %% [markdown]
 # On most seeds the step is harmless; on three the loss jumps, tenfold on one and by many orders of magnitude on the others. Which seed it hits depends on the size of the net and of the crop, as the fixed point predicts: it is decided by which side of $1/g$ the features start on. From there to NaN is one more gradient, or one more image of large contrast. So our small run shows the explosion, and the seed decides whether it is called NaN.
 #
-# What we keep: `gate="maps"`, as Eqs. 14-16 say. With LayerNorm and shortcut, `features` trains too; the switch remains, and neither the parameter count nor Table V can tell the two apart. Trainings can: three short ones of a small network lost 0.2 to 0.4 dB with `features` ([notebook 11](11_ablations.ipynb)).
+# What we keep: `gate="maps"`, as Eqs. 14-16 say. With LayerNorm and shortcut, `features` trains too; the switch remains, and neither the parameter count nor Table V can tell the two apart. Trainings might: three short ones of a small network lost 0.2 to 0.4 dB with `features` ($p = 0.035$, one of seven questions asked; [notebook 11](11_ablations.ipynb)).
 #
 # ## Table V
 #

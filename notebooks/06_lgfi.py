@@ -250,7 +250,7 @@ plt.show()
 # %% [markdown]
 # Read the dotted lines first. Without any BatchNorm, a net with neither norm nor shortcut fades: each fusion multiplies by weights in (0, 1), so the feature shrinks on its way in, and the gradient that reaches the middle is almost a thousand times smaller than with both. Norm and shortcut hold it.
 #
-# Then the full lines. RDFE's BatchNorms bring the local branch back to size 1 in every block, and this alone keeps the bare block alive: its gradients are as large as the default's. Which of the two learns faces better is a question for trainings with several seeds. Three short ones of a small network do not decide it: without both, two were slightly better and one slightly worse ([notebook 11](11_ablations.ipynb)).
+# Then the full lines. RDFE's BatchNorms bring the local branch back to size 1 in every block, and this alone keeps the bare block alive: its gradients are as large as the default's. Which of the two learns faces better is a question for trainings with several seeds. Three short ones of a small network do not decide it: without both, two were better and one was worse. Without the norm alone, or the shortcut alone, all three were better, by 0.01 to 0.14 dB, which in PSNR is within chance, too ([notebook 11](11_ablations.ipynb)).
 #
 # So the evidence does not force us. We keep both because Restormer's block, against which Table II compares LGFI, has both; because they make the block safe without leaning on batch statistics; and because with `gate="features"` nothing else keeps the numbers finite ([notebook 05](05_skaf.ipynb)).
 #
