@@ -261,7 +261,9 @@ class Reproduction:
                 note = f"{note} without {', '.join(lacking)}".strip()
             return Status("done" if done else "trained", note, spec.recipe.images, rate, missing)
         if not start:
-            return Status("waiting", f"for {spec.start}", progress["seen"], rate, missing)
+            gone = self.status(self.specs[spec.start]).state == "done"
+            note = f"for {spec.start}" + ", whose weights are gone: --records EMPTY_FOLDER trains it again" * gone
+            return Status("waiting", note, progress["seen"], rate, missing)
         if state:
             return Status("partial", "", progress["seen"], rate, missing)
         there = ", ".join(noted(source) for source in tests if source not in missing)

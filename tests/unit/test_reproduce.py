@@ -137,6 +137,8 @@ def test_an_ablation_needs_no_other_faces_than_celebas(tmp_path):
         assert work.status(work.specs[name]).state == state, name
     note = "measured on celeba_test.zip, the weights are gone"
     assert work.status(work.specs["sparnet-mini-1"]).note == note
+    gan = work.status(work.specs["amigan-mini-1"])
+    assert gan.state == "waiting" and gan.note.startswith("for aminet-mini-1, whose weights are gone: --records")
     given = Reproduction("mini", tmp_path, RECORDS, test=work.test, device="cpu")
     status = given.status(given.specs["without-au-mini-2"])
     assert (status.state, status.note, status.missing) == ("pending", note, ("flickr_test.zip",))
