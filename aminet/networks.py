@@ -50,7 +50,7 @@ def preset(name: str) -> Config:
     """
     base, _, row = name.partition("/")
     if not row and base not in PRESETS and base.partition("+")[0] in methods():
-        raise BadInput(f"{name} has no size: pocket/{name}, or aminet/{name} as its authors have it")
+        raise BadInput(f"{name} has no size: pocket/{name} is small, aminet/{name} has its authors' size")
     if not row or base not in PRESETS or row in (*ABLATIONS, *READINGS, "8C"):
         return of_aminet(name)
     network, _, switch = row.partition("+")
