@@ -653,7 +653,7 @@ def in_detail(number_: int, cells: list[Cell]) -> list[str]:
         right([f"minus {own}: paper", *(signed(cell, cell.published_difference) for cell in shown)]),
         right(["ours", *(signed(cell, cell.difference) for cell in shown)]),
         left(["[95 %, paired]", *(interval(cell, cell.difference_low, cell.difference_high, "+") for cell in shown)])]
-    if any(len(cell.seeds) > 1 for cell in shown):
+    if len({cell.seeds for cell in shown}) > 1:  # else the line on the training names them
         columns.append(left(["seeds", *(" ".join(map(str, cell.seeds)) for cell in shown)]))
     return [f"Ours{' on ' + on if on else ''}, in detail:", *("  ".join(line).rstrip() for line in zip(*columns))]
 
