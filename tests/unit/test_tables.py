@@ -107,8 +107,10 @@ def test_seeds_are_averaged_image_by_image(folder):
     one = summary(np.mean([first, second], axis=0), people=PEOPLE)  # as if there were no other trainings
     assert cell.ours == pytest.approx(one["mean"]) and cell.high - cell.low > one["high"] - one["low"]
     text = T.format_table(T.table(7, folder()))
-    assert re.search(r"^PSNR, dB  AMINet .*  0 1$", text, re.MULTILINE)
-    assert "seen, seeds 0, 1." in " ".join(text.split())
+    assert "seen, seeds 0, 1." in " ".join(text.split()) and "[95 %, paired]  seeds" not in text
+    text = T.format_table(T.table(7, folder(record("sparnet-short-0", psnr=first))))  # rows differ in their seeds
+    assert "[95 %, paired]" in text and re.search(r"^PSNR, dB  AMINet .*  0 1$", text, re.MULTILINE)
+    assert re.search(r"^PSNR, dB  SPARNet .*  0$", text, re.MULTILINE)
 
 
 def test_an_ablation_needs_several_trainings(folder, monkeypatch, one_training_is_enough):
