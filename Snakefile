@@ -26,7 +26,7 @@ try:
     chosen = choose(runs(scale), config.get("only"))
 except BadInput as error:
     sys.exit(f"aminet: {error}")
-unfinished = {name for name, spec in work.specs.items() if work.status(spec).state not in ("done", "not built")}
+unfinished = {name for name, spec in work.specs.items() if work.status(spec).state != "done"}
 
 
 def marker(name):

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("train", help="train a network", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, pocket-s, or "
                    "PRESET/ROW for a row of Tables I to V, for example 'pocket/w/o SA'; PRESET/METHOD for a compared "
-                   "one, for example pocket/rcan; or amigan, with --start")
+                   "one, for example pocket/rcan; or with --start amigan, fsrgan, dicgan, spargan or sfmgan")
     p.add_argument("--faces", nargs="+", default=["synthetic"], help="folders or zips (also looked for in "
                    "$AMINET_FACES), celeba:ROOT:PART, celeba-identity:ROOT:PART, helen:ROOT:PART, "
                    "scface:ROOT:PART, or synthetic[:N[:SEED]]")
@@ -56,20 +57,27 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", required=True, default=argparse.SUPPRESS, help="folder of the run: its weights will be "
                    "OUT/best.safetensors")
     p.add_argument("--images", type=positive(int), help="images to see in all")
-    p.add_argument("--minutes", type=positive(float), help="stop after so many minutes; --resume continues")
+    p.add_argument("--minutes", type=positive(float), help="the length of the run instead, validation and saving in "
+                   "it; beside --images: stop this call after so many, --resume continues")
     p.add_argument("--batch", type=positive(int), default=32, help="over all processes")
     p.add_argument("--lr", type=positive(float), help="Adam's step size: 2e-4, and 1e-4 for AMIGAN's generator")
-    p.add_argument("--schedule", choices=("constant", "cosine"), default="constant", help="cosine ends at --images")
+    p.add_argument("--schedule", choices=("constant", "cosine"), default="constant", help="cosine falls to zero at "
+                   "the end of --images or --minutes")
+    p.add_argument("--warmup", type=float, help="part of the run in which the step size first rises (0.02 of "
+                   "--minutes with cosine, else 0)")
     p.add_argument("--ema", type=float, default=0.0, help="decay of averaged weights, for example 0.999; 0: none")
-    p.add_argument("--val-every", type=positive(int), default=5000, help="images between validations")
+    p.add_argument("--val-every", type=positive(int), default=5000, help="images between validations; a run in "
+                   "minutes is validated at each quarter")
     p.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the augmentation")
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    p.add_argument("--compile", action="store_true", help="torch.compile: minutes at the start, then faster steps")
+    p.add_argument("--compile", action="store_true", help="torch.compile where it pays: a minute or two at the start")
+    p.add_argument("--half", action="store_true", help="save the weights in 16 bits")
+    p.add_argument("--start", help="weights to start from: a file, a run's folder, or ours, for example pocket; of the "
+                   "same network, or for a GAN its generator's")
     p.add_argument("--resume", action="store_true", help="continue the run in --out")
     p.add_argument("--skip-bad", action="store_true", help="leave out files that are no image, and count them")
 
-    p = p.add_argument_group("AMIGAN (Eqs. 18 to 22)")
-    p.add_argument("--start", help="AMINet's weights: a file, a run's folder, or ours, for example pocket")
+    p = p.add_argument_group("GANs (Eqs. 18 to 22); what is left out is AMIGAN's, or the compared GAN's own")
     p.add_argument("--d-lr", type=positive(float), help="the discriminator's step size (4e-4)")
     p.add_argument("--pixel", type=float, help="weight of the pixel loss (1)")
     p.add_argument("--perceptual", type=float, help="weight of VGG19's perceptual loss (0.01); 0 needs no VGG19")
@@ -135,10 +143,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="print the record")
 
     p = commands.add_parser("reproduce", help="train and measure what the paper's tables need; continues where it was")
-    p.add_argument("--list", action="store_true", help="say how far every run is, and how long it will "
-                   "take here: the first time a few steps of each network are timed, for minutes")
-    p.add_argument("--scale", choices=("smoke", "mini", "pocket", "short", "paper"), help="seconds, minutes, hours, "
-                   "200,000 images or 150 epochs a run (short with a GPU, else pocket)")
+    p.add_argument("--list", action="store_true", help="say how far every run is")
+    p.add_argument("--scale", choices=("smoke", "mini", "pocket", "gpu", "short", "paper"), help="seconds, minutes or "
+                   "hours a run on a CPU; minutes on a GPU, 200,000 images, 150 epochs (gpu with a GPU, else pocket)")
     p.add_argument("--only", metavar="PATTERN", help="runs by name, for example 'aminet-*'")
     p.add_argument("--budget", metavar="MINUTES", type=positive(float), help="stop in time, with everything saved; "
                    "without it, go on to the end")
@@ -179,70 +186,89 @@ def data(arguments) -> int:
     return 0 if report["clean"] else 1
 
 
-def train(arguments) -> None:
-    from .amigan import AMIGANRun, GANRecipe, needs
-    from .inputs import open_training_faces
-    from .networks import preset
-    from .priors import open_priors
-    from .train import Recipe, Run, usable
-    from .weights import find_weights
+def recipe_of(arguments, gan: bool):
+    """The recipe that a command line of `train` asks for; BadInput for options that do not go together."""
+    from .amigan import GANRecipe
+    from .train import Recipe
 
     if arguments.images is None and arguments.minutes is None:
         raise BadInput("say when to stop: --images N or --minutes M")
-    gan = arguments.preset == "amigan"
     if gan and not arguments.start:
-        raise BadInput("AMIGAN starts from AMINet's weights: give --start, for example --start pocket")
-    given = {name: value for name in asdict(GANRecipe()) if (value := getattr(arguments, name)) is not None}
-    if not gan and arguments.start:
-        raise BadInput("--start belongs to AMIGAN: train amigan --start WEIGHTS ...; AMINet starts from random weights")
-    if not gan and (foreign := [name for name in given if name not in asdict(Recipe())]):
-        raise BadInput(f"--{foreign[0].replace('_', '-')} belongs to AMIGAN: train amigan --start WEIGHTS ...")
+        raise BadInput(f"{arguments.preset} starts from its generator's weights: give --start, for example "
+                       "--start pocket for amigan")
+    kind = GANRecipe if gan else Recipe
+    given = {name: value for name in GANRecipe.__dataclass_fields__
+             if name != "gan" and (value := getattr(arguments, name)) is not None}
+    if foreign := [name for name in given if name not in kind.__dataclass_fields__]:
+        raise BadInput(f"--{foreign[0].replace('_', '-')} belongs to a GAN: train amigan --start WEIGHTS ...")
+    if arguments.images is not None:
+        given.pop("minutes", None)  # it ends this call, not the run
+    elif arguments.schedule == "cosine":
+        given.setdefault("warmup", 0.02)
+    return kind(**given, **({"gan": arguments.preset} if gan else {}))
+
+
+def train(arguments) -> None:
+    from .amigan import COMPARED
+    from .inputs import open_training_faces
+    from .networks import preset
+    from .priors import open_priors
+    from .training.device import usable
+    from .training.games import GANGame, L1Game, missing_networks
+    from .training.trainer import Trainer
+    from .weights import find_weights
+
+    begin, gan = time.monotonic(), arguments.preset in ("amigan", *COMPARED)
     config = None if gan else preset(arguments.preset)
-    recipe = GANRecipe(**given) if gan else Recipe(**given)
-    usable(arguments.device)  # before the faces are read
-    if gan:
+    recipe = recipe_of(arguments, gan)
+    usable(arguments.device)  # all that can be wrong is, before the faces are read
+    if arguments.start:
         find_weights(arguments.start)
-        needs(recipe)
+    if gan:
+        missing_networks(recipe)
     main = os.environ.get("RANK", "0") == "0"
     faces, val, data = open_training_faces(arguments.faces, arguments.val, arguments.skip_bad, progress=main)
-    options = {"data": data, "resume": arguments.resume, "device": arguments.device, "fused": arguments.compile}
-    if gan:
-        run = AMIGANRun(arguments.start, recipe, faces, val, arguments.out, **options)
-    else:
-        run = Run(config, recipe, faces, val, arguments.out, preset=arguments.preset,
-                  priors=open_priors(faces, arguments.faces, config.priors), **options)
+    priors = {} if gan else open_priors(faces, arguments.faces, config.priors)
+    game = GANGame(arguments.start, recipe, val) if gan else L1Game(config, recipe, arguments.preset, arguments.start,
+                                                                    priors)
+    trainer = Trainer(game, faces, val, arguments.out, data, priors=priors, resume=arguments.resume,
+                      device=arguments.device, compiled=arguments.compile, half=arguments.half)
     try:
-        result = run.train(arguments.minutes)
+        result = trainer.train(arguments.minutes if recipe.images else None, since=begin)
     except KeyboardInterrupt:
         if main:
-            print(f"stopped after {run.seen} images; the same command with --resume continues", file=sys.stderr)
+            print(f"stopped after {trainer.seen} images; the same command with --resume continues", file=sys.stderr)
         raise SystemExit(130) from None
     if main:
         print(json.dumps(result))
 
 
 def evaluate(arguments) -> None:
-    from .evaluate import check_metrics, earlier, label, read_record, write_record
+    from .evaluate import add_record, available_metrics, earlier, label, read_record, write_record
     from .evaluate import evaluate as run
     from .inputs import open_faces
-    from .train import usable
+    from .training.device import usable
     from .weights import find_weights
 
     usable(arguments.device)  # all that can be wrong is, before the faces are read
     find_weights(arguments.weights)
-    check_metrics(arguments.metrics)
+    metrics, problems = available_metrics(arguments.metrics)
+    if not metrics:
+        raise BadInput("; ".join(problems))
+    for problem in problems:
+        print(problem, file=sys.stderr)
     target = Path(arguments.records) / "{}-{}-{}.json".format(
         label(arguments.weights),
         "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces), arguments.protocol)
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
     before = None if arguments.overwrite else earlier(target, arguments.weights, about)
     replaces = read_record(target) if arguments.overwrite and target.exists() else None
-    record = run(arguments.weights, faces, about, arguments.protocol, arguments.metrics, arguments.device,
+    record = run(arguments.weights, faces, about, arguments.protocol, metrics, arguments.device,
                  command_line(), record=before, replaces=replaces)
     if record is not before:
-        write_record(record, target)
+        (write_record if replaces else add_record)(record, target)
     if before:
-        added = ", ".join(name for name in arguments.metrics if name not in before["means"])
+        added = ", ".join(name for name in metrics if name not in before["means"])
         print(f"measured before, at {before['created']}; " + (
             f"added now: {added}" if added else "--overwrite measures again"), file=sys.stderr)
     means = {name: interval["mean"] and round(interval["mean"], 4) for name, interval in record["means"].items()}
@@ -257,7 +283,7 @@ def evaluate(arguments) -> None:
         return f"{mean:>8s} [{', '.join(ends)}]" if ends else f"{mean:>8s}"
 
     print(f"{about['images']} faces, {record['describe']}")
-    for name in dict.fromkeys(arguments.metrics):
+    for name in dict.fromkeys(metrics):
         undefined = record.get("undefined", {}).get(name)
         print(f"{name:8s} {interval(record['means'][name])}   bicubic {interval({'mean': means['bicubic_' + name]})}"
               f"   gain {interval(record['gain'][name], '+')}" + (f"   undefined: {undefined}" if undefined else ""))
@@ -330,10 +356,10 @@ def reproduce(arguments) -> int:
     import torch
 
     from .reproduce import Reproduction, choose, format_overview, overview, runs
-    from .train import usable
+    from .training.device import usable
 
     gpu = usable(arguments.device) != "cpu" and torch.cuda.is_available()
-    scale = arguments.scale or ("short" if gpu else "pocket")
+    scale = arguments.scale or ("gpu" if gpu else "pocket")
     chosen = choose(runs(scale), arguments.only)
     work = Reproduction(scale, arguments.out, arguments.records, arguments.faces, arguments.val, arguments.test,
                         arguments.device, arguments.compile)
@@ -342,7 +368,7 @@ def reproduce(arguments) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
         raise SystemExit(130) from None
-    report = overview(work, chosen, measure=arguments.list)
+    report = overview(work, chosen)
     print(json.dumps(report, indent=1) if arguments.json else format_overview(report))
     return 2 if failed else 0
 

@@ -5,21 +5,16 @@ images are not described. Ours: the discriminator of the works it cites [37, 38]
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .degrade import degrade, upsample
 from .errors import BadInput
-from .pretrained import locate
-from .protocol import PROTOCOLS, psnr
-from .train import Recipe, Run, restore
-from .weights import find_weights, load_weights, sha256
+from .train import Recipe
 
 COMPARED = ("fsrgan", "dicgan", "spargan", "sfmgan")  # Table VIII's, in aminet/baselines
 
@@ -58,6 +53,9 @@ class PerceptualLoss(nn.Module):
     Shape: two images (B, 3, H, W) in [-1, 1] -> ().
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, features: nn.Sequential):
         super().__init__()
         self.vgg = features.eval().requires_grad_(False).to(memory_format=torch.channels_last)
@@ -78,7 +76,7 @@ class PerceptualLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         with torch.no_grad():
             real = self.layers(hr)
-        return sum((a.float() - b.float()).abs().mean() for a, b in zip(self.layers(sr), real))
+        return torch.stack([(a.float() - b.float()).abs().mean() for a, b in zip(self.layers(sr), real)]).sum()
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "vanilla") -> Tensor:
@@ -99,35 +97,127 @@ def r1_penalty(real: Tensor, images: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3)).mean() / 2
 
 
+class Adversary(nn.Module):
+    """The other side of a GAN: its discriminators, and the losses of both players (Eqs. 20 to 22).
+
+    A GAN names what it is made of: `generator`, the network that it plays against; WEIGHTS of the parts of the
+    generator's loss; LOSS, `vanilla` or `hinge`; LR and D_LR, the step sizes of generator and discriminator; MEAN, or
+    sum, of several discriminators' losses; and gives `judge` and, where its generator's loss has other parts, `parts`.
+
+    width: of the discriminators. weights, loss: instead of the GAN's own. r1: weight of the R1 penalty.
+    Images are (B, 3, 128, 128) in [-1, 1]; x is what the generator took.
+    """
+
+    generator = "aminet"
+    WEIGHTS = {"pixel": 1.0, "perceptual": 0.01, "adversarial": 0.01}
+    LOSS = "vanilla"
+    LR, D_LR = 1e-4, 4e-4
+    MEAN = True
+
+    def __init__(self, width: int = 64, weights: dict[str, float] | None = None, loss: str = "", r1: float = 0.0):
+        super().__init__()
+        self.weights, self.kind, self.r1 = self.WEIGHTS | (weights or {}), loss or self.LOSS, r1
+
+    def judge(self, image: Tensor, x: Tensor) -> list[Tensor]:
+        """The logits of each discriminator, float32."""
+        raise NotImplementedError
+
+    def parts(self, sr: Tensor, target: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """The parts of the generator's loss, without their weights; the perceptual one is added to them."""
+        judged = torch.stack([adversarial_loss(fake, self.kind) for fake in self.judge(sr, x)])
+        return {"pixel": F.l1_loss(sr, target), "adversarial": judged.mean()}
+
+    def generator_loss(self, sr: Tensor, target: Tensor, x: Tensor,
+                       perceptual: Callable[[Tensor, Tensor], Tensor] | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 22: what the generator minimises, and its parts. It reaches no weight of the discriminators."""
+        self.requires_grad_(False)
+        parts = self.parts(sr, target, x)
+        self.requires_grad_(True)
+        parts["perceptual"] = perceptual(sr, target) if perceptual else sr.new_zeros(())
+        weighted = [weight * parts[name] for name, weight in self.weights.items() if name in parts]
+        return torch.stack(weighted).sum(), parts
+
+    def discriminator_loss(self, sr: Tensor, target: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 20, and the mean probabilities that both kinds of faces get. It reaches no weight of the generator."""
+        target = target.detach().requires_grad_(bool(self.r1))
+        real, fake = self.judge(target, x), self.judge(sr.detach(), x)
+        losses = torch.stack([discriminator_loss(a, b, self.kind) for a, b in zip(real, fake)])
+        loss = losses.mean() if self.MEAN else losses.sum()
+        values = {name: torch.stack([logits.sigmoid().mean() for logits in side]).mean()
+                  for name, side in (("real", real), ("fake", fake))}
+        if self.r1:
+            penalties = [r1_penalty(logits.reshape(len(target), -1).mean(1), target) for logits in real]
+            values["r1"] = torch.stack(penalties).sum()
+            loss = loss + self.r1 * values["r1"]
+        return loss, values
+
+
+class AMIGAN(Adversary):
+    """The adversarial side of AMIGAN. width, norm: of its discriminator, which does not look at x."""
+
+    def __init__(self, width: int = 64, norm: str = "batch", **options):
+        super().__init__(width, **options)
+        self.discriminator = Discriminator(width, norm)
+
+    def judge(self, image: Tensor, x: Tensor) -> list[Tensor]:
+        """One logit for every face, (B,)."""
+        return [self.discriminator(image).float()]
+
+
+def adversary_class(gan: str) -> type[Adversary]:
+    """AMIGAN, or the adversarial side of a compared GAN, in aminet/baselines/GAN.py; BadInput for another name."""
+    if gan == "amigan":
+        return AMIGAN
+    if gan not in COMPARED:
+        raise BadInput(f"unknown GAN {gan!r}: choose one of amigan, {', '.join(COMPARED)}")
+    return getattr(import_module(f".baselines.{gan}", __package__), gan.upper())
+
+
 @dataclass(frozen=True)
 class GANRecipe(Recipe):
-    """How to train AMIGAN. The step sizes and weights are the paper's (Sec. IV-B); the rest is ours.
+    """How to train AMIGAN or a compared GAN of Table VIII. What is left out is the GAN's own.
 
-    lr, d_lr: Adam's step sizes of generator and discriminator.
-    pixel, perceptual, adversarial: the weights of Eq. 22; perceptual 0 needs no VGG19.
-    loss: `vanilla` as printed (Eqs. 20, 21) or `hinge`. width, norm: of the discriminator. r1: weight of R1, 0: none.
+    gan: `amigan` or one of COMPARED. lr, d_lr: Adam's step sizes of generator and discriminator.
+    pixel, perceptual, adversarial: weights of the losses (Eq. 22 for AMIGAN); perceptual 0 needs no VGG19.
+    loss: `vanilla` as printed (Eqs. 20, 21) or `hinge`. r1: weight of R1, 0: none.
+    width: of the discriminator. norm: of AMIGAN's discriminator.
     choose: what picks the weights on validation, `lpips` or `psnr`. PSNR would pick the start: it only falls.
     """
 
-    lr: float = 1e-4
-    d_lr: float = 4e-4
-    pixel: float = 1.0
-    perceptual: float = 0.01
-    adversarial: float = 0.01
-    loss: str = "vanilla"
+    lr: float = None  # type: ignore[assignment]
+    gan: str = "amigan"
+    d_lr: float = None  # type: ignore[assignment]
+    pixel: float = None  # type: ignore[assignment]
+    perceptual: float = None  # type: ignore[assignment]
+    adversarial: float = None  # type: ignore[assignment]
+    loss: str = ""
     width: int = 64
     norm: str = "batch"
     r1: float = 0.0
     choose: str = "lpips"
 
     def __post_init__(self):
+        own = adversary_class(self.gan)
+        values = {"lr": own.LR, "d_lr": own.D_LR, "loss": own.LOSS}
+        values |= {name: own.WEIGHTS.get(name, 0.0) for name in ("pixel", "perceptual", "adversarial")}
+        for name, value in values.items():
+            if getattr(self, name) in (None, ""):
+                object.__setattr__(self, name, value)
         super().__post_init__()
-        if not (self.d_lr > 0 and self.width >= 1 and min(self.pixel, self.perceptual, self.adversarial, self.r1) >= 0):
-            raise BadInput("d_lr and width must be positive, and no weight of a loss below zero")
+        if self.pixel and "pixel" not in own.WEIGHTS:
+            raise BadInput(f"pixel={self.pixel}: {self.gan} has no L1 loss: its squared error has the weight 1")
         for name, allowed in (("loss", ("vanilla", "hinge")), ("norm", ("spectral", "batch", "none")),
                               ("choose", ("lpips", "psnr"))):
             if getattr(self, name) not in allowed:
                 raise BadInput(f"{name}={getattr(self, name)!r}: choose {', '.join(allowed)}")
+        if self.gan != "amigan" and self.norm != "batch":
+            raise BadInput(f"norm={self.norm!r} is AMIGAN's: the discriminators of {self.gan} have their own")
+
+    def adversary(self) -> Adversary:
+        """The discriminators with these weights and losses, with random initial values."""
+        own = {"norm": self.norm} if self.gan == "amigan" else {}
+        weights = {"pixel": self.pixel, "perceptual": self.perceptual, "adversarial": self.adversarial}
+        return adversary_class(self.gan)(self.width, weights=weights, loss=self.loss, r1=self.r1, **own)
 
 
 class Collapse:
@@ -154,19 +244,6 @@ class Collapse:
         return None
 
 
-def needs(recipe: GANRecipe) -> None:
-    """BadInput, naming each, if pretrained networks that the recipe needs are neither here nor to be had."""
-    problems = []
-    for network, wanted in (("vgg19", recipe.perceptual), ("alexnet", recipe.choose == "lpips")):
-        try:
-            if wanted:
-                locate(network)
-        except BadInput as error:
-            problems.append(str(error))
-    if problems:
-        raise BadInput("; ".join([*problems, "or go without: --perceptual 0 --choose psnr, which is not the paper's"]))
-
-
 @torch.no_grad()
 def variety(sr: Tensor, hr: Tensor) -> Tensor:
     """How much the SR faces of a batch differ from each other, as a part of how much the HR faces do. One says nothing.
@@ -174,148 +251,3 @@ def variety(sr: Tensor, hr: Tensor) -> Tensor:
     Shape: two of (B, 3, H, W) -> ().
     """
     return sr.std(0).mean() / hr.std(0).mean() if len(sr) > 1 else sr.new_ones(())
-
-
-class AMIGANRun(Run):
-    """One training run of AMIGAN in a folder. Both players move at once, on the gradients of the same batch.
-
-    start: AMINet's weights, whose configuration the generator takes: a file, a run's folder, or ours by name.
-    `best.safetensors` is the generator, an AMINet. Ends with BadInput when the game collapses. Else as `Run`.
-    """
-
-    def __init__(self, start: str | Path, recipe: GANRecipe, faces: Tensor, val: Tensor, out: str | Path,
-                 preset: str = "amigan", **options):
-        self.initial, header = load_weights(start)
-        self.start = {"name": find_weights(start).name, "sha256": sha256(find_weights(start)),
-                      **{k: header[k] for k in ("preset", "images", "val_psnr") if k in header}}
-        self.collapse = Collapse(sure=0.73 if recipe.loss == "hinge" else 0.99)  # hinge teaches up to a logit of one
-        super().__init__(self.initial.config, recipe, faces, val, out, preset=preset, **options)
-        self.bicubic = float(psnr(upsample(degrade(val)), val, PROTOCOLS["paper"]).mean())  # in dB
-        self.floor = min(self.bicubic, self.start.get("val_psnr", self.bicubic)) - 2  # a start may lie below bicubic
-
-    def build(self) -> dict[str, tuple[nn.Module, torch.optim.Optimizer]]:
-        recipe, device = self.recipe, self.accelerator.device
-        self.header["start"] = self.start
-        players = super().build()
-        players["model"][0].load_state_dict(self.initial.state_dict())
-        self.discriminator = self.opponent().to(device, memory_format=torch.channels_last)
-        self.perceptual = None
-        if recipe.perceptual:
-            from .pretrained import vgg19
-
-            features, self.header["vgg19"] = vgg19()
-            self.perceptual = PerceptualLoss(features).to(device)
-        adam = torch.optim.Adam(self.discriminator.parameters(), lr=recipe.d_lr, betas=(0.9, 0.99))
-        return players | {"discriminator": (self.discriminator, adam)}
-
-    def taught(self, network: nn.Module) -> nn.Module:
-        return network  # its image, whatever loss it has learnt from before
-
-    def opponent(self) -> nn.Module:
-        """The other player."""
-        return Discriminator(self.recipe.width, self.recipe.norm)
-
-    def losses(self, x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eq. 22 for the generator plus Eq. 20 for the discriminator: neither reaches the other's weights."""
-        recipe, none = self.recipe, x.new_zeros(())
-        with self.accelerator.autocast():
-            sr = self.model(x).float()
-            self.discriminator.requires_grad_(False)
-            adversarial = adversarial_loss(self.discriminator(sr).float(), recipe.loss)
-            self.discriminator.requires_grad_(True)
-            pixel = F.l1_loss(sr, target)
-            perceptual = self.perceptual(sr, target) if self.perceptual else none
-            target = target.detach().requires_grad_(bool(recipe.r1))
-            real, fake = self.discriminator(target).float(), self.discriminator(sr.detach()).float()
-            generator = recipe.pixel * pixel + recipe.perceptual * perceptual + recipe.adversarial * adversarial
-            discriminator = discriminator_loss(real, fake, recipe.loss)
-            penalty = r1_penalty(real, target) if recipe.r1 else none
-        return generator + discriminator + recipe.r1 * penalty, {
-            "loss": generator, "pixel": pixel, "perceptual": perceptual, "adversarial": adversarial,
-            "discriminator": discriminator, "r1": penalty, "real": real.sigmoid().mean(),
-            "fake": fake.sigmoid().mean(), "variety": variety(sr, target)}
-
-    def gradients(self, *batch: Tensor) -> dict[str, Tensor] | None:
-        means = super().gradients(*batch)
-        if self.world > 1 and means is not None:  # Accelerate averages the generator's only
-            for weight in self.discriminator.parameters():
-                weight.grad = self.accelerator.reduce(weight.grad, "mean")
-        return means
-
-    def judge(self, sr: Tensor) -> tuple[float, dict[str, float]]:
-        value, noted = super().judge(sr)
-        if value < self.floor:
-            self.stop(f"the generator has left the faces: {value:.2f} dB on validation, bicubic has {self.bicubic:.2f}")
-        if self.recipe.choose == "psnr":
-            return value, noted
-        from .perceptual import lpips
-
-        distance = float(lpips(sr, self.val).mean())
-        return -distance, noted | {"val_lpips": round(distance, 4)}
-
-    def watch(self, means: dict[str, float], batches: int) -> None:
-        if problem := self.collapse(means["real"], means["fake"], means["variety"], batches):
-            self.stop(problem)
-
-    def stop(self, problem: str) -> None:
-        self.log(collapse=problem)
-        raise BadInput(f"collapse after {self.seen} images: {problem}; the last good state is in {self.state}. Start "
-                       "again with --r1 10, --loss hinge, or a smaller --d-lr")
-
-    def train(self, *arguments, **options) -> dict:
-        if self.seen == 0 and self.accelerator.is_main_process:  # where the game starts from
-            _, noted = self.judge(restore(self.plain, self.val))
-            self.log(**noted)
-        return super().train(*arguments, **options)
-
-
-def compared(gan: str) -> type[nn.Module]:
-    """The adversarial side of a compared GAN: the class in aminet/baselines/GAN.py; BadInput for another name."""
-    if gan not in COMPARED:
-        raise BadInput(f"unknown GAN {gan!r}: choose one of {', '.join(COMPARED)}")
-    return getattr(import_module(f".baselines.{gan}", __package__), gan.upper())
-
-
-@dataclass(frozen=True)
-class ComparedRecipe(Recipe):
-    """How to train a compared GAN of Table VIII. The weights of its losses are in its file.
-
-    gan: one of COMPARED. lr, d_lr: Adam's step sizes of generator and discriminator. width: the discriminator's
-    channels at 128x128. choose: what picks the weights on validation, `lpips` or `psnr`.
-    """
-
-    gan: str = "spargan"
-    lr: float = 1e-4
-    d_lr: float = 4e-4
-    width: int = 64
-    choose: str = "lpips"
-    perceptual: ClassVar[bool] = True
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not (self.d_lr > 0 and self.width >= 1 and self.choose in ("lpips", "psnr")):
-            raise BadInput("d_lr and width must be positive, and choose lpips or psnr")
-        compared(self.gan)
-
-    @property
-    def loss(self) -> str:
-        """Of the adversarial losses: `hinge` or `vanilla`."""
-        return compared(self.gan).LOSS
-
-
-class ComparedGANRun(AMIGANRun):
-    """One training run of a compared GAN: AMIGAN's game with another opponent and other losses.
-
-    start: the trained generator. The losses on its priors are left out: it has learnt from them before.
-    """
-
-    def opponent(self) -> nn.Module:
-        return compared(self.recipe.gan)(self.recipe.width)
-
-    def losses(self, x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        with self.accelerator.autocast():
-            sr = self.model(x).float()
-            generator, parts = self.discriminator.generator_loss(sr, target, x, self.perceptual)
-            discriminator, judged = self.discriminator.discriminator_loss(sr.detach(), target, x)
-        return generator + discriminator, {"loss": generator, **parts, "discriminator": discriminator, **judged,
-                                           "variety": variety(sr, target)}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import os
 import platform
 import statistics
@@ -34,12 +35,14 @@ from .fast import faster
 from .ledger import bill, counted, thop_counted
 from .model import AMINet
 from .networks import build, preset
+from .pretrained import installed
 from .protocol import PROTOCOLS, psnr
 from .rdfe import RDFE
 from .sa import SelfAttention
 from .skaf import SKAF
 from .synthetic import faces
-from .train import Recipe, batch_of, usable
+from .train import Recipe, batch_of
+from .training.device import usable
 from .transformer import FeedForward
 from .weights import load_weights, write_atomically
 
@@ -322,7 +325,8 @@ def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, co
                 asked += [spec.network] * any(table in (7, 10) for table, _ in spec.rows)
                 with torch.device("meta"):
                     blank = build(config)
-                cost, (thop_params, thop_macs) = counted(blank)[""], thop_counted(blank)
+                cost = counted(blank)[""]
+                thop_params, thop_macs = thop_counted(blank) if installed("thop") else (None, None)
                 sizes[spec.network] = {"params": cost.params, "macs": cost.macs, "thop_params": thop_params,
                                        "thop_macs": thop_macs}
     with torch.no_grad():
@@ -392,7 +396,8 @@ def format_speeds(record: dict) -> str:
         f"one face, size {record['preset']}, on {host.get('gpu', host['cpu'])}, torch {host['versions']['torch']}, "
         f"{host['threads']} threads; medians of {record['rounds']} rounds",
         f"{'':24}{'params, M':>11}{'MACs, G':>9}{'thop':>9}{'ms':>9}{'/ AMINet':>10}{'compiled':>10}{'/ AMINet':>10}",
-        *(f"{row['network']:24}{row['params'] / 1e6:11.2f}{row['macs'] / 1e9:9.2f}{row['thop_macs'] / 1e9:9.2f}"
+        *(f"{row['network']:24}{row['params'] / 1e6:11.2f}{row['macs'] / 1e9:9.2f}"
+          f"{row['thop_macs'] / 1e9 if row['thop_macs'] else math.nan:9.2f}"
           f"{1e3 * row['seconds']:9.1f}{row['ratio']:10.2f}"
           + (f"{1e3 * row['compiled_seconds']:10.1f}" if "compiled_seconds" in row else "")
           + (f"{row['compiled_ratio']:10.2f}" if "compiled_ratio" in row else "") for row in record["rows"]),

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import torch
 
+from .errors import BadInput
 from .pictures import HR, LR
 
 
@@ -21,22 +22,28 @@ def cubic(x: torch.Tensor) -> torch.Tensor:
 
 
 @lru_cache(maxsize=16)
-def resize_matrix(before: int, after: int) -> torch.Tensor:
-    """PIL's bicubic weights as an (after, before) float64 matrix, rows summing to one up to PIL's 22-bit rounding."""
+def resize_matrix(before: int, after: int, device: torch.device | str = "cpu",
+                  dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """PIL's bicubic weights as an (after, before) matrix, rows summing to one up to PIL's 22-bit rounding."""
     stretch = max(before / after, 1.0)  # antialiasing widens the kernel when shrinking
     centre = (torch.arange(after, dtype=torch.float64) + 0.5) * before / after
     pixel = torch.arange(before, dtype=torch.float64) + 0.5
     weights = cubic((pixel - centre[:, None]) / stretch)
     weights = weights / weights.sum(1, keepdim=True)
-    return torch.round(weights * 2**22) / 2**22
+    return (torch.round(weights * 2**22) / 2**22).to(device, dtype)  # made once, then it stays on the device
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    """PIL's `resize((size, size), BICUBIC)` for a batch. uint8 (N, 3, H, W) -> uint8 (N, 3, size, size)."""
+    """PIL's `resize((size, size), BICUBIC)` for a batch. uint8 (N, 3, H, W) -> uint8 (N, 3, size, size).
+
+    BadInput for other types: floats in [-1, 1] would all be rounded to zero.
+    """
+    if images.dtype != torch.uint8:
+        raise BadInput(f"faces are uint8 from 0 to 255, not {images.dtype}: see `protocol.to_uint8`")
     # Sums of 22-bit weights times bytes are exact in float64; MPS has none and may differ by one level.
     dtype = torch.float32 if images.device.type == "mps" else torch.float64
     x = images.to(dtype)
-    columns, rows = (resize_matrix(n, size).to(images.device, dtype) for n in (images.shape[-1], images.shape[-2]))
+    columns, rows = (resize_matrix(n, size, x.device, dtype) for n in (images.shape[-1], images.shape[-2]))
     x = torch.floor(x @ columns.T + 0.5).clamp(0, 255)  # PIL rounds to bytes between its two passes
     return torch.floor(rows @ x + 0.5).clamp(0, 255).to(torch.uint8)
 
@@ -81,18 +88,29 @@ def zoom_matrix(scale: torch.Tensor, offset: torch.Tensor, size: int) -> torch.T
     return weights / weights.sum(-1, keepdim=True)
 
 
-def augment(hr: torch.Tensor, generator: torch.Generator, largest: float = 1.3) -> torch.Tensor:
-    """Random horizontal flip and scale-crop by 1.0 to `largest`. uint8 (B, 3, S, S) -> uint8 (B, 3, S, S).
+def send(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A copy on the device; a GPU fetches it by itself, and the host does not wait."""
+    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
+
+
+def moves(b: int, generator: torch.Generator, device: torch.device | str = "cpu", size: int = HR,
+          largest: float = 1.3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Draw how each of b faces moves: its scale from 1.0 to `largest`, the first row and the first column in pixels of
+    the enlarged face, and whether it is mirrored. Four of shape (B,).
 
     All random numbers come from `generator` (on the CPU), so a batch depends on its seed and not on the device.
     """
-    b, size = hr.shape[0], hr.shape[-1]
-    draw = torch.rand(4, b, generator=generator)
+    draw = send(torch.rand(4, b, generator=generator), torch.device(device))
     scale = 1 + draw[0] * (largest - 1)
     room = (scale - 1) * size
-    rows = zoom_matrix(scale, draw[1] * room, size)
-    columns = zoom_matrix(scale, draw[2] * room, size)
-    columns = torch.where((draw[3] < 0.5)[:, None, None], columns.flip(1), columns)
-    rows, columns = (m.unsqueeze(1).to(hr.device) for m in (rows, columns))
-    zoomed = rows @ hr.float() @ columns.transpose(-2, -1)
+    return scale, draw[1] * room, draw[2] * room, draw[3] < 0.5
+
+
+def augment(hr: torch.Tensor, generator: torch.Generator, largest: float = 1.3) -> torch.Tensor:
+    """Random horizontal flip and scale-crop by 1.0 to `largest` (see `moves`). uint8 (B, 3, S, S) -> the same."""
+    size = hr.shape[-1]
+    scale, top, left, mirrored = moves(len(hr), generator, hr.device, size, largest)
+    rows, columns = zoom_matrix(scale, top, size), zoom_matrix(scale, left, size)
+    columns = torch.where(mirrored[:, None, None], columns.flip(1), columns)
+    zoomed = rows[:, None] @ hr.float() @ columns[:, None].transpose(-2, -1)
     return zoomed.round().clamp(0, 255).to(torch.uint8)

@@ -10,7 +10,7 @@ import math
 import platform
 import time
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,22 @@ from . import pretrained
 from .degrade import degrade, upsample
 from .errors import BadInput
 from .perceptual import NEEDS, fid, fid_draws, inception_features
-from .pretrained import locate
+from .pretrained import installed, locate
 from .protocol import METRICS, PROTOCOLS, Protocol, measure, paired_difference, summary, to_uint8
 from .train import restore
-from .weights import find_weights, load_weights, sha256, write_atomically
+from .training.device import exact, tf32
+from .weights import find_weights, load_weights, sha256, write_atomically, writing
 
-KEPT = ("images", "val_psnr", "val_lpips", "chosen", "recipe", "data", "start", "vgg19")  # of the weights' header
+# What a record keeps of the weights' header.
+KEPT = ("images", "minutes", "device", "tf32", "val_psnr", "val_lpips", "chosen", "recipe", "data", "start", "vgg19")
 LIBRARIES = ("torch", "numpy", "pillow", "scipy", "scikit-image", "pyrtools", "torchmetrics")  # of every record
 ALSO = {"lpips": ("lpips", "torchvision"), "identity": ("onnxruntime", "opencv-python-headless"),
         "fid": ("torch-fidelity", "torchvision")}
+# What a metric imports, by the name of the package to install.
+PACKAGES = {"vif": {"pyrtools": "pyrtools"}, "vifp": {"torchmetrics": "torchmetrics"},
+            "lpips": {"lpips": "lpips", "torchvision": "torchvision"},
+            "identity": {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"},
+            "fid": {"torch-fidelity": "torch_fidelity", "torchvision": "torchvision"}}
 
 
 def label(weights: str | Path) -> str:
@@ -44,6 +51,38 @@ def check_metrics(metrics) -> None:
         raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(METRICS)}")
 
 
+def why_not(metric: str) -> str | None:
+    """Say what a metric lacks here, a package or a pretrained network; None if it can be measured."""
+    for package, module in PACKAGES.get(metric, {}).items():
+        if not installed(module):
+            return f"the package {package} is not installed: pip install {package}"
+    try:
+        for network in NEEDS.get(metric, ()):
+            locate(network)
+    except BadInput as error:
+        return str(error)
+    return None
+
+
+def available_metrics(wanted) -> tuple[tuple[str, ...], list[str]]:
+    """Return those of `wanted` that can be measured here, and a line on each that cannot."""
+    check_metrics(wanted)
+    problems = {metric: why_not(metric) for metric in dict.fromkeys(wanted)}
+    return (tuple(metric for metric, problem in problems.items() if not problem),
+            [f"{metric} is left out: {problem}" for metric, problem in problems.items() if problem])
+
+
+def versions_of(packages) -> dict[str, str]:
+    """Return the versions of those packages that are installed, by name."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # no metric asked for it
+            pass
+    return found
+
+
 def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "paper", metrics=("psnr", "ssim"),
              device: str = "cpu", command: str = "", batch: int = 16, record: dict | None = None,
              replaces: dict | None = None) -> dict:
@@ -54,36 +93,26 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
     replaces: one to measure again instead. If it is of the same run and faces, the time of its first look still counts.
 
     Returns a record: what `results` found; `measured`, each look at the faces, of which `created` is the first; and all
-    that is needed to repeat it. Raises BadInput before anything is measured if a pretrained network is missing, or if
-    the weights were chosen after the first look.
+    that is needed to repeat it. A GPU measures without TF32, and the record says so. Raises BadInput before anything is
+    measured if a package or a pretrained network is missing, or if the weights were chosen after the first look.
     """
-    if protocol not in PROTOCOLS:
-        raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
-    check_metrics(metrics)
-    rule = PROTOCOLS[protocol]
-    if record and record["protocol"] != asdict(rule):
-        raise BadInput(f"the record is of protocol {record['protocol']['name']}: write that of {protocol} elsewhere")
-    metrics = [name for name in dict.fromkeys(metrics) if not record or name not in record["means"]]
-    if not metrics:
+    rule = rule_of(protocol, record)
+    metrics = to_measure(metrics, record, len(faces))
+    if not metrics and record:
         return record
-    if "fid" in metrics and len(faces) < 2:
-        raise BadInput("FID is of a set: give two faces or more")
     networks = {name: locate(name) for metric in metrics for name in NEEDS.get(metric, ())}
     model, header = load_weights(weights, device)
     now = time.strftime("%FT%TZ", time.gmtime())
     if replaces and not same_run(replaces, header, about):
         replaces = None
-    if header.get("chosen", "") > (record or replaces or {"created": now})["created"]:
+    known = record or replaces
+    if header.get("chosen", "") > (known or {"created": now})["created"]:
         raise BadInput(f"the weights were chosen at {header['chosen']}, after the first look at these faces: "
                        "a test set must not choose (or is the clock wrong?)")
-    versions = {"python": platform.python_version(), **{name: version(name) for name in (
-        *LIBRARIES, *(library for metric in metrics for library in ALSO.get(metric, ())))}}
-    look = {"when": now, "metrics": metrics, "command": command}
-    looks = [look]
-    if known := record or replaces:
-        first = {"when": known["created"], "command": known["command"],
-                 "metrics": [name for name in known["means"] if not name.startswith("bicubic_")]}
-        looks = [*known.get("measured", [first]), look | {"device": device, "versions": versions}]
+    versions = {"python": platform.python_version(), **versions_of(
+        (*LIBRARIES, *(library for metric in metrics for library in ALSO.get(metric, ()))))}
+    look = {"when": now, "metrics": metrics, "command": command, **tf32(torch.device(device), on=False)}
+    looks = [*looks_of(known), look | {"device": device, "versions": versions}] if known else [look]
     if not record:
         record = {
             "kind": "evaluation",
@@ -99,13 +128,47 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
             "command": command,
             "device": device,
         }
-    sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch), rule.sr_rounding)
+    with exact():
+        sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch), rule.sr_rounding)
     used = {name: {"file": path.name, "sha256": pretrained.sha256(path)} for name, path in networks.items()}
     new = {"versions": versions, "networks": used, **results(sr, faces, rule, metrics, about.get("people"))}
-    # What the record has stays as it is, whatever the new look found.
-    parts = {part: record.get(part, {}) | {k: v for k, v in found.items() if k not in record.get(part, {})}
-             for part, found in new.items() if found}
-    return seal(record | {"measured": looks} | parts)
+    return seal(record | {"measured": looks} | joined(record, new))
+
+
+def rule_of(protocol: str, record: dict | None) -> Protocol:
+    """The protocol of that name; BadInput for an unknown one, or for another than a record's."""
+    if protocol not in PROTOCOLS:
+        raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
+    if record and record["protocol"] != asdict(PROTOCOLS[protocol]):
+        raise BadInput(f"the record is of protocol {record['protocol']['name']}: write that of {protocol} elsewhere")
+    return PROTOCOLS[protocol]
+
+
+def to_measure(metrics, record: dict | None, faces: int) -> list[str]:
+    """Those of `metrics` that a record lacks; BadInput if one is unknown or cannot be measured here."""
+    check_metrics(metrics)
+    metrics = [name for name in dict.fromkeys(metrics) if not record or name not in record["means"]]
+    if not metrics and not record:
+        raise BadInput(f"no metric to measure: choose from {', '.join(METRICS)}")
+    if "fid" in metrics and faces < 2:
+        raise BadInput("FID is of a set: give two faces or more")
+    for metric in metrics:
+        if problem := why_not(metric):
+            raise BadInput(f"{metric} cannot be measured: {problem}")
+    return metrics
+
+
+def looks_of(record: dict) -> list[dict]:
+    """The looks at the faces behind a record; an old one tells of its first only."""
+    first = {"when": record["created"], "command": record["command"],
+             "metrics": [name for name in record["means"] if not name.startswith("bicubic_")]}
+    return record.get("measured", [first])
+
+
+def joined(record: dict, new: dict) -> dict[str, dict]:
+    """The parts of a record with those of a new look: what the record has stays as it is, whatever the look found."""
+    return {part: record.get(part, {}) | {k: v for k, v in found.items() if k not in record.get(part, {})}
+            for part, found in new.items() if found}
 
 
 def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: list[str], people=None) -> dict[str, dict]:
@@ -170,6 +233,24 @@ def same_run(record: dict, header: dict, about: dict) -> bool:
     ours = json.loads(json.dumps([header.get("config"), header.get("recipe"), header.get("data")]))
     theirs = [record["config"], record["weights"].get("recipe"), record["weights"].get("data")]
     return ours == theirs and record["faces"]["fingerprint"] == about["fingerprint"]
+
+
+def add_record(record: dict, path: str | Path) -> Path:
+    """Write the record of a look at faces. What another process has measured since, of the same weights and faces, is
+    kept: its values as they are, its look in `measured`. BadInput if `path` is the record of others."""
+    from filelock import FileLock
+
+    path = Path(path)
+    with writing(path), FileLock(path.parent / ".lock"):
+        if path.exists() and (now := read_record(path)) not in (None, record):
+            if now["weights"]["sha256"] != record["weights"]["sha256"] or (
+                    now["faces"]["fingerprint"] != record["faces"]["fingerprint"]):
+                raise BadInput(f"{path} has become the record of other weights or faces: give another folder")
+            looks = [look for look in record["measured"] if look not in now["measured"]]
+            parts = ("means", "gain", "undefined", "values", "draws", "networks", "versions")
+            record = seal(now | joined(now, {part: record.get(part, {}) for part in parts})
+                          | {"measured": [*looks_of(now), *looks]})
+        return write_record(record, path)
 
 
 def write_record(record: dict, path: str | Path) -> Path:

@@ -274,10 +274,14 @@ def match(ours: int, printed: str) -> str | bool:
 
 
 def entry(name: str, config: AMINetConfig) -> dict:
-    """One row of `ledger`: `name` finds the published counts, `config` is counted three ways."""
+    """One row of `ledger`: `name` finds the published counts, `config` is counted three ways, two without thop."""
     with torch.device("meta"):
         model = AMINet(config)
-    hand, by_torch, (thop_params, thop_macs) = bill(config)[""], counted(model)[""], thop_counted(model)
+    hand, by_torch = bill(config)[""], counted(model)[""]
+    try:
+        thop_params, thop_macs = thop_counted(model)
+    except BadInput:  # not installed
+        thop_params = thop_macs = None
     row = dict(name=name, params=hand.params, macs=hand.macs, torch_params=by_torch.params,
                torch_macs=by_torch.macs, thop_params=thop_params, thop_macs=thop_macs)
     published = PUBLISHED.get(name, (None, None))
@@ -285,8 +289,9 @@ def entry(name: str, config: AMINetConfig) -> dict:
     for key, ours, printed in zip(("params", "macs"), (hand.params, thop_macs), published):
         row[f"published_{key}"] = number(printed) if printed else None
         row[f"printed_{key}"] = printed
-        row[f"{key}_deviation"] = ours / number(printed) - 1 if printed else None
-        row[f"{key}_match"] = match(ours, printed) if printed else None
+        known = printed and ours is not None
+        row[f"{key}_deviation"] = ours / number(printed) - 1 if known else None
+        row[f"{key}_match"] = match(ours, printed) if known else None
     return row
 
 
@@ -305,7 +310,8 @@ def against(row: dict, key: str) -> tuple[str, str, str]:
     """The cells "published", "deviation" and "match" of `params` or `macs`."""
     if (printed := row[f"printed_{key}"]) is None:
         return "-", "", ""
-    how = row[f"{key}_match"]
+    if (how := row[f"{key}_match"]) is None:
+        return printed, "", ""
     return printed, f"{100 * row[f'{key}_deviation']:+.2f}%", how or "no"
 
 
@@ -326,8 +332,10 @@ def format_ledger(rows: list[dict]) -> str:
         table.append((
             row["name"],
             f"{row['params']:,}{same(row, 'params')}", *against(row, "params"),
-            f"{row['macs'] / 1e9:.3f}{same(row, 'macs')}", f"{row['thop_macs'] / 1e9:.3f}", *against(row, "macs")))
+            f"{row['macs'] / 1e9:.3f}{same(row, 'macs')}",
+            f"{row['thop_macs'] / 1e9:.3f}" if row["thop_macs"] else "-", *against(row, "macs")))
     first, *others = [max(map(len, column)) for column in zip(*table)]
     lines = ["  ".join([name.ljust(first)] + [cell.rjust(n) for cell, n in zip(cells, others)]).rstrip()
              for name, *cells in table]
-    return "\n".join([*lines, "", LEGEND])
+    missing = ["thop is left out: it is not installed: pip install thop setuptools"] * (rows[0]["thop_macs"] is None)
+    return "\n".join([*lines, "", LEGEND, *missing])

@@ -10,6 +10,7 @@ import io
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -74,6 +75,14 @@ def locate(name: str) -> Path:
             if (folder / file.name).is_file():
                 return checked(folder / file.name, file.sha256)
     return download(NETWORKS[name][0], cache)
+
+
+def installed(module: str) -> bool:
+    """Whether a package can be imported here."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def checked(path: Path, expected: str) -> Path:

@@ -6,6 +6,7 @@ indices in `aminet.synthetic.CLASSES`. attributes: float32 (N, 40), 0 or 1, in C
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from . import pretrained
 from .datasets import celeba_attributes
-from .degrade import resize
+from .degrade import moves, resize
 from .errors import BadInput
 from .inputs import find, official
 from .pictures import HR
@@ -105,7 +106,7 @@ def detected_landmarks(faces: Tensor) -> Tensor:
     return found
 
 
-def check_priors(network: nn.Module, priors: dict[str, Tensor]) -> None:
+def check_priors(network: nn.Module, priors: Iterable[str]) -> None:
     """BadInput if the loss of a network needs a prior that is not there; those with a default may be missing."""
     parameters = inspect.signature(network.loss).parameters.values() if hasattr(network, "loss") else ()
     needed = [p.name for p in parameters if p.name in PRIORS and p.default is p.empty]
@@ -116,16 +117,9 @@ def check_priors(network: nn.Module, priors: dict[str, Tensor]) -> None:
 
 def priors_of(priors: dict[str, Tensor], index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
     """The priors of a batch of `train.draw`, moved as `degrade.augment` moves its faces."""
-    moves = {"landmarks": move_landmarks, "parsing": move_parsing, "attributes": lambda values, *_: values}
-    scale, rows, columns, mirrored = augmentation(len(index), generator)
-    return {name: moves[name](values[index], scale, rows, columns, mirrored) for name, values in priors.items()}
-
-
-def augmentation(b: int, generator: torch.Generator, largest: float = 1.3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What `degrade.augment` draws for b faces: scale, offset of rows and of columns in pixels, whether mirrored."""
-    draw = torch.rand(4, b, generator=generator)
-    scale = 1 + draw[0] * (largest - 1)
-    return scale, draw[1] * (scale - 1) * HR, draw[2] * (scale - 1) * HR, draw[3] < 0.5
+    how = {"landmarks": move_landmarks, "parsing": move_parsing, "attributes": lambda values, *_: values}
+    drawn = moves(len(index), generator)
+    return {name: how[name](values[index], *drawn) for name, values in priors.items()}
 
 
 def move_landmarks(points: Tensor, scale: Tensor, rows: Tensor, columns: Tensor, mirrored: Tensor) -> Tensor:

@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from .errors import BadInput
@@ -138,6 +136,8 @@ def psnr(sr: Tensor, hr: Tensor, protocol: Protocol) -> np.ndarray:
 
 def ssim(sr: Tensor, hr: Tensor, protocol: Protocol) -> np.ndarray:
     """SSIM per image by scikit-image, range 255; for "rgb" the channels' mean. Arguments as for `psnr`."""
+    from skimage.metrics import structural_similarity
+
     sr, hr = (prepare(x, protocol) for x in pair(sr, hr, protocol.sr_rounding))
     side = 11 if protocol.ssim_window == "gaussian" else 7
     if min(sr.shape[-2:]) < side:
@@ -327,6 +327,8 @@ def _band_information(sr: np.ndarray, hr: np.ndarray, window: int, block: int = 
     white noise. The viewer adds neural noise N to both. For one block, over the eigenvalues k of K:
     I(C; E) = sum log(1 + s^2 k / N) / 2 and I(C; F) = sum log(1 + g^2 s^2 k / (V + N)) / 2.
     """
+    from scipy.ndimage import uniform_filter
+
     height, width = (side // block * block for side in hr.shape)
     sr, hr = sr[:height, :width], hr[:height, :width]
 

@@ -49,6 +49,20 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             raise
 
 
+def read_header(path: str | Path) -> dict:
+    """The JSON header of a file that `save_tensors` wrote, without its tensors; BadInput for anything else."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get("aminet", "null"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path} is damaged ({error}): move it away") from error
+    if not isinstance(header, dict):
+        raise BadInput(f"{path} was not written by aminet: move it away")
+    return header
+
+
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors and the JSON header of a file that `save_tensors` wrote; BadInput for anything else."""
     from safetensors import SafetensorError, safe_open

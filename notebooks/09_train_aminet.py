@@ -24,17 +24,19 @@
 # - **read** a loss curve and a validation curve, and say which of the two chooses the weights.
 
 # %% tags=["parameters"]
-preset = "pocket"  # or aminet, aminet-s, ..., or PRESET/ROW for a row of Tables I to V
+preset = "pocket"  # or aminet, aminet-s, ..., or PRESET/ROW for a row of Tables I to V, PRESET/METHOD for a compared one
 faces = "synthetic:64"  # folders and zips, separated by spaces, also looked for in $AMINET_FACES; or synthetic:N:SEED
 val = "synthetic:8:1"  # the same; other faces than those
-images = 360  # faces to see in all
+images = 360  # faces to see in all; 0: train for `minutes`
 batch = 4
 lr = 1e-3  # the paper's is 2e-4
 schedule = "constant"  # or cosine, down to zero at the end
+warmup = 0.0  # the part of the training in which the step size first rises, for example 0.02
 ema = 0.0  # decay of averaged weights, for example 0.999; 0: none
 seed = 0
 val_every = 36  # images between two validations
-minutes = 0  # stop after so many; 0: no limit
+minutes = 0  # without images the length of the training; with them stop this call after so many; 0: no limit
+start = ""  # weights of the same network to start from
 out = ""  # folder of the run; empty: a temporary one
 resume = False  # continue the run in `out`
 device = "auto"  # or cpu, cuda
@@ -66,14 +68,17 @@ from torch.testing import assert_close
 
 import aminet.train
 from aminet import AMINet, AMINetConfig, BadInput
-from aminet.config import preset as named
-from aminet.degrade import augment, degrade, network_input, to_float, upsample
+from aminet.degrade import augment, degrade, network_input, send, to_float, upsample
 from aminet.faces import same_faces
 from aminet.inputs import open_faces
+from aminet.networks import preset as named
 from aminet.notebook import ROOT, picture_of
 from aminet.portraits import portraits
+from aminet.priors import open_priors
 from aminet.protocol import PROTOCOLS, psnr, to_uint8
-from aminet.train import Recipe, Run, restore
+from aminet.train import Game, Recipe, restore
+from aminet.training.games import L1Game
+from aminet.training.trainer import Trainer
 from aminet.weights import load_weights, read_tensors, save_tensors
 
 config = named(preset)
@@ -105,7 +110,7 @@ print(f"bicubic: Eq. 17 gives {eq17(bicubic, target):.0f}, its mean per value is
 
 # %%
 torch.manual_seed(seed)
-net = AMINet(config).eval()
+net = AMINet(AMINetConfig(channels=8)).eval()
 with torch.no_grad():
     print("untrained, zero tail: output equals input:", torch.equal(net(bicubic), bicubic))
 
@@ -163,25 +168,33 @@ figure = show([[train_faces[0], *varied], [upsample(degrade(train_faces[:1]))[0]
 # A training that cannot be repeated cannot be debugged. So batch number $k$ depends on the seed and on $k$ alone: each epoch is its own permutation, drawn from a generator of its own, and so is each batch's augmentation. Not on the device, not on earlier stops.
 
 # %% tags=["mirror:aminet/train.py"]
+from functools import lru_cache
+
 from torch import Tensor
+
+
+@lru_cache(maxsize=4)
+def order(n: int, epoch: int, seed: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
 def draw(n: int, step: int, recipe: Recipe) -> tuple[Tensor, torch.Generator]:
     first = step * recipe.batch
     epochs = range(first // n, (first + recipe.batch - 1) // n + 1)
-    orders = [torch.randperm(n, generator=torch.Generator().manual_seed(recipe.seed * 1_000_003 + e)) for e in epochs]
+    faces = torch.cat([order(n, epoch, recipe.seed) for epoch in epochs])
     start = first - epochs[0] * n
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + 500_000 + step)
-    return torch.cat(orders)[start:start + recipe.batch], generator
+    return faces[start:start + recipe.batch], generator
 
 
 def batch_of(faces: Tensor, step: int, recipe: Recipe, enlarged: bool = True) -> tuple[Tensor, Tensor]:
     index, generator = draw(len(faces), step, recipe)
-    hr = augment(faces[index.to(faces.device)], generator)
+    hr = augment(faces[send(index, faces.device)], generator)
     return network_input(hr, enlarged), to_float(hr)
 
 # %%
-recipe = Recipe(images=images, batch=batch, lr=lr, schedule=schedule, ema=ema, val_every=val_every, seed=seed)
+length = {"images": images} if images else {"minutes": minutes or None}
+recipe = Recipe(**length, batch=batch, lr=lr, schedule=schedule, warmup=warmup, ema=ema, val_every=val_every, seed=seed)
 mine, theirs = batch_of(train_faces, 5, recipe), aminet.train.batch_of(train_faces, 5, recipe)
 for a, b in zip(mine, theirs):
     assert torch.equal(a, b)
@@ -197,10 +210,10 @@ print(f"{images} images are {images // batch} steps of {batch}: {images / len(tr
 #
 # | unsaid | here | why |
 # |---|---|---|
-# | batch size | a parameter; 32 on a GPU | the lineage's order of size |
-# | epochs, or images seen | a parameter | two trainings must exist: 27.83 dB in Tables I to V, 28.26 dB in VII and X |
+# | batch size | a parameter; 32 or 64 on a GPU | about as in SPARNet and CTCNet |
+# | epochs, or images seen | a parameter | the paper has trained at least twice: 27.83 dB in Tables I to V, 28.26 dB in VII and X |
 # | "initial" learning rate, and then? | constant, or cosine to zero | the word promises a schedule, none follows |
-# | augmentation | flip, scale-crop up to 1.3 | the lineage's |
+# | augmentation | flip, scale-crop up to 1.3 | as in SPARNet and CTCNet |
 # | which weights are reported | best on validation faces, never on the test set | else the test set chooses |
 # | averaged weights | off, or a decay | a choice of ours for short runs |
 #
@@ -208,42 +221,91 @@ print(f"{images} images are {images // batch} steps of {batch}: {images / len(tr
 
 # %%
 torch.manual_seed(seed)
-net = AMINet(config).train()
+net = AMINet(AMINetConfig(channels=8)).train()
 adam = torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.9, 0.99))
+plain = []
 for step in range(4):
     x, y = batch_of(train_faces, step, Recipe(batch=2))   # (B, 3, 128, 128) each, in [-1, 1]
     loss = F.l1_loss(net(x), y)                           # Eq. 17
     adam.zero_grad()
     loss.backward()
     adam.step()
+    plain.append(loss.item())
     print(f"step {step}: L1 {loss.item():.3f}   tail: largest weight {net.tail.weight.abs().max().item():.1e}")
 
 # %% [markdown]
 # The tail leaves zero in the first step, by the learning rate exactly: Adam's first step has the same length for every weight. Only from the second step on do gradients reach the rest of the network.
 #
-# `Run` is this loop and what a long run needs around it: validation every so many images, the best weights kept, a log with one line of JSON each, a state from which a stopped run resumes, an end of the batch before Ctrl-C takes effect, and a loss that is no number stopped before it overwrites a good state. We add one thing, a film: at each validation two fixed faces are restored and kept.
+# Here is the same loop as a function. What it trains is a **game**: some networks, an Adam for each, and the loss of a batch. For AMINet it is one network and Eq. 17. For AMIGAN in the next notebook it is two networks and two losses, and the loop stays as it is.
+
+# %% tags=["mirror:aminet/train.py"]
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def gradients(game: Game, *batch: Any) -> dict[str, Tensor]:
+    loss, values = game.loss(*batch)
+    loss.backward()
+    return values
+
+
+def fit(game: Game, batches: Iterable[tuple], rate: Callable[[], float], on_step: Callable[[dict[str, Tensor]], bool],
+        gradients: Callable[..., dict[str, Tensor]] = gradients) -> None:
+    optimizers = game.optimizers().values()
+    for batch in batches:
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        values, factor = gradients(game, *batch), rate()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = optimizer.defaults["lr"] * factor
+            optimizer.step()
+        if on_step(values):
+            break
+
+# %%
+game = L1Game(AMINetConfig(channels=8), Recipe(batch=2, lr=2e-4, seed=seed))
+game.train()
+losses = []
+
+
+def on_step(values):
+    losses.append(values["loss"].item())
+    return len(losses) == 4                               # true ends the training
+
+
+fit(game, (batch_of(train_faces, step, game.recipe) for step in range(1000)), lambda: 1.0, on_step)
+assert_close(torch.tensor(losses), torch.tensor(plain))
+print("fit: the same four losses:", *(f"{loss:.3f}" for loss in losses))
+
+# %% [markdown]
+# `rate` is the schedule: what the step size is multiplied by now. `on_step` is where all the rest hangs. `Trainer` calls `fit` and hangs there what a long training needs:
+#
+# - validation now and then, and the best weights kept;
+# - a log, one line of JSON for each event;
+# - a state from which a stopped training goes on;
+# - a clock: a training of so many minutes ends in time, with the step size at zero;
+# - Ctrl-C ends a batch, saves, and then stops;
+# - a loss that is no number stops the training before it overwrites a good state.
+#
+# We add one thing, a film. After each validation two fixed faces are restored and kept.
 
 # %%
 cast = torch.stack([portraits()["collins"], val_faces[0]])         # a portrait and a face of the validation set
 
 
-class Film(Run):
-    """A run that keeps its pictures of a few fixed faces, one file for each validation."""
-
-    def validate(self):
-        best = super().validate()
-        if self.accelerator.is_main_process:
-            net = AMINet(self.config).to(self.accelerator.device)
-            net.load_state_dict(self.weights())
-            frame = to_uint8(restore(net, cast), "round")           # (2, 3, 128, 128)
-            save_tensors(self.out / "film" / f"{self.seen:09}.safetensors", {"faces": frame}, {"images": self.seen})
-        return best
+def film(trainer, network):
+    """Keep the network's pictures of a few fixed faces, one file for each validation."""
+    frame = to_uint8(restore(network, cast), "round")               # (2, 3, 128, 128)
+    save_tensors(folder / "film" / f"{trainer.seen:09}.safetensors", {"faces": frame}, {"images": trainer.seen})
 
 # %% tags=["nbval-ignore-output"]
 folder = Path(out or tempfile.mkdtemp(prefix="aminet-"))
 sets = {"train": about, "val": about_val}   # names, counts and fingerprints, for the record
-run = Film(config, recipe, train_faces, val_faces, folder, sets, resume, device, preset)
-result = run.train(minutes=minutes or None, bar=images > 2000)
+priors = open_priors(train_faces, faces.split(), config.priors)  # some compared methods learn from landmarks, too
+game = L1Game(config, recipe, preset, start or None, priors)
+trainer = Trainer(game, train_faces, val_faces, folder, sets, priors=priors, resume=resume, device=device, on_validation=film)
+result = trainer.train(minutes if images else None, bar=images > 2000)
 print(f"saw {result['images']} faces, best validation {result['val_psnr']:.2f} dB")
 
 # %% [markdown]
@@ -258,9 +320,8 @@ def read_log(path):
 
 losses, scores = read_log(folder / "log.jsonl")
 films = sorted((folder / "film").glob("*.safetensors"))
-chosen = sorted({round(i * (len(films) - 1) / max(snapshots - 2, 1)) for i in range(snapshots - 1)})
-frames = [(0, upsample(degrade(cast)))]                           # before the first step: bicubic
-frames += [(int(films[i].stem), read_tensors(films[i])[0]["faces"]) for i in chosen]
+chosen = sorted({round(i * (len(films) - 1) / max(snapshots - 1, 1)) for i in range(snapshots)})
+frames = [(int(films[i].stem), read_tensors(films[i])[0]["faces"]) for i in chosen]  # the first: before any step
 baseline = psnr(upsample(degrade(val_faces)), val_faces, PROTOCOLS["paper"]).mean()
 
 # %%
@@ -272,13 +333,13 @@ for j, (n, pictures) in enumerate([*frames, ("HR", cast)]):
         axis.imshow(picture_of(picture))
         axis.set_axis_off()
         if i == 0:
-            axis.set_title("0: bicubic" if n == 0 else "original" if n == "HR" else f"{n} images")
+            axis.set_title("0: untrained" if n == 0 else "original" if n == "HR" else f"{n} images")
 left = figure.add_subplot(grid[2, :])
 left.plot(*zip(*losses), "o-", color="C0")
 left.set(xlabel="images seen", xlim=(0, None))
 left.set_ylabel("training loss: L1 on [-1, 1]", color="C0")
 right = left.twinx()
-right.plot(*zip((0, baseline), *scores), "s-", color="C1")
+right.plot(*zip(*scores), "s-", color="C1")
 right.axhline(baseline, color="C1", linestyle=":", linewidth=1)
 right.set_ylabel("validation: PSNR in dB", color="C1")
 right.grid(False)
@@ -300,9 +361,9 @@ plt.show()
 tiny, few = AMINetConfig(channels=4), train_faces[:8]
 with tempfile.TemporaryDirectory() as home:
     def go(name, n, resume=False):
-        one = Run(tiny, Recipe(images=n, batch=2, val_every=1000), few, few[:1], f"{home}/{name}", resume=resume, device="cpu")
-        one.train(bar=False)
-        return one.plain.state_dict()
+        game = L1Game(tiny, Recipe(images=n, batch=2, val_every=1000))
+        Trainer(game, few, few[:1], f"{home}/{name}", resume=resume, device="cpu").train(bar=False)
+        return game.network.state_dict()
 
     whole = go("whole", 8)
     go("parts", 4)
@@ -352,12 +413,12 @@ else:
 #
 # ## The full network
 #
-# The same notebook trains AMINet in earnest. On a CPU the full network learns from about two faces a second, a hundred hours for the 720,000 faces of forty epochs, so take a GPU:
+# The same notebook trains AMINet in earnest. On a CPU the full network learns from about two faces a second, a hundred hours for the 720,000 faces of forty epochs, so take a GPU. A GPU often comes for some minutes only. Give those minutes, not images, and the cosine ends with them:
 #
 # ```
 # papermill notebooks/09_train_aminet.ipynb runs/09.ipynb --cwd notebooks -p preset aminet \
-#     -p faces "celeba_train_0.zip celeba_train_1.zip" -p val celeba_val.zip \
-#     -p images 200000 -p batch 32 -p lr 2e-4 -p val_every 5000 -p out ../runs/aminet
+#     -p faces "celeba_train_0.zip celeba_train_1.zip" -p val celeba_val.zip -p out ../runs/aminet \
+#     -p images 0 -p minutes 9 -p schedule cosine -p warmup 0.02 -p batch 64 -p lr 4e-4 -p ema 0.999
 # ```
 #
 # (`out` is seen from `notebooks/`.) Stopped? Run it again with `-p resume True` and the same parameters. A misspelt parameter ends it at once; papermill alone would only warn, and train something else.
@@ -413,7 +474,7 @@ print(f"gradients 3, 1: {solution(3.0, 1.0, 0.1):.4f}; a thousand times larger: 
 # Write `rate(seen, images, lr)`, half a cosine from `lr` at the start to zero at `images`.
 
 # %% tags=["exercise"]
-CASES_2 = [((n, 1000, 2e-4), Recipe(images=1000, lr=2e-4, schedule="cosine").rate(n).item()) for n in (0, 250, 500, 1000)]
+CASES_2 = [((n, 1000, 2e-4), 2e-4 * Recipe(images=1000, schedule="cosine").factor(n / 1000)) for n in (0, 250, 500, 1000)]
 
 
 def rate(seen, images, lr):

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # 10 · Train AMIGAN
 #
-# The same network, taught by a judge: each loss of Eqs. 18 to 22, a game played live, the same game lost on purpose, and the record of a real one.
+# The same network, trained against a discriminator. Each loss of Eqs. 18 to 22, a live game, one lost on purpose, and the record of a real one.
 #
 # *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/10_train_amigan.ipynb) · previous: [09 · Train AMINet](09_train_aminet.ipynb) · next: [11 · Ablations](11_ablations.ipynb)
 #
@@ -62,7 +62,7 @@ begin(globals(), PARAMETERS)
 import csv
 import json
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable
 from math import exp, log
 
 import matplotlib.pyplot as plt
@@ -72,9 +72,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-import aminet.train
 from aminet import AMINet, AMINetConfig, BadInput
-from aminet.amigan import AMIGANRun, GANRecipe
+from aminet.amigan import GANRecipe
 from aminet.degrade import degrade, to_float, upsample
 from aminet.evaluate import read_record
 from aminet.inputs import open_training_faces
@@ -83,6 +82,8 @@ from aminet.portraits import portraits
 from aminet.protocol import paired_difference
 from aminet.synthetic import faces as draw_faces
 from aminet.train import batch_of, restore
+from aminet.training.games import GANGame
+from aminet.training.trainer import Trainer
 from aminet.weights import load_weights, save_weights
 
 hr = torch.stack(list(portraits().values()))                     # (2, 3, 128, 128) uint8
@@ -149,6 +150,9 @@ plt.show()
 
 # %% tags=["mirror:aminet/amigan.py"]
 class PerceptualLoss(nn.Module):
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, features: nn.Sequential):
         super().__init__()
         self.vgg = features.eval().requires_grad_(False).to(memory_format=torch.channels_last)
@@ -168,7 +172,7 @@ class PerceptualLoss(nn.Module):
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         with torch.no_grad():
             real = self.layers(hr)
-        return sum((a.float() - b.float()).abs().mean() for a, b in zip(self.layers(sr), real))
+        return torch.stack([(a.float() - b.float()).abs().mean() for a, b in zip(self.layers(sr), real)]).sum()
 
 # %%
 from torchvision.models.vgg import cfgs, make_layers
@@ -247,7 +251,7 @@ axes[2].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Why $-\log D$ in Eq. 21, when Eq. 20 has $\log(1 - D)$? Both have the same aim, more $D$. But early on the judge sees through every fake: the logit is far on the left. There $\log(1-D)$ is flat, and its slope vanishes exactly for the player that is losing. $-\log D$ is steepest there (exercise 3 has the number).
+# Why $-\log D$ in Eq. 21, when Eq. 20 has $\log(1 - D)$? Both have the same aim, more $D$. But early on the discriminator sees through every fake: the logit is far on the left. There $\log(1-D)$ is flat, and its slope vanishes exactly for the player that is losing. $-\log D$ is steepest there (exercise 3 has the number).
 #
 # The equilibrium is $D = \frac12$, nobody can tell: losses of $2\log 2$ and $\log 2$. Note that a **falling** discriminator loss is not progress of the game; it says that one player wins.
 #
@@ -276,21 +280,21 @@ class Discriminator(nn.Module):
 
 
 torch.manual_seed(seed)
-judge = Discriminator()                                           # width 64, as in a real run
+discriminator = Discriminator()                                   # width 64, as in a real run
 x = target
 print("image       ", tuple(x.shape))
-for layer in judge.features:
+for layer in discriminator.features:
     x = layer(x)
     if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
         print("halved      ", tuple(x.shape))
-print("logits      ", tuple(judge(target).shape), "| parameters", f"{sum(p.numel() for p in judge.parameters()):,}")
+print("logits      ", tuple(discriminator(target).shape), "| parameters", f"{sum(p.numel() for p in discriminator.parameters()):,}")
 
 # %% [markdown]
-# A judge that becomes too sure, too fast, ends the game. Two ways to hold it back, both switches:
+# A discriminator that becomes too sure, too fast, ends the game. Two ways to hold it back, both switches:
 #
 # **Spectral norm** (Miyato et al., 2018) takes the place of batch norm. It divides each layer's weight matrix by its largest singular value, which a step of power iteration per batch keeps track of. Then no patch of a picture can grow in a layer, however large the weights become. (For a convolution the matrix is that of one patch. Patches overlap, so the gain of the whole layer can be up to 3 times larger for our 3x3, and twice for the 4x4.)
 #
-# **R1** (Mescheder et al., 2018) punishes the slope of the logit at the real pictures, $\frac{1}{2}\mathbb{E}\|\nabla D(I_{HR})\|^2$: around a real face the judge should be flat. This needs the gradient of a gradient, hence `create_graph`. The check: a linear judge $z = 2\sum x$ over 48 values has slope 2 at each, so R1 is $\frac12 \cdot 48 \cdot 2^2 = 96$.
+# **R1** (Mescheder et al., 2018) punishes the slope of the logit at the real pictures, $\frac{1}{2}\mathbb{E}\|\nabla D(I_{HR})\|^2$: around a real face the discriminator should be flat. This needs the gradient of a gradient, hence `create_graph`. The check: a linear discriminator $z = 2\sum x$ over 48 values has slope 2 at each, so R1 is $\frac12 \cdot 48 \cdot 2^2 = 96$.
 
 # %%
 def gains(discriminator):
@@ -323,7 +327,7 @@ def r1_penalty(real: Tensor, images: Tensor) -> Tensor:
 
 few = torch.rand(3, 3, 4, 4, requires_grad=True)
 assert_close(r1_penalty(2 * few.sum((1, 2, 3)), few), torch.tensor(96.0))
-print("R1 of the linear judge: 96, as by hand")
+print("R1 of the linear discriminator: 96, as by hand")
 
 # %% [markdown]
 # ## Eq. 22: the sum
@@ -337,7 +341,7 @@ print("R1 of the linear judge: 96, as by hand")
 # %%
 picture = sr.clone().requires_grad_()
 weighted = {"pixel": F.l1_loss(picture, target), "perceptual\n(random VGG19)": 0.01 * perceptual_loss(picture, target),
-            "adversarial\n(untrained judge)": 0.01 * adversarial_loss(judge(picture))}
+            "adversarial\n(untrained $D$)": 0.01 * adversarial_loss(discriminator(picture))}
 pulls = [torch.autograd.grad(term, picture)[0].norm().item() for term in weighted.values()]
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 2.7), layout="constrained")
 axes[0].bar(list(weighted), [term.item() for term in weighted.values()], color=["C0", "C1", "C2"])
@@ -349,7 +353,7 @@ for axis in axes:
 plt.show()
 
 # %% [markdown]
-# A loss's value says little: the adversarial term stands at $0.01 \log 2$, a small part of the pixels', and yet it pulls harder. The judge is untrained, so it pulls anywhere: its batch norms magnify whatever differs between the pictures. (Swap in `norm="none"` and the pull nearly vanishes.) The perceptual bar depends on the VGG19; the real run below shows the true one.
+# A loss's value says little: the adversarial term stands at $0.01 \log 2$, a small part of the pixels', and yet it pulls harder. The discriminator is untrained, so it pulls anywhere: its batch norms magnify whatever differs between the pictures. (Swap in `norm="none"` and the pull nearly vanishes.) The perceptual bar depends on the VGG19; the real run below shows the true one.
 #
 # ## Both players move at once
 #
@@ -358,25 +362,92 @@ plt.show()
 # | loss | reaches $G$ | reaches $D$ | how |
 # |---|---|---|---|
 # | Eq. 22 | yes | no | $D$'s weights are frozen while $G$'s loss passes through it |
-# | Eq. 20 | no | yes | $D$ judges `sr.detach()`, a picture without a history |
+# | Eq. 20 | no | yes | $D$ sees `sr.detach()`, a picture without a history |
 #
-# Forget the first and the judge learns to call fakes real; forget the second and the generator learns to be caught. Both mistakes train without a complaint, so we check: change the weights of one player's loss, and the other's gradient must stay.
+# Here are both rows of the table, as two methods of one class. An `Adversary` is the other side of a GAN: its discriminators, and the losses of both players. `judge` gives the logits of a picture; a GAN with more than one discriminator gives more than one. `x` is what the generator took, for a discriminator that wants to see it.
+
+# %% tags=["mirror:aminet/amigan.py"]
+class Adversary(nn.Module):
+    generator = "aminet"
+    WEIGHTS = {"pixel": 1.0, "perceptual": 0.01, "adversarial": 0.01}
+    LOSS = "vanilla"
+    LR, D_LR = 1e-4, 4e-4
+    MEAN = True
+
+    def __init__(self, width: int = 64, weights: dict[str, float] | None = None, loss: str = "", r1: float = 0.0):
+        super().__init__()
+        self.weights, self.kind, self.r1 = self.WEIGHTS | (weights or {}), loss or self.LOSS, r1
+
+    def judge(self, image: Tensor, x: Tensor) -> list[Tensor]:
+        raise NotImplementedError
+
+    def parts(self, sr: Tensor, target: Tensor, x: Tensor) -> dict[str, Tensor]:
+        judged = torch.stack([adversarial_loss(fake, self.kind) for fake in self.judge(sr, x)])
+        return {"pixel": F.l1_loss(sr, target), "adversarial": judged.mean()}
+
+    def generator_loss(self, sr: Tensor, target: Tensor, x: Tensor,
+                       perceptual: Callable[[Tensor, Tensor], Tensor] | None) -> tuple[Tensor, dict[str, Tensor]]:
+        self.requires_grad_(False)
+        parts = self.parts(sr, target, x)
+        self.requires_grad_(True)
+        parts["perceptual"] = perceptual(sr, target) if perceptual else sr.new_zeros(())
+        weighted = [weight * parts[name] for name, weight in self.weights.items() if name in parts]
+        return torch.stack(weighted).sum(), parts
+
+    def discriminator_loss(self, sr: Tensor, target: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        target = target.detach().requires_grad_(bool(self.r1))
+        real, fake = self.judge(target, x), self.judge(sr.detach(), x)
+        losses = torch.stack([discriminator_loss(a, b, self.kind) for a, b in zip(real, fake)])
+        loss = losses.mean() if self.MEAN else losses.sum()
+        values = {name: torch.stack([logits.sigmoid().mean() for logits in side]).mean()
+                  for name, side in (("real", real), ("fake", fake))}
+        if self.r1:
+            penalties = [r1_penalty(logits.reshape(len(target), -1).mean(1), target) for logits in real]
+            values["r1"] = torch.stack(penalties).sum()
+            loss = loss + self.r1 * values["r1"]
+        return loss, values
+
+# %% [markdown]
+# AMIGAN adds its one discriminator, and all else is as above. The GANs that the paper compares are written in the same way, with other weights, discriminators and parts ([notebook 13](13_compared_gans.ipynb)).
+
+# %% tags=["mirror:aminet/amigan.py"]
+class AMIGAN(Adversary):
+    def __init__(self, width: int = 64, norm: str = "batch", **options):
+        super().__init__(width, **options)
+        self.discriminator = Discriminator(width, norm)
+
+    def judge(self, image: Tensor, x: Tensor) -> list[Tensor]:
+        return [self.discriminator(image).float()]
+
+
+torch.manual_seed(seed)
+opponent = AMIGAN()                                               # the seed of above, so the same discriminator
+with torch.no_grad():
+    eq22, parts = opponent.generator_loss(sr, target, bicubic, perceptual_loss)
+    eq20, judged = opponent.discriminator_loss(sr, target, bicubic)
+assert_close(eq22, sum(weighted.values()).detach())               # the three bars
+assert_close(eq20, discriminator_loss(opponent.judge(target, bicubic)[0], opponent.judge(sr, bicubic)[0]).detach())
+print(f"generator, Eq. 22: {eq22:.3f} = " + " + ".join(f"{opponent.weights[name]:g} x {parts[name]:.3f}" for name in opponent.weights))
+print(f"discriminator, Eq. 20: {eq20:.2f}, with D(real) {judged['real']:.2f} and D(restored) {judged['fake']:.2f} on average")
+
+# %% [markdown]
+# What if one row of the table were missing? Without the first, the discriminator learns to call fakes real. Without the second, the generator learns to be caught. Both mistakes train without a complaint, so we check. We change the weights of the generator's loss, and the discriminator's gradient must stay. With all weights at zero, the generator must get none from Eq. 20.
+#
+# `GANGame` builds both networks from a recipe. Its `loss` is the sum of Eqs. 22 and 20, for a single backward pass.
 
 # %%
 train_faces, val_faces, about = open_training_faces(faces.split(), val.split(), progress=False)
-probe = AMIGANRun("pocket", GANRecipe(batch=2, perceptual=0.0, width=8, norm="none", choose="psnr"), draw_faces(2, 5),
-                  draw_faces(1, 6), tempfile.mkdtemp(prefix="aminet-"), device="cpu")
+probe = GANGame("pocket", GANRecipe(batch=2, perceptual=0.0, width=8, norm="none", choose="psnr"), draw_faces(1, 6))
 pair = batch_of(draw_faces(2, 5), 0, probe.recipe)                # input and target, (2, 3, 128, 128) each
 
 
 def gradients(**weights):
     """The gradient of each player, as one long vector, with these weights in Eq. 22."""
-    probe.recipe = replace(probe.recipe, **weights)
-    for network, _ in probe.players.values():
-        network.train().zero_grad()
-    probe.losses(*pair)[0].backward()
+    probe.adversary.weights |= weights
+    probe.train().zero_grad()
+    probe.loss(*pair)[0].backward()
     return [torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
-            for network, _ in probe.players.values()]
+            for network in probe.networks().values()]
 
 
 for weights in ({"pixel": 0.0, "adversarial": 0.0}, {"pixel": 1.0, "adversarial": 0.01}, {"pixel": 1.0, "adversarial": 100.0}):
@@ -388,15 +459,18 @@ for weights in ({"pixel": 0.0, "adversarial": 0.0}, {"pixel": 1.0, "adversarial"
 # %% [markdown]
 # ## Live
 #
-# A minute of the game, from `pocket`'s weights, on synthetic faces, with the paper's step sizes. Two things differ from a real run, both for the sake of the minute: a judge of width 8, and no VGG19 (`perceptual=0.01` brings it in where its weights are at hand).
+# A minute of the game, from `pocket`'s weights, on synthetic faces, with the paper's step sizes. Two things differ from a real run, both for the sake of the minute. The discriminator has width 8, and there is no VGG19 (`perceptual=0.01` brings it in where its weights are at hand).
+#
+# The game goes to the `Trainer` of [notebook 09](09_train_aminet.ipynb). It validates before the first step, so the log says where the generator began.
 
 # %% tags=["nbval-ignore-output"]
-aminet.train.CHECK_EVERY = 1                                      # log every batch; a long run logs the mean of 50
 recipe = GANRecipe(images=images, batch=batch, lr=lr, d_lr=d_lr, pixel=pixel, perceptual=perceptual, adversarial=adversarial,
                    loss=loss, width=width, norm=norm, r1=r1, choose="psnr", val_every=val_every, seed=seed)
-run = AMIGANRun(start, recipe, train_faces, val_faces, out or tempfile.mkdtemp(prefix="aminet-"), data=about, device=device)
+game = GANGame(start, recipe, val_faces)
+run = Trainer(game, train_faces, val_faces, out or tempfile.mkdtemp(prefix="aminet-"), about, device=device,
+              look_every=1)                                       # log every batch; a long run logs the mean of 50
 result = run.train(bar=images > 2000)
-print(f"{images // batch} steps of {batch} faces; best on validation {result['val_psnr']:.2f} dB, bicubic {run.bicubic:.2f} dB")
+print(f"{images // batch} steps of {batch} faces; best on validation {result['val_psnr']:.2f} dB, bicubic {game.bicubic:.2f} dB")
 
 # %%
 def read_log(path):
@@ -410,13 +484,13 @@ log_2 = log(2)
 
 
 def draw_game(axes, journal, chance=True):
-    """Both players' losses, and what the judge thinks."""
+    """Both players' losses, and what the discriminator thinks."""
     axes[0].plot(*journal["discriminator"], color="C1", label="discriminator (Eq. 20)")
     axes[0].plot(*journal["adversarial"], color="C0", label="generator (Eq. 21)")
     axes[0].set(title="the two losses", xlabel="images seen", ylabel="nats", ylim=(0, None))
     axes[1].plot(*journal["real"], color="C2", label="D(real)")
     axes[1].plot(*journal["fake"], color="C4", label="D(restored)")
-    axes[1].set(title="what the judge thinks", xlabel="images seen", ylabel="probability of real", ylim=(0, 1))
+    axes[1].set(title="what the discriminator thinks", xlabel="images seen", ylabel="probability of real", ylim=(0, 1))
     if chance:
         for axis, values in ((axes[0], (log_2, 2 * log_2)), (axes[1], (0.5,))):
             for value in values:
@@ -425,7 +499,7 @@ def draw_game(axes, journal, chance=True):
         axis.legend(fontsize=8)
 
 
-journal = read_log(run.journal)
+journal = read_log(run.folder.journal)
 figure, axes = plt.subplots(1, 3, figsize=(9.5, 2.8), layout="constrained")
 draw_game(axes, journal, chance=loss == "vanilla")
 axes[2].plot(*journal["val_psnr"], "s-", color="C3")
@@ -433,21 +507,21 @@ axes[2].set(title="validation, the generator", xlabel="images seen", ylabel="PSN
 plt.show()
 
 # %%
-after = restore(run.plain, hr)                                    # the last step's, whatever validation chose
+after = restore(run.network, hr)                                  # the last step's, whatever validation chose
 change = 0.5 * (after - sr).clamp(-0.25, 0.25) / 0.25             # gray: none; full range: 32 of 255 levels
 figure = show([[bicubic[i], sr[i], after[i], change[i], target[i]] for i in range(2)],
               ["bicubic", "AMINet", f"{images} faces later", "what changed", "original"], height=1.6)
 
 # %% [markdown]
-# Read the three panels together. At the start both losses sit on their dotted lines: the judge guesses. Then its loss falls and the generator's rises, D(real) and D(restored) come apart. As long as the judge knew nothing, the pixel term had the field to itself, and validation rose: that is AMINet getting used to synthetic faces, not the GAN. Once the judge pulls, PSNR bends down.
+# Read the three panels together. At the start both losses sit on their dotted lines: the discriminator guesses. Then its loss falls and the generator's rises, and D(real) and D(restored) come apart. Validation begins at 0 images, with AMINet itself. As long as the discriminator knows nothing, the pixel term has the field to itself, and validation rises. That is AMINet getting used to synthetic faces, not the GAN. Once the discriminator pulls, PSNR bends down.
 #
-# And the faces? The change sits on the edges, which the judge wants harder, and one has to look for it: this was a few dozen steps, where a real run has thousands (our small one below: 400). Lashes and pores do not come in that time.
+# And the faces? The change sits on the edges, which the discriminator wants harder, and one has to look for it. This was a few dozen steps, where a real run has thousands (our small one below: 400). Lashes and pores do not come in that time.
 #
 # ## Break it
 #
-# A GAN can end in three ways. The judge wins: it is always sure, and Eq. 20's loss has nothing left to teach. The judge gives up: it says the same to every picture. Or the generator collapses: it finds one face that the judge likes and gives it for every input. The run looks for all three, and wants to see it for 250 batches on end before it believes it.
+# A GAN can end in three ways. The discriminator wins: it is always sure, and Eq. 20's loss has nothing left to teach. The discriminator gives up: it says the same to every picture. Or the generator collapses: it finds one face that the discriminator likes and gives it for every input. The game looks for all three, and believes in one of them once it has lasted for 250 batches. Validation adds a fourth test: the generator must not fall 2 dB below both its start and bicubic.
 #
-# Now an unfair game. The generator is small and new, so it starts as bicubic, whose blur is easy to spot; its step size is a hundredth of the paper's, so it cannot follow. The judge is the one from above. We look at every batch, and three sure looks in a row are enough.
+# Now an unfair game. The generator is small and new, so it starts as bicubic, whose blur is easy to spot. Its step size is a hundredth of the paper's, so it cannot follow. The discriminator is that of the live game. We look at every batch, and three sure looks in a row are enough.
 
 # %% tags=["mirror:aminet/amigan.py"]
 class Collapse:
@@ -472,8 +546,10 @@ small = AMINetConfig(channels=4, depths=(1, 1, 1, 1), skaf="none")
 folder = Path(tempfile.mkdtemp(prefix="aminet-"))
 save_weights(folder / "new.safetensors", AMINet(small).state_dict(), {"config": small.to_dict()})
 unfair = GANRecipe(images=480, batch=4, lr=1e-6, d_lr=4e-4, perceptual=0.0, width=8, norm="batch", choose="psnr", val_every=480)
-lost = AMIGANRun(folder / "new.safetensors", unfair, draw_faces(32, 0), draw_faces(2, 1), folder / "run", device="cpu")
-lost.collapse = Collapse(patience=3)
+val_two = draw_faces(2, 1)
+game = GANGame(folder / "new.safetensors", unfair, val_two)
+game.collapse = Collapse(patience=3)
+lost = Trainer(game, draw_faces(32, 0), val_two, folder / "run", device="cpu", look_every=1)
 try:
     lost.train(bar=False)
     print("no collapse this time: raise `images`, or lower `lr` further")
@@ -481,22 +557,22 @@ except BadInput as error:
     for part in str(error).replace(str(folder), "...").replace("; ", "\n").split(". "):
         print(part)
 
-journal = read_log(lost.journal)
+journal = read_log(lost.folder.journal)
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
 draw_game(axes, journal)
 axes[1].axhspan(0.99, 1, color="C2", alpha=0.3)
 axes[1].axhspan(0, 0.01, color="C4", alpha=0.3)
-if "collapse" in journal:
-    axes[1].axvline(journal["collapse"][0][0], color="black", linewidth=1)
-    axes[1].text(journal["collapse"][0][0], 0.7, "stopped ", ha="right")
+if "problem" in journal:
+    axes[1].axvline(journal["problem"][0][0], color="black", linewidth=1)
+    axes[1].text(journal["problem"][0][0], 0.7, "stopped ", ha="right")
 plt.show()
 
 # %% [markdown]
-# The generator's loss (blue) climbs and climbs: $-\log D$ still has a slope there, but it points wherever this judge looks, and a judge that is perfect on 32 faces looks at anything. Training on would only follow it. The run stops, leaves the last good state, and says what to try: R1, hinge, or a slower judge. What it does not do is to repair silently, for then the record would not say what was trained.
+# The generator's loss (blue) climbs and climbs. $-\log D$ still has a slope there, but it points wherever this discriminator looks. A discriminator that is perfect on 32 faces looks at anything, and training on would only follow it. So the run stops, and its folder keeps the last good state. The message says what to try: R1, hinge, or a slower discriminator. What the run does not do is to repair silently, for then the record would not say what was trained.
 #
 # ## A real run
 #
-# A longer game, `pocket-gan`, starts from `pocket` too, on CelebA faces. It is the second attempt: in the first, with spectral norm, the judge gave up after some 3,600 faces, with D(real) and D(restored) both at 0.50. That run was thrown away, and is why the detector has its second rule and batch norm is the default. Validation chooses by LPIPS, for PSNR would choose the least GAN. What was run is read from the weights themselves; no option means its default.
+# A longer game, `pocket-gan`, starts from `pocket` too, on CelebA faces. It is the second attempt. In the first, with spectral norm, the discriminator gave up after some 3,600 faces: D(real) and D(restored) both stood at 0.50. That run was thrown away, and is why the detector has its second rule and batch norm is the default. Validation chooses by LPIPS, for PSNR would choose the least GAN. What was run is read from the weights themselves; no option means its default.
 
 # %%
 gan, record = ROOT / "data" / "weights" / "pocket-gan.safetensors", ROOT / "data" / "records" / "pocket-gan-train.jsonl"
@@ -606,7 +682,7 @@ for name in ("pocket-gan", "pocket"):
 #
 # ## Exercises
 #
-# ### Exercise 1: a relative judge
+# ### Exercise 1: a relative discriminator
 #
 # ESRGAN [38] asks another question: not "is it real?" but "is it more real than the others on average?". Its discriminator loss is
 #
@@ -647,7 +723,7 @@ passed = grade(solution, CASES_1, "")
 # %% [markdown]
 # ### Exercise 2: R1 by hand
 #
-# A judge is quadratic: $z_b = a \sum x_b^2$ over the values of picture $b$. Write `r1(a, images)` for images (B, 3, H, W), on paper first, without autograd.
+# A discriminator is quadratic: $z_b = a \sum x_b^2$ over the values of picture $b$. Write `r1(a, images)` for images (B, 3, H, W), on paper first, without autograd.
 
 # %% tags=["exercise"]
 def truth(a, images):
@@ -681,7 +757,7 @@ passed = grade(solution, CASES_2, "")
 # %% [markdown]
 # ### Exercise 3: the slope of a loser
 #
-# The judge gives a restored face the logit $z$. Write `slopes(z)`: the derivatives of $-\log D$ and of $\log(1 - D)$ by $z$, for $D = \sigma(z)$. Then look at $z = -4$.
+# The discriminator gives a restored face the logit $z$. Write `slopes(z)`: the derivatives of $-\log D$ and of $\log(1 - D)$ by $z$, for $D = \sigma(z)$. Then look at $z = -4$.
 
 # %% tags=["exercise"]
 def truth(z):
@@ -718,8 +794,8 @@ print(f"at logit -4: {a:.3f} against {b:.3f}, {a / b:.0f} times as steep (e^4)")
 # %% [markdown]
 # ## What to remember
 #
-# 1. Pixels alone ask for the median of all plausible faces, and thin things vanish in it. A judge asks for one of them, and PSNR pays.
-# 2. Two players, two losses, one step: Eq. 22 must not move the judge, Eq. 20 must not move the generator. A falling discriminator loss is a warning, not progress.
+# 1. Pixels alone ask for the median of all plausible faces, and thin things vanish in it. A discriminator asks for one of them, and PSNR pays.
+# 2. Two players, two losses, one step: Eq. 22 must not move the discriminator, Eq. 20 must not move the generator. A falling discriminator loss is a warning, not progress.
 # 3. The weights 1, 0.01, 0.01 mean nothing without the VGG19 and the discriminator behind them: the paper names neither, a record must.
 #
 # Next: [11 · Ablations](11_ablations.ipynb)

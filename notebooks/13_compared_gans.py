@@ -49,7 +49,6 @@ begin(globals(), PARAMETERS)
 import inspect
 import json
 from textwrap import dedent, fill
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,8 +58,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from scipy.stats import kendalltau
 from torch.nn import functional as F
 
-import aminet.amigan
-from aminet.amigan import Discriminator, GANRecipe, variety
+from aminet.amigan import AMIGAN, variety
 from aminet.baselines.dicgan import DICGAN
 from aminet.baselines.fsrgan import FSRGAN
 from aminet.baselines.sfmgan import SFMGAN, MaxFeatureMap
@@ -72,7 +70,7 @@ from aminet.inputs import open_faces
 from aminet.notebook import ROOT
 from aminet.portraits import portraits
 from aminet.protocol import PROTOCOLS, paired_difference, psnr
-from aminet.reproduce import Reproduction, runs, span
+from aminet.reproduce import Reproduction, find_run, read_records, span
 from aminet.synthetic import faces as draw_faces
 from aminet.tables import FACES, SCALES, published, side_by_side, table
 from aminet.train import restore
@@ -131,17 +129,15 @@ if own:
 target, x = to_float(hr), to_float(upsample(degrade(hr)))           # the originals, and the generators' enlarged input
 
 torch.manual_seed(seed)
-GANS = {"FSRGAN": FSRGAN, "DICGAN": DICGAN, "SPARGAN": SPARGAN, "SFMGAN": SFMGAN}
+GANS = {"FSRGAN": FSRGAN, "DICGAN": DICGAN, "SPARGAN": SPARGAN, "SFMGAN": SFMGAN, "AMIGAN": AMIGAN}
 
 
-def judges(width):
-    """The five, untrained, in eval mode: name -> (what judges, its modules)."""
-    five = {name: GAN(width).eval() for name, GAN in GANS.items()}
-    alone = Discriminator(width).eval()                             # AMIGAN's does not come in a class of its own
-    return five | {"AMIGAN": SimpleNamespace(judge=lambda image, x: [alone(image)], parameters=alone.parameters)}
+def adversaries(width):
+    """The discriminators of the five, untrained, in eval mode, by the GAN's name."""
+    return {name: GAN(width=width).eval() for name, GAN in GANS.items()}
 
 
-FIVE = judges(64)
+FIVE = adversaries(64)
 LOGITS, PARAMETERS_OF = {}, {name: sum(p.numel() for p in judge.parameters()) for name, judge in FIVE.items()}
 with torch.no_grad():
     for name, judge in FIVE.items():
@@ -204,7 +200,7 @@ plt.show()
 # %% [markdown]
 # ### Each in a paragraph, and the lines that make it what it is
 #
-# The code is read from [`aminet/baselines`](../aminet/baselines/README.md) as it is now.
+# The code is read from [`aminet/baselines`](../aminet/baselines/README.md) as it is now. Each of the five is an `Adversary`, as in [notebook 10](10_train_amigan.ipynb). It names its step sizes and the weights of its losses. `judge` gives the logits. `parts` gives the generator's losses, where they differ from AMIGAN's.
 #
 # **FSRGAN** (2018) plays for FSRNet. Its judge is *conditional*: it gets six channels, the face and the enlarged input that it was made from. So it can ask more than "real or not": does this face *fit* that input? And it asks patch by patch. The loss is the mean over 196 logits; none of them sees whether two far patches belong together.
 #
@@ -216,7 +212,7 @@ def excerpt(piece, first="", last=""):
     source = inspect.getsource(piece)
     if inspect.getdoc(piece) and source.count('"""') > 1:
         start, _, rest = source.partition('"""')
-        source = start.rstrip() + rest.partition('"""')[2]
+        source = start.rstrip() + "\n" + rest.partition('"""')[2].lstrip("\n")
     lines = dedent(source).rstrip().splitlines()
     begin = next(i for i, line in enumerate(lines) if first in line)
     stop = next(i for i, line in enumerate(lines) if i >= begin and last in line) + 1 if last else len(lines)
@@ -227,8 +223,8 @@ def code(*excerpts):
     display(Markdown("```python\n" + "\n\n".join(excerpts) + "\n```"))
 
 
-code(excerpt(FSRGAN.__init__, "layers, channels", "self.discriminator"), excerpt(FSRGAN.judge),
-     excerpt(DICGAN, "generator = ", "PIXEL"), excerpt(DICGAN.judge), excerpt(DICGAN.generator_loss, "loss = ", "ADVERSARIAL"))
+code(excerpt(FSRGAN.__init__, "layers, channels", "self.discriminator"), excerpt(FSRGAN.judge), excerpt(FSRGAN.parts),
+     excerpt(DICGAN), excerpt(DICGAN.judge))
 
 # %% [markdown]
 # **SPARGAN** (2021; its authors call it SPARNetHD) plays for SPARNet. Three patch judges look at the face at full, half and quarter size: pores, an eye, the whole. The second idea is **feature matching**: whatever a judge computes on the way, the restored face shall give it what the real one gives. That is a perceptual loss whose network learns with the game. The judges are held back by spectral norm and hinge ([notebook 10](10_train_amigan.ipynb)).
@@ -236,36 +232,32 @@ code(excerpt(FSRGAN.__init__, "layers, channels", "self.discriminator"), excerpt
 # **SFMGAN** (2023) plays for SFMNet. Two judges of one kind, LightCNN: where others cut off below zero, its layers make two maps and keep the larger of the two, value by value. One judges the face, the other its spectrum, amplitude and phase of three colours. What is small in a face can be loud in a spectrum: we come back to it below.
 
 # %%
-code(excerpt(SPARGAN.features), excerpt(SPARGAN.generator_loss, "matching = ", "matching = "), excerpt(SPARGAN.generator_loss, '"matching": ', '"adversarial": '),
-     excerpt(MaxFeatureMap.forward), excerpt(SFMGAN.__init__, "self.of_face", "self.of_spectrum"), excerpt(SFMGAN.judge))
+code(excerpt(SPARGAN.features), excerpt(SPARGAN.parts), excerpt(MaxFeatureMap.forward), excerpt(SFMGAN.__init__, "self.of_face", "self.of_spectrum"),
+     excerpt(SFMGAN.judge))
 
 # %% [markdown]
 # **AMIGAN** (2024) plays for AMINet; its judge and losses are [notebook 10](10_train_amigan.ipynb). The paper does not describe its discriminator.
 #
 # ### Losses and step sizes, and where they come from
 #
-# Read from the classes: the factors of each loss, and the step sizes of both players. `other` is what only one of them has.
+# Read from the classes: the weight of each loss, and the step sizes of both players. `other` is what only one of them has.
 
 # %%
-recipe = GANRecipe(images=1, batch=1)
 print(f"{'':9s}{'loss':>9s}{'pixel':>8s}{'perceptual':>12s}{'adversarial':>13s}{'other':>15s}{'step G':>10s}{'step D':>9s}")
-for name in PARENT:
-    if name == "AMIGAN":
-        row, extra = (recipe.loss, recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.lr, recipe.d_lr), ""
-    else:
-        GAN = GANS[name]
-        row = (GAN.LOSS, GAN.PIXEL, GAN.PERCEPTUAL, GAN.ADVERSARIAL, GAN.LR, GAN.D_LR)
-        extra = next((f"{word.lower()} {getattr(GAN, word):g}" for word in ("MATCHING", "SPECTRUM") if hasattr(GAN, word)), "")
-    print(f"{name:9s}{row[0]:>9s}{row[1]:8g}{row[2]:12g}{row[3]:13g}{extra:>15s}{row[4]:10g}{row[5]:9g}")
+for name, GAN in GANS.items():
+    weights = {"pixel": GAN.WEIGHTS.get("mse", 0)} | GAN.WEIGHTS     # FSRGAN has the squared error in its place
+    extra = next((f"{part} {weights[part]:g}" for part in ("matching", "spectrum") if part in weights), "")
+    print(f"{name:9s}{GAN.LOSS:>9s}{weights['pixel']:8g}{weights['perceptual']:12g}{weights['adversarial']:13g}{extra:>15s}{GAN.LR:10g}{GAN.D_LR:9g}")
 print("pixel is squared error in FSRGAN, L1 in the others; perceptual: VGG19's features for all of them here")
 
 lines = ["| | described, or in the authors' settings | chosen by us |", "|---|---|---|"]
 for name, GAN in GANS.items():
     text = inspect.getdoc(sys.modules[GAN.__module__])
-    told, ours = text[text.index("As described"):].split("Chosen by us: ")
+    if name == "AMIGAN":
+        told, ours = text.split("\n\n")[1].split(" Ours: ")
+    else:
+        told, ours = text[text.index("As described"):].split("Chosen by us: ")
     lines.append(f"| {name} | {' '.join(told.split()).removeprefix('As described: ')} | {' '.join(ours.split())} |")
-told, ours = inspect.getdoc(aminet.amigan).split("\n\n")[1].split(" Ours: ")
-lines.append(f"| AMIGAN | {' '.join(told.split())} | {' '.join(ours.split())} |")
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
@@ -276,7 +268,7 @@ display(Markdown("\n".join(lines)))
 # "Patches of 70x70" can be measured: at which pixels has one logit a gradient? Below, the mean absolute gradient of the middle logit on six pictures of noise, with random weights and narrow judges, on a logarithmic scale; above each the side of the square outside which it is exactly zero. (Exercise 1 does it by arithmetic.)
 
 # %%
-NARROW = judges(16)
+NARROW = adversaries(16)
 
 
 def field(judge, which, tries=6):
@@ -332,9 +324,8 @@ def at_hand():
     """(network, scale) -> the name of weights in data/weights that are of a run of the list."""
     found = {}
     for path in sorted(PRETRAINED.glob("*.json")):
-        header = json.loads(path.read_text())
-        spec = next((spec for spec in runs() if spec.scale in SCALES and spec.fits(header)), None)
-        if spec:
+        spec = find_run(json.loads(path.read_text()))
+        if spec and spec.scale in SCALES:
             found.setdefault((spec.network, spec.scale), path.stem)
     return found
 
@@ -407,9 +398,8 @@ for step in range(steps):
     loss, parts = judge.generator_loss(sr, pool_y[who], pool_x[who], None)                       # no VGG19 here
     against, judged = judge.discriminator_loss(sr.detach(), pool_y[who], pool_x[who])
     if step in (0, steps - 1):
-        factors = {"pixel": SPARGAN.PIXEL, "matching": SPARGAN.MATCHING, "adversarial": SPARGAN.ADVERSARIAL}
-        pull[step] = {name: factor * torch.autograd.grad(parts[name], sr, retain_graph=True)[0].norm().item()
-                      for name, factor in factors.items()}
+        pull[step] = {name: judge.weights[name] * torch.autograd.grad(parts[name], sr, retain_graph=True)[0].norm().item()
+                      for name in ("pixel", "matching", "adversarial")}
     for player in players:
         player.zero_grad()
     (loss + against).backward()                                     # neither loss reaches the other's weights
@@ -459,18 +449,18 @@ for note in eight.notes:
     print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
 
 scale = next((cell.scale for cell in eight.cells if cell.scale), "pocket")
-work = Reproduction(scale, out=ROOT / "runs", records=RECORDS)
-left = {cell.row.split()[0] for cell in eight.cells if cell.status == "pending"}
-if left:
+work, sound = Reproduction(scale, out=ROOT / "runs", records=RECORDS), read_records(RECORDS)[0]
+pending = dict.fromkeys(cell.row for cell in eight.cells if cell.status == "pending")
+if pending:
     print(f"\nTo fill what is pending, at scale {scale}, in this order:")
-for gan, parent in PARENT.items():
-    for network in (parent, gan) if gan in left else ():
-        spec = work.specs[f"{network.lower()}-{scale}-0"]
-        status = work.status(spec)
-        minutes = work.minutes(spec, status)
-        known = f"about {span(minutes)} to train here" if minutes is not None else "not timed here yet"
-        print(f"   python -m aminet reproduce --scale {scale} --only {spec.name:18s}{status.state}, {spec.recipe.images:,} pictures, {known}")
-print(f"\nHow long each takes on your machine:  python -m aminet reproduce --list --scale {scale}")
+for row in pending:
+    gan = next(spec for spec in work.specs.values() if (8, row) in spec.rows)
+    for spec in (work.specs[gan.start], gan):
+        status = work.status(spec, sound)
+        rest = spec.recipe.images - status.seen
+        known = f", about {span(rest / status.rate / 60)} to train here" if rest and status.rate else ""
+        print(f"   python -m aminet reproduce --scale {scale} --only {spec.name:18s}{status.state}, {status.seen:,} of {spec.recipe.images:,} pictures{known}")
+print(f"\nHow far each run is on your machine:  python -m aminet reproduce --list --scale {scale}")
 log = ROOT / "data" / "records" / "pocket-gan-train.jsonl"
 if log.exists():
     last = json.loads(log.read_text().splitlines()[-1])

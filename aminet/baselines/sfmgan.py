@@ -12,13 +12,11 @@ to it; only the spatial face is judged, and the frequency branch's face has no l
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..amigan import adversarial_loss, discriminator_loss
+from ..amigan import Adversary, adversarial_loss
 from .sfmnet import spectrum
 
 
@@ -62,19 +60,16 @@ class LightCNN(nn.Module):
         return self.judge(self.features(x))[:, 0]
 
 
-class SFMGAN(nn.Module):
-    """The adversarial side of SFMGAN. width: of both discriminators, 64 for LightCNN-9's.
-
-    Images are (B, 3, 128, 128) in [-1, 1]; x, the generator's input, is not looked at.
-    """
+class SFMGAN(Adversary):
+    """The adversarial side of SFMGAN. width: of both discriminators, 64 for LightCNN-9's."""
 
     generator = "sfmnet"
-    LOSS = "vanilla"
+    WEIGHTS = {"pixel": 1.0, "perceptual": 0.1, "adversarial": 5e-4, "spectrum": 0.1}
     LR, D_LR = 1e-4, 1e-4
-    PIXEL, PERCEPTUAL, ADVERSARIAL, SPECTRUM = 1.0, 0.1, 5e-4, 0.1
+    MEAN = False
 
-    def __init__(self, width: int = 64):
-        super().__init__()
+    def __init__(self, width: int = 64, **options):
+        super().__init__(width, **options)
         self.of_face = LightCNN(3, (128, 128), width)
         self.of_spectrum = LightCNN(6, (128, 65), width)
 
@@ -82,22 +77,7 @@ class SFMGAN(nn.Module):
         """The logit for the face and that for its spectrum, each (B,)."""
         return [self.of_face(image).float(), self.of_spectrum(torch.cat(spectrum(image), dim=1)).float()]
 
-    def generator_loss(self, sr: Tensor, target: Tensor, x: Tensor,
-                       perceptual: Callable[[Tensor, Tensor], Tensor] | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the generator minimises, and its parts without their weights."""
-        self.requires_grad_(False)  # the discriminators learn from their own loss alone
-        face, spectral = self.judge(sr, x)
-        self.requires_grad_(True)
-        parts = {"pixel": F.l1_loss(sr, target),
-                 "perceptual": perceptual(sr, target) if perceptual else sr.new_zeros(()),
-                 "adversarial": adversarial_loss(face), "spectrum": adversarial_loss(spectral)}
-        loss = (self.PIXEL * parts["pixel"] + self.PERCEPTUAL * parts["perceptual"]
-                + self.ADVERSARIAL * parts["adversarial"] + self.SPECTRUM * parts["spectrum"])
-        return loss, parts
-
-    def discriminator_loss(self, sr_detached: Tensor, target: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the discriminators minimise, and the mean probabilities that they give real and restored faces."""
-        real, fake = self.judge(target, x), self.judge(sr_detached, x)
-        loss = sum(discriminator_loss(a, b) for a, b in zip(real, fake))
-        return loss, {name: sum(logits.sigmoid().mean() for logits in both) / 2
-                      for name, both in (("real", real), ("fake", fake))}
+    def parts(self, sr: Tensor, target: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Each discriminator's loss has a weight of its own."""
+        face, spectral = (adversarial_loss(fake, self.kind) for fake in self.judge(sr, x))
+        return {"pixel": F.l1_loss(sr, target), "adversarial": face, "spectrum": spectral}

@@ -12,13 +12,11 @@ discriminator's layers, its logits left out; SPARNet itself as the generator, no
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..amigan import adversarial_loss, discriminator_loss
+from ..amigan import Adversary, adversarial_loss
 
 
 def patches(width: int) -> nn.ModuleList:
@@ -31,20 +29,18 @@ def patches(width: int) -> nn.ModuleList:
     return nn.ModuleList([*layers, bound(nn.Conv2d(channels, 1, 4, 1, 1))])
 
 
-class SPARGAN(nn.Module):
-    """The adversarial side of SPARGAN. width: channels of the discriminators' first convolutions.
-
-    Images are (B, 3, 128, 128) in [-1, 1]; x, the generator's input, is not looked at.
-    """
+class SPARGAN(Adversary):
+    """The adversarial side of SPARGAN. width: channels of the discriminators' first convolutions."""
 
     generator = "sparnet"
+    WEIGHTS = {"pixel": 100.0, "perceptual": 1.0, "matching": 10.0, "adversarial": 1.0}
     LOSS = "hinge"
     LR, D_LR = 1e-4, 4e-4
-    PIXEL, PERCEPTUAL, MATCHING, ADVERSARIAL = 100.0, 1.0, 10.0, 1.0
 
-    def __init__(self, width: int = 64):
-        super().__init__()
-        self.discriminators = nn.ModuleList(patches(width) for _ in range(3))
+    def __init__(self, width: int = 64, **options):
+        super().__init__(width, **options)
+        self.discriminators: list[nn.ModuleList] = nn.ModuleList(  # type: ignore[assignment]
+            patches(width) for _ in range(3))
 
     def features(self, image: Tensor) -> list[list[Tensor]]:
         """What every layer makes of the face at full, half and quarter size; the last of each list are the logits."""
@@ -62,26 +58,12 @@ class SPARGAN(nn.Module):
         """One logit for every patch: (B, 1, 14, 14), (B, 1, 6, 6) and (B, 1, 2, 2)."""
         return [maps[-1] for maps in self.features(image)]
 
-    def generator_loss(self, sr: Tensor, target: Tensor, x: Tensor,
-                       perceptual: Callable[[Tensor, Tensor], Tensor] | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the generator minimises, and its parts without their weights."""
+    def parts(self, sr: Tensor, target: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """With feature matching: the distance of the layers' features to those of the real face."""
         with torch.no_grad():
             real = self.features(target)
-        self.requires_grad_(False)  # the discriminators learn from their own loss alone
         fake = self.features(sr)
-        self.requires_grad_(True)
         matching = [F.l1_loss(a, b) for mine, theirs in zip(fake, real) for a, b in zip(mine[:-1], theirs[:-1])]
-        parts = {"pixel": F.l1_loss(sr, target),
-                 "perceptual": perceptual(sr, target) if perceptual else sr.new_zeros(()),
-                 "matching": sum(matching) / len(matching),
-                 "adversarial": sum(adversarial_loss(maps[-1], self.LOSS) for maps in fake) / len(fake)}
-        loss = (self.PIXEL * parts["pixel"] + self.PERCEPTUAL * parts["perceptual"]
-                + self.MATCHING * parts["matching"] + self.ADVERSARIAL * parts["adversarial"])
-        return loss, parts
-
-    def discriminator_loss(self, sr_detached: Tensor, target: Tensor, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the discriminators minimise, and the mean probabilities that they give real and restored patches."""
-        real, fake = self.judge(target, x), self.judge(sr_detached, x)
-        loss = sum(discriminator_loss(a, b, self.LOSS) for a, b in zip(real, fake)) / len(real)
-        return loss, {name: sum(logits.sigmoid().mean() for logits in scales) / len(scales)
-                      for name, scales in (("real", real), ("fake", fake))}
+        judged = [adversarial_loss(maps[-1], self.kind) for maps in fake]
+        return {"pixel": F.l1_loss(sr, target), "matching": torch.stack(matching).mean(),
+                "adversarial": torch.stack(judged).mean()}

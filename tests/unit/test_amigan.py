@@ -1,6 +1,7 @@
 """AMIGAN: the losses are those of the equations, the players keep to themselves, a run resumes, a collapse stops it."""
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,6 @@ from torch import nn
 
 from aminet import PRESETS, AMINet, BadInput
 from aminet.amigan import (
-    AMIGANRun,
     Collapse,
     Discriminator,
     GANRecipe,
@@ -19,7 +19,10 @@ from aminet.amigan import (
     r1_penalty,
 )
 from aminet.synthetic import faces
-from aminet.weights import load_weights, read_tensors, save_weights
+from aminet.train import fit
+from aminet.training.games import GANGame, missing_networks
+from aminet.training.trainer import Trainer
+from aminet.weights import load_weights, read_header, read_tensors, save_weights
 
 TINY = replace(PRESETS["pocket"], channels=4)
 RECIPE = dict(images=16, batch=4, width=4, val_every=8, perceptual=0.0, choose="psnr", ema=0.9)
@@ -42,6 +45,39 @@ def small_vgg():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 8, 3, padding=1),
                          nn.ReLU())
+
+
+@pytest.fixture
+def anything_found(monkeypatch):
+    """Every pretrained network and every package is here, as far as a game can tell."""
+    monkeypatch.setattr("aminet.training.games.locate", lambda name: f"{name}.pth")
+    monkeypatch.setattr("aminet.training.games.find_spec", lambda name: name)
+
+
+def game_of(start, data, **recipe):
+    return GANGame(start, GANRecipe(**RECIPE | recipe), data[1])
+
+
+def open_run(start, data, out, resume=False, options=None, **recipe):
+    return Trainer(game_of(start, data, **recipe), *data, out, resume=resume, device="cpu", **(options or {}))
+
+
+def steps(trainer, n):
+    """The losses of n batches, without a session's clock."""
+    found = []
+
+    def on_step(values):
+        trainer.seen += trainer.recipe.batch
+        trainer.follow()
+        found.append({name: value.item() for name, value in values.items()})
+        return len(found) == n
+
+    fit(trainer.game, trainer.batches(), lambda: 1.0, on_step, trainer.gradients)
+    return found
+
+
+def log(folder):
+    return [json.loads(line) for line in open(folder / "log.jsonl")]
 
 
 def tensors(folder):
@@ -100,58 +136,72 @@ def test_r1_of_a_linear_judge_is_half_its_squared_slope():
     assert r1_penalty(2 * images.sum((1, 2, 3)), images).item() == pytest.approx(0.5 * 4 * 48)
 
 
-def test_no_loss_reaches_the_other_player(data, start, tmp_path):
-    recipe = GANRecipe(**RECIPE | {"norm": "none"})  # spectral norm's estimates change with every call
-    run = AMIGANRun(start, recipe, *data, tmp_path, device="cpu")
+def test_no_loss_reaches_the_other_player(data, start):
     x, target = torch.rand(2, 3, 128, 128) * 2 - 1, torch.rand(2, 3, 128, 128) * 2 - 1
-    run.model.train(), run.discriminator.train()
 
-    def gradients(**weights):
-        run.recipe = replace(recipe, **weights)
-        run.model.zero_grad(), run.discriminator.zero_grad()
-        run.losses(x, target)[0].backward()
-        return ([p.grad.clone() for p in run.plain.parameters() if p.grad is not None],
-                [p.grad.clone() for p in run.discriminator.parameters()])
+    def gradients(**weights):  # spectral norm's estimates change with every call
+        game = game_of(start, data, norm="none", **weights)
+        game.train()
+        game.loss(x, target)[0].backward()
+        return ([p.grad.clone() for p in game.network.parameters() if p.grad is not None],
+                [p.grad.clone() for p in game.adversary.parameters()])
 
-    _, judged = gradients(adversarial=0.01)
-    _, again = gradients(adversarial=100.0)  # Eq. 21 would push the discriminator to call fakes real
+    taught, judged = gradients(adversarial=0.01)
+    pushed, again = gradients(adversarial=100.0)  # Eq. 21 would push the discriminator to call fakes real
     for a, b in zip(judged, again):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    assert all(a.any() for a in judged) and any(not torch.allclose(a, b, rtol=0.1) for a, b in zip(taught, pushed))
     silent, _ = gradients(pixel=0.0, adversarial=0.0)  # Eq. 20 alone: nothing for the generator
-    assert all(g.abs().max() == 0 for g in silent)
+    assert silent and all(g.abs().max() == 0 for g in silent)
 
 
 def test_resume_is_bit_exact(data, start, tmp_path):
     torch.set_num_threads(1)
     for folder, images in (("whole", 16), ("parts", 8), ("parts", 16)):
-        AMIGANRun(start, GANRecipe(**RECIPE | {"images": images, "r1": 1.0}), *data, tmp_path / folder, device="cpu",
-                  resume=(tmp_path / folder).exists()).train(bar=False)
+        open_run(start, data, tmp_path / folder, (tmp_path / folder).exists(), images=images, r1=1.0).train(bar=False)
     whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
     assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
     assert any(k.startswith("adam of discriminator.") for k in whole)
     with pytest.raises(BadInput, match="recipe differs in r1"):
-        AMIGANRun(start, GANRecipe(**RECIPE), *data, tmp_path / "whole", device="cpu", resume=True)
+        open_run(start, data, tmp_path / "whole", resume=True)
 
 
 def test_it_starts_from_aminet_and_leaves_an_aminet(data, start, tmp_path):
-    run = AMIGANRun(start, GANRecipe(**RECIPE), *data, tmp_path, device="cpu")
-    before = {k: v.clone() for k, v in run.plain.state_dict().items()}
+    trainer = open_run(start, data, tmp_path)
+    before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
     given = load_weights(start)[0].state_dict()
-    assert all(torch.equal(v, given[k]) for k, v in before.items())
-    run.train(bar=False)
+    assert before.keys() == given.keys() and all(torch.equal(v, given[k]) for k, v in before.items())
+    trainer.train(bar=False)
     model, header = load_weights(tmp_path)
     assert model.config == TINY and header["preset"] == "amigan" and header["start"]["name"] == "tiny.safetensors"
     assert header["recipe"]["loss"] == "vanilla" and header["recipe"]["adversarial"] == 0.01
     assert any(not torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    lines = [json.loads(line) for line in open(tmp_path / "log.jsonl")]
-    assert lines[0].keys() == {"images", "val_psnr"} and lines[0]["images"] == 0  # AMINet itself
+    lines = log(tmp_path)
+    assert lines[0].keys() == {"images", "val_psnr", "seconds"} and lines[0]["images"] == 0  # AMINet itself
     assert {"loss", "pixel", "perceptual", "adversarial", "discriminator", "real", "fake"} <= lines[1].keys()
 
 
+def test_a_run_chosen_by_psnr_does_not_keep_its_start(data, start, tmp_path):
+    kept = []
+
+    def note(trainer, network):
+        kept.append((trainer.seen, read_header(trainer.folder.best)["images"]))
+
+    trainer = open_run(start, data, tmp_path, options={"on_validation": note}, lr=0.03)
+    trainer.game.floor = -math.inf  # worse and worse is no collapse here
+    result = trainer.train(bar=False)
+    model, header = load_weights(tmp_path)
+    assert kept[:2] == [(0, 0), (8, 8)] and kept[2] in [(16, 8), (16, 16)]  # a kill before any step leaves weights, too
+    assert header["images"] == kept[-1][1] and header["val_psnr"] == result["val_psnr"]
+    scores = [line["val_psnr"] for line in log(tmp_path) if "val_psnr" in line]
+    assert scores[0] > max(scores[1:]) == header["val_psnr"]  # the start is better by PSNR
+    given = load_weights(start)[0].state_dict()
+    assert any(not torch.equal(v, given[k]) for k, v in model.state_dict().items())
+
+
 def test_the_discriminator_learns_to_tell(data, start, tmp_path):
-    recipe = GANRecipe(**RECIPE | {"lr": 1e-9, "d_lr": 2e-3, "norm": "batch"})
-    run = AMIGANRun(start, recipe, *data, tmp_path, device="cpu")
-    looks = [run.step() for _ in range(40)]
+    looks = steps(open_run(start, data, tmp_path, images=None, lr=1e-9, d_lr=2e-3, norm="batch"), 24)
+    assert len(looks) == 24
     begin, end = ({k: sum(look[k] for look in part) / len(part) for k in ("discriminator", "real", "fake")}
                   for part in (looks[:3], looks[-10:]))
     assert begin["discriminator"] == pytest.approx(2 * math.log(2), abs=0.15)  # it guesses
@@ -171,51 +221,85 @@ def test_collapse_needs_patience():
     assert "has won" in Collapse(patience=1, sure=0.73)(0.8, 0.2, 1.0)
 
 
-def test_hinge_is_sure_beyond_its_margin(data, start, tmp_path):
-    run = AMIGANRun(start, GANRecipe(**RECIPE | {"loss": "hinge"}), *data, tmp_path, device="cpu")
-    assert run.collapse.sure == pytest.approx(torch.tensor(1.0).sigmoid().item(), abs=0.002)
+def test_hinge_is_sure_beyond_its_margin(data, start):
+    assert game_of(start, data, loss="hinge").collapse.sure == pytest.approx(torch.tensor(1.0).sigmoid().item(),
+                                                                             abs=0.002)
+    assert game_of(start, data).collapse.sure == 0.99
 
 
 def test_a_collapse_stops_the_run_and_says_so(data, start, tmp_path):
-    run = AMIGANRun(start, GANRecipe(**RECIPE), *data, tmp_path, device="cpu")
-    run.collapse = Collapse(patience=1, sure=0.0)  # any discriminator has won
-    with pytest.raises(BadInput, match=r"collapse after \d+ images: the discriminator has won.*--r1 10"):
-        run.train(bar=False)
-    assert "collapse" in open(run.journal).read()
+    trainer = open_run(start, data, tmp_path)
+    trainer.game.collapse = Collapse(patience=1, sure=0.0)  # any discriminator has won
+    with pytest.raises(BadInput, match=r"after \d+ images: collapse: the discriminator has won.*Start again with "
+                                       r"--r1 10.*last good state is in .*state\.safetensors"):
+        trainer.train(bar=False)
+    assert log(tmp_path)[-1]["problem"].startswith("collapse: the discriminator has won")
 
 
-def test_another_vgg19_does_not_continue_a_run(data, start, tmp_path, monkeypatch):
-    recipe = GANRecipe(**RECIPE | {"perceptual": 0.01})
-    monkeypatch.setattr("aminet.pretrained.vgg19", lambda: (small_vgg(), "one file"))
-    AMIGANRun(start, recipe, *data, tmp_path, device="cpu").train(bar=False)
-    monkeypatch.setattr("aminet.pretrained.vgg19", lambda: (small_vgg(), "another"))
+def test_a_game_looks_at_the_batches_that_it_is_told_of(data, start):
+    game = game_of(start, data)
+    means = {"real": 0.999, "fake": 0.001, "variety": 1.0}
+    assert [game.check(means, 100) is None for _ in range(3)] == [True, True, False]  # 250 batches are the patience
+    assert "the discriminator has won" in game.check(means, 1)
+
+
+def test_another_vgg19_does_not_continue_a_run(data, start, tmp_path, monkeypatch, anything_found):
+    monkeypatch.setattr("aminet.training.games.vgg19", lambda: (small_vgg(), "one file"))
+    open_run(start, data, tmp_path, perceptual=0.01, images=4).train(bar=False)
+    assert read_header(tmp_path / "best.safetensors")["vgg19"] == "one file"
+    monkeypatch.setattr("aminet.training.games.vgg19", lambda: (small_vgg(), "another"))
     with pytest.raises(BadInput, match="vgg19 differs"):
-        AMIGANRun(start, recipe, *data, tmp_path, device="cpu", resume=True)
+        open_run(start, data, tmp_path, resume=True, perceptual=0.01)
+
+
+def test_the_perceptual_loss_is_eq_19_of_the_vgg19(data, start, monkeypatch, anything_found):
+    monkeypatch.setattr("aminet.training.games.vgg19", lambda: (small_vgg(), "a small one"))
+    game, (x, target) = game_of(start, data, perceptual=0.5), torch.rand(2, 2, 3, 128, 128) * 2 - 1
+    _, values = game.loss(x, target)
+    assert values["perceptual"].item() == pytest.approx(PerceptualLoss(small_vgg())(game.network(x), target).item())
+    assert values["loss"].item() == pytest.approx(
+        (values["pixel"] + 0.5 * values["perceptual"] + 0.01 * values["adversarial"]).item())
+    trained = [id(p) for network in game.networks().values() for p in network.parameters()]
+    assert not any(id(p) in trained or p.requires_grad for p in game.perceptual.parameters())
 
 
 def test_one_image_at_a_time_is_no_collapse(data, start, tmp_path):
-    run = AMIGANRun(start, GANRecipe(**RECIPE), *data, tmp_path, device="cpu")
-    run.micro = 1  # as after GPU memory ran out
-    assert run.step()["variety"] == 1
+    trainer = open_run(start, data, tmp_path)
+    trainer.micro = 1  # as after memory ran out
+    assert steps(trainer, 1)[0]["variety"] == 1
 
 
-def test_leaving_the_faces_is_a_collapse(data, start, tmp_path):
-    run = AMIGANRun(start, GANRecipe(**RECIPE), *data, tmp_path, device="cpu")
-    with pytest.raises(BadInput, match="left the faces: .* bicubic has"):
-        run.judge(torch.zeros(4, 3, 128, 128))
+def test_leaving_the_faces_is_a_collapse(data, start):
+    game, black = game_of(start, data), torch.zeros(4, 3, 128, 128)
+    _, noted = game.score(black, data[1])
+    assert re.match(r"collapse: the generator has left the faces: \d+\.\d\d dB on validation, bicubic has "
+                    r"\d+\.\d\d\. Start again with --r1 10", game.check(noted, 0))
+    assert game.check({"val_psnr": game.floor}, 0) is None
+
+
+def test_a_generator_that_leaves_the_faces_ends_the_run(data, start, tmp_path):
+    trainer = open_run(start, data, tmp_path)
+    trainer.game.floor = math.inf
+    with pytest.raises(BadInput, match="after 0 images: collapse: the generator has left the faces: .* bicubic has"):
+        trainer.train(bar=False)
+    assert log(tmp_path)[-1]["problem"].startswith("collapse: the generator has left the faces")
 
 
 def test_a_start_below_bicubic_is_no_collapse(data, start, tmp_path):
     weights, header = load_weights(start)
     save_weights(tmp_path / "poor.safetensors", weights.state_dict(), header | {"val_psnr": 3.0})
-    run = AMIGANRun(tmp_path / "poor.safetensors", GANRecipe(**RECIPE), *data, tmp_path / "run", device="cpu")
-    assert run.floor == 1.0
-    run.judge(torch.zeros(4, 3, 128, 128))  # some 5 dB
+    game = game_of(tmp_path / "poor.safetensors", data)
+    assert game.floor == 1.0
+    _, noted = game.score(torch.zeros(4, 3, 128, 128), data[1])  # some 5 dB
+    assert game.check(noted, 0) is None
 
 
 @pytest.mark.parametrize("options, words", [
-    (dict(loss="wgan"), "vanilla, hinge"), (dict(norm="layer"), "spectral"), (dict(d_lr=0.0), "d_lr"),
-    (dict(r1=-1.0), "below zero"), (dict(choose="fid"), "lpips, psnr"), (dict(batch=0), "positive"),
+    (dict(loss="wgan"), "vanilla, hinge"), (dict(norm="layer"), "spectral"), (dict(d_lr=0.0), "d_lr=0.0.*positive"),
+    (dict(r1=-1.0), "r1=-1.0.*below zero"), (dict(choose="fid"), "lpips, psnr"),
+    (dict(batch=0), "batch=0: give a whole number from 1"), (dict(width=0), "width=0: give a whole number from 1"),
+    (dict(perceptual=-0.1), "perceptual=-0.1.*below zero"),
+    (dict(gan="gan"), "unknown GAN 'gan': choose one of amigan, fsrgan, dicgan, spargan, sfmgan"),
 ])
 def test_bad_recipes(options, words):
     with pytest.raises(BadInput, match=words):
@@ -224,5 +308,38 @@ def test_bad_recipes(options, words):
 
 def test_defaults_are_the_papers():
     recipe = GANRecipe()
-    assert (recipe.lr, recipe.d_lr) == (1e-4, 4e-4)
+    assert recipe.gan == "amigan" and (recipe.lr, recipe.d_lr) == (1e-4, 4e-4)
     assert (recipe.pixel, recipe.perceptual, recipe.adversarial) == (1, 0.01, 0.01) and recipe.loss == "vanilla"
+
+
+# What a game needs beside its faces
+
+
+@pytest.mark.parametrize("package", ["lpips", "torchvision"])
+def test_a_package_that_is_missing_is_named_in_one_line(package, data, start, monkeypatch, anything_found):
+    missing_networks(GANRecipe())  # nothing is missing
+    monkeypatch.setattr("aminet.training.games.find_spec", lambda name: None if name == package else name)
+    for attempt in (lambda: missing_networks(GANRecipe()), lambda: GANGame(start, GANRecipe(), data[1])):
+        with pytest.raises(BadInput) as error:
+            attempt()
+        words = str(error.value)
+        assert "\n" not in words and words.startswith(f"the package {package} is not installed: pip install {package}")
+        assert "--choose psnr" in words and words.count("pip install") == 1
+
+
+def test_all_that_is_missing_is_named_in_one_line(monkeypatch):
+    def nowhere(name):
+        raise BadInput(f"no file of {name}")
+
+    monkeypatch.setattr("aminet.training.games.locate", nowhere)
+    monkeypatch.setattr("aminet.training.games.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="no file of vgg19; no file of alexnet; .*torchvision.*; .*lpips.*; or go "
+                                       "without: --perceptual 0 --choose psnr"):
+        missing_networks(GANRecipe())
+    with pytest.raises(BadInput) as error:
+        missing_networks(GANRecipe(choose="psnr"))
+    assert "vgg19" in str(error.value) and "alexnet" not in str(error.value) and "lpips" not in str(error.value)
+    with pytest.raises(BadInput) as error:
+        missing_networks(GANRecipe(perceptual=0.0))
+    assert "vgg19" not in str(error.value) and "alexnet" in str(error.value) and "lpips" in str(error.value)
+    missing_networks(GANRecipe(perceptual=0.0, choose="psnr"))

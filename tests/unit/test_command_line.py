@@ -63,7 +63,15 @@ def test_unknown_words(refuses, tmp_path):
     refuses("no weights 'nothing'", "evaluate", "nothing")
     refuses("positive number", "train", "pocket", "--out", "run", "--images", "-4")
     refuses("invalid choice", "train", "pocket", "--out", "run", "--device", "tpu")
-    refuses("--start belongs to AMIGAN", "train", "pocket", "--start", "pocket", "--out", "run", "--images", "2")
+    refuses("no weights 'nothing'", "train", "pocket", "--start", "nothing", "--out", "run", "--images", "32")
+    refuses("is another network: AMINet", "train", "aminet", "--start", "pocket", "--out", "run", "--images", "32",
+            "--faces", "synthetic:2", "--val", "synthetic:2:1", "--device", "cpu")
+    refuses("--width belongs to a GAN", "train", "pocket", "--width", "8", "--out", "run", "--images", "32")
+    refuses("spargan starts from its generator's weights", "train", "spargan", "--out", "run", "--images", "32")
+    refuses("batch=1000000000: give a whole number from 1 to 4096", "train", "pocket", "--batch", "1000000000",
+            "--minutes", "1", "--out", "run")
+    refuses("seed=9223372036854775808: give", "train", "pocket", "--seed", 2**63, "--out", "run", "--images", "32")
+    refuses("lr=inf", "train", "pocket", "--lr", "inf", "--out", "run", "--images", "32")
     refuses("unknown metric foo", "evaluate", "pocket", "--metrics", "foo", "--faces", "nowhere")  # before the faces
     refuses("no weights 'nosuch'", "train", "amigan", "--start", "nosuch", "--out", "run", "--images", "64",
             "--faces", "nowhere")

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aminet import BadInput
-from aminet.amigan import COMPARED, ComparedGANRun, ComparedRecipe, compared
+from aminet.amigan import COMPARED, GANRecipe, adversarial_loss, adversary_class, discriminator_loss
 from aminet.baselines.dicgan import DICGAN
 from aminet.baselines.fsrgan import FSRGAN
 from aminet.baselines.sfmgan import SFMGAN, LightCNN, MaxFeatureMap
@@ -17,12 +17,17 @@ from aminet.baselines.sfmnet import spectrum
 from aminet.baselines.spargan import SPARGAN
 from aminet.baselines.sparnet import SPARNet, SPARNetConfig
 from aminet.synthetic import faces as drawn
+from aminet.training.games import GANGame
+from aminet.training.trainer import Trainer
 from aminet.weights import load_weights, save_weights
 
 LOGITS = {FSRGAN: [(2, 1, 14, 14)], DICGAN: [(2,)], SPARGAN: [(2, 1, 14, 14), (2, 1, 6, 6), (2, 1, 2, 2)],
           SFMGAN: [(2,), (2,)]}
 PARAMETERS = {FSRGAN: 2_768_705, DICGAN: 14_499_401, SPARGAN: 8_294_211, SFMGAN: 9_406_178}
 EACH = pytest.mark.parametrize("GAN", LOGITS)
+# lr, d_lr, pixel, perceptual, adversarial, loss
+OWN = {"fsrgan": (2.5e-4, 2.5e-4, 0.0, 0.1, 0.001, "vanilla"), "dicgan": (1e-4, 1e-4, 1.0, 0.1, 0.005, "vanilla"),
+       "spargan": (1e-4, 4e-4, 100.0, 1.0, 1.0, "hinge"), "sfmgan": (1e-4, 1e-4, 1.0, 0.1, 0.0005, "vanilla")}
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +85,7 @@ def test_each_player_learns_from_its_own_loss(GAN):
     assert all(p.grad.isfinite().all() and p.grad.any() for p in generator.parameters())
     assert all(p.grad is None and p.requires_grad for p in gan.parameters())
     generator.zero_grad(set_to_none=True)
-    loss, parts = gan.discriminator_loss(sr.detach(), target, x)
+    loss, parts = gan.discriminator_loss(generator(x), target, x)
     loss.backward()
     assert all(p.grad is None for p in generator.parameters())
     for name, p in gan.named_parameters():
@@ -105,9 +110,10 @@ def test_every_part_reaches_the_generator(GAN):
 @EACH
 def test_goes_without_perceptual_features(GAN):
     gan, (sr, target, x) = GAN(4).eval(), torch.rand(3, 2, 3, 128, 128) * 2 - 1
+    assert gan.weights["perceptual"] > 0
     (more, parts), (less, none) = (gan.generator_loss(sr, target, x, f) for f in (perceptual, None))
     assert none["perceptual"] == 0 and set(none) == set(parts)
-    assert (more - less).item() == pytest.approx(gan.PERCEPTUAL * perceptual(sr, target).item(), rel=1e-3)
+    assert (more - less).item() == pytest.approx(gan.weights["perceptual"] * perceptual(sr, target).item(), rel=1e-3)
 
 
 @EACH
@@ -122,6 +128,58 @@ def test_the_discriminator_learns_two_faces(GAN):
         adam.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0] and parts["real"] > parts["fake"]
+
+
+@EACH
+def test_another_loss_can_be_given(GAN):
+    other = "vanilla" if GAN.LOSS == "hinge" else "hinge"
+    gan, (sr, target, x) = GAN(4, loss=other).eval(), torch.rand(3, 2, 3, 128, 128) * 2 - 1
+    assert gan.kind == other and GAN(4).kind == GAN.LOSS
+    real, fake = gan.judge(target, x), gan.judge(sr, x)
+    _, parts = gan.generator_loss(sr, target, x, None)
+    judged = [adversarial_loss(logits, other).item() for logits in fake]
+    if GAN is SFMGAN:
+        assert [parts[name].item() for name in ("adversarial", "spectrum")] == pytest.approx(judged, rel=1e-4)
+    else:
+        assert parts["adversarial"].item() == pytest.approx(sum(judged) / len(judged), rel=1e-4)
+    loss, _ = gan.discriminator_loss(sr, target, x)
+    each = [discriminator_loss(a, b, other).item() for a, b in zip(real, fake)]
+    assert loss.item() == pytest.approx(sum(each) if GAN is SFMGAN else sum(each) / len(each), rel=1e-4)
+
+
+@EACH
+def test_r1_is_for_the_discriminator_alone(GAN):
+    gan, generator = GAN(4, r1=10.0), nn.Conv2d(3, 3, 3, padding=1)
+    x, target = torch.rand(2, 2, 3, 128, 128) * 2 - 1
+    loss, values = gan.discriminator_loss(generator(x), target, x)
+    loss.backward()
+    assert set(values) == {"real", "fake", "r1"} and loss.isfinite() and 0 < values["r1"] < math.inf
+    assert all(p.grad is None for p in generator.parameters()) and target.grad is None and not target.requires_grad
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in gan.parameters())
+    gan.zero_grad(set_to_none=True)
+    gan.discriminator_loss(generator(x), target, x)[1]["r1"].backward()  # the penalty alone
+    taught = [p.grad for p in gan.parameters() if p.grad is not None]
+    assert all(g.isfinite().all() for g in taught) and any(g.any() for g in taught)
+    assert all(p.grad is None for p in generator.parameters())
+
+
+@EACH
+def test_r1_by_hand(GAN):
+    gan, (sr, target, x), judges = GAN(4, r1=10.0), torch.rand(3, 2, 3, 128, 128) * 2 - 1, len(LOGITS[GAN])
+    gan.judge = lambda image, x: [image.sum((1, 2, 3)) / 128] * judges  # 3 * 128 * 128 slopes of 1 / 128
+    more, values = gan.discriminator_loss(sr, target, x)
+    gan.r1 = 0.0
+    less, without = gan.discriminator_loss(sr, target, x)
+    assert values["r1"].item() == pytest.approx(judges * 0.5 * 3) and "r1" not in without
+    weight = 10  # all of SFMGAN's loss is twice the mean
+    assert (more - less).item() == pytest.approx(weight * values["r1"].item(), rel=1e-4)
+
+
+def test_r1_of_patches_is_that_of_their_mean():
+    gan, (sr, target, x) = FSRGAN(4, r1=10.0), faces(0, 0.5, 0)
+    gan.judge = lambda image, x: [3 * image[:, :1, :2, :2]]  # four logits, so their mean has the slope 3/4 four times
+    _, values = gan.discriminator_loss(sr, target, x)
+    assert values["r1"].item() == pytest.approx(0.5 * 4 * 0.75**2)
 
 
 # The losses, by hand: SR is 0, HR 0.5, so L1 is 0.5, the squared error 0.25; the perceptual loss is a stub's.
@@ -215,27 +273,66 @@ def test_sfmgans_second_judge_sees_the_spectrum():
 def test_a_game_is_trained_and_resumed(tmp_path, monkeypatch):
     torch.manual_seed(0)
     vgg = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
-    monkeypatch.setattr("aminet.pretrained.vgg19", lambda: (vgg, "a small one"))
+    monkeypatch.setattr("aminet.training.games.vgg19", lambda: (vgg, "a small one"))
+    monkeypatch.setattr("aminet.training.games.missing_networks", lambda recipe: None)
     config = SPARNetConfig(channels=4)
     save_weights(tmp_path / "start.safetensors", SPARNet(config).state_dict(), {"config": config.to_dict()})
-    recipe = ComparedRecipe(images=4, batch=2, width=4, val_every=2, choose="psnr", gan="spargan")
+    recipe, val = GANRecipe(images=4, batch=2, width=4, val_every=2, choose="psnr", gan="spargan"), drawn(2, 1)
 
     def open_run(**options):
-        run = ComparedGANRun(tmp_path / "start.safetensors", recipe, drawn(4, 0), drawn(2, 1), tmp_path / "run",
-                             device="cpu", preset="spargan", **options)
-        run.floor = -math.inf  # an untrained start is no collapse here
-        return run
+        game = GANGame(tmp_path / "start.safetensors", recipe, val)
+        game.floor = -math.inf  # an untrained start is no collapse here
+        return Trainer(game, drawn(4, 0), val, tmp_path / "run", device="cpu", **options)
 
-    run = open_run()
-    before = [weight.clone() for weight in (run.plain.tail[0].weight, run.discriminator.discriminators[0][-1].weight)]
-    assert run.train(bar=False)["images"] == 4
-    after = run.plain.tail[0].weight, run.discriminator.discriminators[0][-1].weight
-    assert not any(torch.equal(a, b) for a, b in zip(before, after)) and isinstance(run.opponent(), SPARGAN)
+    def players(trainer):
+        return trainer.network.tail[0].weight, trainer.game.adversary.discriminators[0][-1].weight
+
+    trainer = open_run()
+    before = [weight.clone() for weight in players(trainer)]
+    assert trainer.train(bar=False)["images"] == 4
+    after = players(trainer)
+    assert not any(torch.equal(a, b) for a, b in zip(before, after)) and isinstance(trainer.game.adversary, SPARGAN)
     model, header = load_weights(tmp_path / "run")
     assert type(model) is SPARNet and header["recipe"]["gan"] == "spargan" and header["preset"] == "spargan"
     again = open_run(resume=True)
-    assert again.seen == 4 and torch.equal(again.plain.tail[0].weight, after[0])
+    assert again.seen == 4 and all(torch.equal(a, b) for a, b in zip(players(again), after))
     assert '"matching"' in (tmp_path / "run" / "log.jsonl").read_text()
+
+
+@EACH
+def test_a_recipe_takes_what_is_the_gans_own(GAN):
+    name = GAN.__name__.lower()
+    recipe = GANRecipe(gan=name, width=4)
+    found = recipe.lr, recipe.d_lr, recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.loss
+    assert found == OWN[name] and (recipe.lr, recipe.d_lr, recipe.loss) == (GAN.LR, GAN.D_LR, GAN.LOSS)
+    adversary = recipe.adversary()
+    assert type(adversary) is GAN is adversary_class(name)
+    assert {k: v for k, v in adversary.weights.items() if v} == GAN.WEIGHTS
+    assert (adversary.kind, adversary.r1) == (GAN.LOSS, 0.0)
+
+
+@EACH
+def test_a_recipes_values_go_before_the_gans_own(GAN):
+    other = "vanilla" if GAN.LOSS == "hinge" else "hinge"
+    pixel = 0.0 if GAN is FSRGAN else 3.0  # it has a squared error
+    given = dict(lr=1e-5, d_lr=2e-5, pixel=pixel, perceptual=0.0, adversarial=5.0, loss=other, r1=6.0)
+    recipe = GANRecipe(gan=GAN.__name__.lower(), width=4, **given)
+    assert {name: getattr(recipe, name) for name in given} == given
+    adversary = recipe.adversary()
+    assert adversary.weights == GAN.WEIGHTS | {"pixel": pixel, "perceptual": 0.0, "adversarial": 5.0}
+    assert (adversary.kind, adversary.r1) == (other, 6.0) and GAN(4).weights == GAN.WEIGHTS
+
+
+def test_fsrgan_has_no_pixel_loss():
+    with pytest.raises(BadInput, match="fsrgan has no L1 loss"):
+        GANRecipe(gan="fsrgan", pixel=3.0)
+
+
+@EACH
+@pytest.mark.parametrize("norm", ["spectral", "none"])
+def test_another_norm_is_amigans_alone(GAN, norm):
+    with pytest.raises(BadInput, match=f"norm='{norm}' is AMIGAN's: .*{GAN.__name__.lower()}"):
+        GANRecipe(gan=GAN.__name__.lower(), norm=norm)
 
 
 def test_the_list_takes_the_step_sizes_of_each_gan():
@@ -244,15 +341,16 @@ def test_the_list_takes_the_step_sizes_of_each_gan():
     listed = {spec.network: spec for spec in runs("pocket") if spec.network in COMPARED}
     assert set(listed) == set(COMPARED)
     for name, spec in listed.items():
-        gan = compared(name)
-        assert (spec.recipe.gan, spec.recipe.lr, spec.recipe.d_lr) == (name, gan.LR, gan.D_LR)
+        gan, recipe = adversary_class(name), spec.recipe
+        assert (recipe.gan, recipe.lr, recipe.d_lr) == (name, gan.LR, gan.D_LR)
         assert spec.start == f"{gan.generator}-pocket-{spec.seed}" and spec.config.network == gan.generator
-        assert spec.recipe.loss == ("hinge" if name == "spargan" else "vanilla")
+        assert recipe.loss == ("hinge" if name == "spargan" else "vanilla")
+        assert (recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.r1) == (*OWN[name][2:5], 0.0)
 
 
 @pytest.mark.parametrize("values, match", [
-    (dict(gan="gan"), "unknown GAN"), (dict(d_lr=0.0), "positive"), (dict(choose="fid"), "choose"),
-    (dict(width=0), "width")])
+    (dict(gan="gan"), "unknown GAN"), (dict(d_lr=0.0), "d_lr=0.0: give a positive"),
+    (dict(choose="fid"), "choose lpips, psnr"), (dict(width=0), "width=0")])
 def test_bad_recipes(values, match):
     with pytest.raises(BadInput, match=match):
-        ComparedRecipe(**{"images": 4, "batch": 2} | values)
+        GANRecipe(**{"images": 4, "batch": 2, "gan": "spargan"} | values)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from aminet import BadInput
 from aminet.degrade import augment, degrade, pil_degrade, resize, to_float, upsample, zoom_matrix
 from aminet.portraits import portraits
 
@@ -25,6 +26,13 @@ def test_resize_any_size(before, after):
     x = torch.randint(0, 256, (1, 3, before, before), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     pil = Image.fromarray(x[0].permute(1, 2, 0).numpy()).resize((after, after), Image.Resampling.BICUBIC)
     assert resize(x, after)[0].permute(1, 2, 0).numpy().tobytes() == pil.tobytes()
+
+
+def test_float_faces_are_refused():
+    """In [-1, 1] all of them would become zeros."""
+    for function in (degrade, upsample):
+        with pytest.raises(BadInput, match="uint8 from 0 to 255, not torch.float32"):
+            function(torch.rand(1, 3, 128, 128) * 2 - 1)
 
 
 def test_range():

@@ -1,5 +1,7 @@
 """Records: a second look adds what is missing and touches nothing else; what cannot be measured is noticed first."""
 import hashlib
+import sys
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -94,6 +96,45 @@ def test_measuring_again_keeps_the_first_look(weights, images, first):
         E.evaluate(weights, images, ABOUT, metrics=("psnr",), replaces=early)
     other = E.seal(first | {"created": "2019-12-31T23:59:59Z", "config": {}})
     assert len(E.evaluate(weights, images, ABOUT, metrics=("psnr",), replaces=other)["measured"]) == 1
+
+
+def test_looks_at_once_are_all_kept(weights, images, first, tmp_path):
+    """Each of four processes found no record, and measured another metric."""
+    target = tmp_path / "record.json"
+    looks = [E.evaluate(weights, images, ABOUT, metrics=(name,), command=name) for name in ("psnr", "ssim", "vifp")]
+    for record in (*looks, first):
+        E.add_record(record, target)
+    whole = E.read_record(target)
+    assert set(whole["values"]) == {f"{of}{name}" for of in ("", "bicubic_") for name in ("psnr", "ssim", "vifp")}
+    assert [look["command"] for look in whole["measured"]] == ["psnr", "ssim", "vifp", "first"]
+    assert whole["created"] == looks[0]["created"] and whole["values"]["psnr"] == looks[0]["values"]["psnr"]
+    again = target.read_bytes()
+    E.add_record(looks[1], target)  # nothing new
+    assert target.read_bytes() == again
+    with pytest.raises(BadInput, match="has become the record of other weights or faces"):
+        E.add_record(E.seal(first | {"faces": first["faces"] | {"fingerprint": "b"}}), target)
+    assert target.read_bytes() == again
+
+
+@pytest.mark.parametrize("package, metric", [("pyrtools", "vif"), ("lpips", "lpips"), ("torch_fidelity", "fid")])
+def test_a_missing_package_leaves_out_its_metric(weights, images, package, metric, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    found, problems = E.available_metrics(("psnr", metric, "ssim"))
+    assert found == ("psnr", "ssim") and len(problems) == 1
+    assert problems[0].startswith(f"{metric} is left out: the package {package.replace('_', '-')} is not installed")
+    monkeypatch.setattr(E, "restore", lambda *_: pytest.fail("the network was run"))
+    with pytest.raises(BadInput, match=f"{metric} cannot be measured: the package"):
+        E.evaluate(weights, images, ABOUT, metrics=("psnr", metric))
+
+
+def test_a_record_notes_the_versions_that_are_there(monkeypatch):
+    def version(name):
+        if name == "pyrtools":
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(E, "version", version)
+    assert E.versions_of(("torch", "pyrtools")) == {"torch": "1"}
 
 
 @pytest.mark.parametrize("metric", ["lpips", "identity", "fid"])

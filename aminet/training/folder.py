@@ -1,0 +1,123 @@
+"""The folder of a run: its files, its lock and its log."""
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import BadInput
+from ..weights import write_atomically, writing
+
+
+class Busy(BadInput):
+    """Another process works in the folder."""
+
+
+def lock_of(folder: str | Path):
+    """Return the lock of a run's folder. The process that holds it may take it again; for others it raises Timeout."""
+    from filelock import FileLock
+
+    return FileLock(Path(folder) / ".lock", timeout=0.5, is_singleton=True)
+
+
+@contextmanager
+def held(folder: str | Path):
+    """Lock a run's folder until the end of the block: gives True, or False if another process works there."""
+    from filelock import Timeout
+
+    lock = lock_of(folder)
+    with writing(Path(lock.lock_file)):
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def in_use(folder: str | Path) -> bool:
+    """Whether another process works in a run's folder."""
+    from filelock import Timeout
+
+    try:
+        if (Path(folder) / ".lock").exists():
+            with lock_of(folder).acquire(timeout=0):
+                pass
+    except (Timeout, OSError):
+        return True
+    return False
+
+
+class RunFolder:
+    """OUT with best.safetensors and best.json, state.safetensors and log.jsonl (one line of JSON an event).
+
+    Taking it locks it, and sweeps what a kill left half written. BadInput, and nothing is changed, if it holds another
+    run or weights without a state, or with `resume` no run; Busy while another process works there.
+    first: of several processes one takes the lock and writes.
+    """
+
+    def __init__(self, out: str | Path, resume: bool = False, first: bool = True):
+        self.out, self.first, self.held = Path(out), first, False
+        self.state, self.best, self.journal = (
+            self.out / name for name in ("state.safetensors", "best.safetensors", "log.jsonl"))
+        if resume and not self.state.exists():
+            raise BadInput(f"{self.out} holds no run to resume: leave out --resume")
+        if not first:
+            return
+        self.take()
+        try:
+            if not resume and self.state.exists():
+                raise BadInput(f"{self.out} holds a run already: continue it with --resume, or choose another --out")
+            if not resume and self.best.exists():
+                raise BadInput(f"{self.best} is there without a state: move it away, or choose another --out")
+            if not resume:  # what a run logged that was killed before its first state is nobody's
+                write_atomically(self.journal, b"")
+        except BadInput:
+            self.release()
+            raise
+        for name in ("state.safetensors", "best.safetensors", "best.json", "log.jsonl"):
+            for left in self.out.glob(f".{name}.*"):
+                left.unlink(missing_ok=True)
+
+    def take(self) -> None:
+        """Lock the folder, if it is not locked by this object."""
+        from filelock import Timeout
+
+        if self.first and not self.held:
+            with writing(self.journal):
+                lock = lock_of(self.out)
+                try:
+                    lock.acquire()
+                except Timeout:
+                    raise Busy(f"another process works in {self.out}: wait for it, or choose another --out") from None
+            self.lock, self.held = lock, True
+
+    def release(self) -> None:
+        if self.held:
+            self.lock.release()
+            self.held = False
+
+    def log(self, **values) -> None:
+        """Add a line to the log."""
+        if self.first:
+            with writing(self.journal), open(self.journal, "a") as file:
+                file.write(json.dumps(values) + "\n")
+
+    def trim(self, images: int) -> None:
+        """Drop the log's lines after so many images, for they will come again, and those that nobody wrote whole."""
+        def ours(line: bytes) -> bool:
+            try:
+                return json.loads(line)["images"] <= images
+            except (ValueError, TypeError, KeyError):
+                return False
+
+        if self.first and self.journal.exists():
+            lines = self.journal.read_bytes().splitlines(keepends=True)
+            write_atomically(self.journal, b"".join(filter(ours, lines)))
+
+    def last_state(self) -> str:
+        """Where a run that failed left its last good state, for the end of an error; "" if there is none."""
+        return f"; the last good state is in {self.state}" if self.state.exists() else ""

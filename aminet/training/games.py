@@ -1,0 +1,195 @@
+"""Games: what a `Trainer` trains, and on which loss. One network on L1 (Eq. 17) or its own loss, or a GAN (Eq. 22).
+
+A game builds its networks on the CPU, with the recipe's seed; the trainer moves them to the device.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..amigan import Collapse, GANRecipe, PerceptualLoss, variety
+from ..config import Config
+from ..degrade import degrade, upsample
+from ..errors import BadInput
+from ..networks import build, read_config
+from ..pretrained import locate, vgg19
+from ..priors import check_priors
+from ..protocol import PROTOCOLS, psnr
+from ..train import Recipe
+from ..weights import find_weights, load_weights, read_header, sha256
+
+
+class Game(nn.Module):
+    """One network that learns, with its Adam (0.9, 0.99) and a score on validation. Its kinds add the loss.
+
+    config: of the network, which restores faces and whose weights are validated and saved. recipe: how to train.
+    notes: for the header of the run's files. call: what is called in training, see `use`. fp16: whether 16-bit floats
+    are safe for it.
+    """
+
+    fp16 = True
+    call: Callable
+
+    def __init__(self, config: Config, recipe: Recipe, preset: str = "", start: str | Path | None = None):
+        super().__init__()
+        torch.manual_seed(recipe.seed)
+        self.config, self.recipe, self.network = config, recipe, build(config)
+        self.notes: dict[str, Any] = {"preset": preset, "config": config.to_dict()}
+        if start:
+            self.notes["start"] = warm_start(self.network, config, start)
+        self.use(self.network)
+
+    def use(self, call: Callable) -> None:
+        """Call this in training: the network, its own loss, or a compiled one of them."""
+        self.__dict__["call"] = call  # an attribute, not a part of its own
+
+    def networks(self) -> dict[str, nn.Module]:
+        """All that is trained, saved and resumed, by name; `model` is the one that restores faces."""
+        return {"model": self.network}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """The Adam of each network. They are made at the first call, on the device where the networks are."""
+        return self._adams
+
+    @cached_property
+    def _adams(self) -> dict[str, torch.optim.Optimizer]:
+        rates = {"model": self.recipe.lr, "discriminator": getattr(self.recipe, "d_lr", 0.0)}
+        fused = True if next(self.network.parameters()).device.type == "cuda" else None
+        return {name: torch.optim.Adam(network.parameters(), lr=rates[name], betas=(0.9, 0.99), fused=fused)
+                for name, network in self.networks().items()}
+
+    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None,
+             ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what to minimise, and what to log of it.
+
+        x: what the network takes; target: (B, 3, 128, 128), both float32. priors: of the batch, for an own loss.
+        """
+        raise NotImplementedError
+
+    def score(self, sr: Tensor, hr: Tensor) -> tuple[float, dict[str, float]]:
+        """Return the score that chooses the weights, higher is better, and what to note with it.
+
+        sr: float32 (N, 3, 128, 128) in [-1, 1], hr: uint8, the validation faces.
+        """
+        value = float(psnr(sr, hr, PROTOCOLS["paper"]).mean())
+        return value, {"val_psnr": round(value, 4)}
+
+    def check(self, means: dict[str, float], batches: int) -> str | None:
+        """Say why the training must end now; None to go on.
+
+        means: the mean losses of the last `batches` batches, or what a validation noted (and 0 batches).
+        """
+        return None
+
+
+def warm_start(network: nn.Module, config: Config, start: str | Path) -> dict[str, Any]:
+    """Load the weights that a training starts from into a network; returns what to note of them.
+
+    start: a file, a run's folder, or ours by name. BadInput if they are of another configuration.
+    """
+    given, header = load_weights(start)
+    if read_config(header["config"]) != config:
+        raise BadInput(f"--start {start} is another network: {type(given).__name__} {header['config']}")
+    network.load_state_dict(given.state_dict())
+    path = find_weights(start)
+    return {"name": path.name, "sha256": sha256(path),
+            **{key: header[key] for key in ("preset", "images", "val_psnr") if key in header}}
+
+
+class L1Game(Game):
+    """Train a network on L1 (Eq. 17), or on its own loss if it has one, as some compared methods do.
+
+    preset: what to call the configuration. start: weights to start from (see `warm_start`). priors: the names of those
+    at hand; BadInput if the network's loss needs another.
+    """
+
+    def __init__(self, config: Config, recipe: Recipe, preset: str = "", start: str | Path | None = None,
+                 priors: Iterable[str] = ()):
+        super().__init__(config, recipe, preset, start)
+        check_priors(self.network, priors)
+        own_loss = getattr(self.network, "loss", None)
+        self.has_own_loss = callable(own_loss)
+        if callable(own_loss):
+            self.use(own_loss)
+
+    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None,
+             ) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.has_own_loss:
+            objective, values = self.call(x, target, **(priors or {}))
+            return objective, {"loss": objective} | values
+        loss = F.l1_loss(self.call(x).float(), target)
+        return loss, {"loss": loss}
+
+
+def missing_networks(recipe: GANRecipe) -> None:
+    """Raise BadInput, naming each, if pretrained networks or packages that the recipe needs are not to be had."""
+    problems = []
+    for network, wanted in (("vgg19", recipe.perceptual), ("alexnet", recipe.choose == "lpips")):
+        try:
+            if wanted:
+                locate(network)
+        except BadInput as error:
+            problems.append(str(error))
+    packages = {"torchvision": recipe.perceptual or recipe.choose == "lpips", "lpips": recipe.choose == "lpips"}
+    problems += [f"the package {name} is not installed: pip install {name}" for name, wanted in packages.items()
+                 if wanted and not find_spec(name)]
+    if problems:
+        raise BadInput("; ".join([*problems, "or go without: --perceptual 0 --choose psnr, which is not the paper's"]))
+
+
+class GANGame(Game):
+    """Train a network on against a discriminator: AMIGAN, or a compared GAN of Table VIII.
+
+    Both players move at once, on the gradients of the same batch. start: the trained generator (see `warm_start`). The
+    losses on its priors are left out: it has learnt from them before. val: the validation faces, uint8 (N, 3, 128,
+    128): a generator that falls 2 dB below both its start and bicubic there has left the faces.
+    """
+
+    fp16 = False  # small gradients of a discriminator vanish in it
+    recipe: GANRecipe
+
+    def __init__(self, start: str | Path, recipe: GANRecipe, val: Tensor):
+        missing_networks(recipe)
+        super().__init__(read_config(read_header(find_weights(start))["config"]), recipe, recipe.gan, start)
+        self.adversary, self.perceptual = recipe.adversary(), None
+        if recipe.perceptual:
+            features, self.notes["vgg19"] = vgg19()
+            self.perceptual = PerceptualLoss(features)
+        self.collapse = Collapse(sure=0.73 if recipe.loss == "hinge" else 0.99)  # hinge teaches to a logit of one
+        self.bicubic = float(psnr(upsample(degrade(val)), val, PROTOCOLS["paper"]).mean())  # in dB
+        self.floor = min(self.bicubic, self.notes["start"].get("val_psnr", self.bicubic)) - 2
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"model": self.network, "discriminator": self.adversary}
+
+    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None,
+             ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return Eq. 22 for the generator plus Eq. 20 for the discriminator: neither reaches the other's weights."""
+        sr = self.call(x).float()
+        generator, parts = self.adversary.generator_loss(sr, target, x, self.perceptual)
+        discriminator, judged = self.adversary.discriminator_loss(sr, target, x)
+        return generator + discriminator, {"loss": generator, **parts, "discriminator": discriminator, **judged,
+                                           "variety": variety(sr, target)}
+
+    def score(self, sr: Tensor, hr: Tensor) -> tuple[float, dict[str, float]]:
+        value, noted = super().score(sr, hr)
+        if self.recipe.choose == "psnr":
+            return value, noted
+        from ..perceptual import lpips
+
+        distance = float(lpips(sr, hr).mean())
+        return -distance, noted | {"val_lpips": round(distance, 4)}
+
+    def check(self, means: dict[str, float], batches: int) -> str | None:
+        problem = self.collapse(means["real"], means["fake"], means["variety"], batches) if batches else None
+        if means.get("val_psnr", self.floor) < self.floor:
+            problem = (f"the generator has left the faces: {means['val_psnr']:.2f} dB on validation, bicubic has "
+                       f"{self.bicubic:.2f}")
+        return problem and f"collapse: {problem}. Start again with --r1 10, --loss hinge, or a smaller --d-lr"

@@ -1,0 +1,441 @@
+"""A run: one training in a folder, which any stop leaves usable and the next start continues.
+
+Several processes (torchrun) share a run: each takes its part of every batch and normalises it by itself (BatchNorm),
+and the first one writes.
+"""
+from __future__ import annotations
+
+import copy
+import json
+import math
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import BadInput
+from ..priors import priors_of
+from ..train import batch_of, draw, fit, restore
+from ..weights import read_tensors, save_tensors, save_weights
+from .device import FORMATS, Processes, asked_to_stop, exact, precision, tf32
+from .folder import RunFolder
+from .games import Game
+
+LOOK_EVERY, LOOK_SECONDS = 50, 10.0  # batches between two looks at the losses, or seconds: a look makes a GPU wait
+
+
+class Trainer:
+    """Train a game (aminet.training.games) in a folder, see `RunFolder`.
+
+    faces, val: uint8 (N, 3, 128, 128), to learn from and to choose the weights on. data: what to note about them.
+    priors: of `faces`, by name, for a network whose loss takes some (aminet.priors).
+    resume: continue from the folder's state. device: auto, cpu or cuda. compiled: use torch.compile where a step gets
+    faster by it. half: save weights in fp16. look_every: batches between two looks at the losses.
+    on_validation: called with this trainer and the network that was validated, for example to keep pictures.
+    """
+
+    def __init__(self, game: Game, faces: Tensor, val: Tensor, out: str | Path, data: dict | None = None, *,
+                 priors: dict[str, Tensor] | None = None, resume: bool = False, device: str = "auto",
+                 compiled: bool = False, half: bool = False, look_every: int = LOOK_EVERY,
+                 on_validation: Callable[[Trainer, nn.Module], None] | None = None):
+        self.game, self.recipe, self.compiled, self.half = game, game.recipe, compiled, half
+        self.look_every, self.on_validation = look_every, on_validation
+        self.processes = Processes(device)
+        self.device, self.format = self.processes.device, precision(self.processes.device.type, game.fp16)
+        if self.recipe.batch % self.processes.count:
+            raise BadInput(f"batch {self.recipe.batch} is no multiple of the {self.processes.count} processes")
+        if min(len(faces), len(val)) == 0:
+            raise BadInput("no faces to train on, or none to validate on")
+        self.folder = RunFolder(out, resume, self.processes.first)
+        self.faces, self.val, self.priors = faces.to(self.device), val, priors or {}
+        self.seen, self.seconds, self.progress = 0, 0.0, 0.0  # images, seconds, part of the length; over all starts
+        self.best, self.chosen, self.validated = -math.inf, {}, -1  # the best score and its notes; images at the last
+        self.cost = {"validate": 0.0, "save": 0.0}  # seconds that they took last
+        self.micro = self.recipe.batch // self.processes.count  # images at a time: halved when memory does not suffice
+        game.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = game.networks()["model"]
+        self.shown = copy.deepcopy(self.network)  # with the weights that are validated and saved
+        live = self.network.state_dict()  # these tensors stay the network's own
+        self.live = {k: v for k, v in live.items() if v.is_floating_point()} if self.recipe.ema else {}
+        self.average = {k: v.clone() for k, v in self.live.items()}  # BatchNorm's statistics are averaged, too
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.format == "fp16")
+        kind = f"cuda ({torch.cuda.get_device_name(self.device)})" if self.device.type == "cuda" else "cpu"
+        versions = {"torch": torch.__version__, "python": platform.python_version()}
+        self.header = {**game.notes, "recipe": asdict(self.recipe), "protocol": "paper", "data": data or {},
+                       "processes": self.processes.count, "device": kind, "precision": self.format,
+                       **tf32(self.device), "versions": versions}
+        if resume:
+            self.load()
+
+    # State
+
+    def save(self) -> None:
+        """Write the state, atomically. Only the first process writes, and only finite weights."""
+        if not self.processes.first:
+            return
+        begin = time.monotonic()
+        tensors = {f"average.{k}": v for k, v in self.average.items()}
+        for name, network in self.game.networks().items():
+            tensors |= {f"{name}.{k}": v for k, v in network.state_dict().items()}
+            for index, state in self.game.optimizers()[name].state_dict()["state"].items():
+                tensors |= {f"adam of {name}.{index}.{k}": v for k, v in state.items()}
+        if not all(v.isfinite().all() for v in tensors.values() if v.is_floating_point()):
+            return  # the last good state stays
+        progress = {"seen": self.seen, "seconds": round(self.seconds, 1), "progress": self.progress, "best": self.best,
+                    "chosen": self.chosen, "validated": self.validated, "cost": self.cost,
+                    "scaler": self.scaler.state_dict()}
+        save_tensors(self.folder.state, tensors, self.header | {"progress": progress})
+        self.cost["save"] = time.monotonic() - begin
+
+    def load(self) -> None:
+        """Continue from the folder's state; BadInput if it is of another run, or no whole state."""
+        tensors, header = read_tensors(self.folder.state)
+        self.compare(header)
+        try:
+            self.place(tensors, header["progress"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            words = f"{type(error).__name__} {error}".split("\n")[0][:100]
+            raise BadInput(f"{self.folder.state} is no whole state of this run ({words}): move the folder away, and "
+                           "start again") from error
+        if self.recipe.minutes is not None and self.recipe.minutes != header["recipe"]["minutes"]:  # a longer run
+            self.progress = min(1.0, self.seconds / 60 / self.recipe.minutes)
+        self.folder.trim(self.seen)
+
+    def compare(self, header: dict[str, Any]) -> None:
+        """BadInput if a state's header is of another configuration, recipe, data, start or VGG19."""
+        wanted = json.loads(json.dumps(self.header))  # tuples become lists
+        for key in ("config", "recipe", "data", "start", "vgg19"):
+            ours, theirs = wanted.get(key, {}), header.get(key, {})
+            if not isinstance(ours, dict) or not isinstance(theirs, dict):
+                ours, theirs = {"file": ours}, {"file": theirs}
+            if key == "recipe" and self.recipe.schedule == "constant":  # a longer run may continue a shorter one
+                ours, theirs = ({k: v for k, v in d.items() if k not in ("images", "minutes")} for d in (ours, theirs))
+            if changed := sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)):
+                raise BadInput(f"{self.folder.state} is another run: its {key} differs in {', '.join(changed)}")
+
+    def place(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+        """Put a state's tensors and numbers where they belong."""
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+        for name, network in self.game.networks().items():
+            network.load_state_dict(part(f"{name}."))
+            adam: dict[int, dict[str, Tensor]] = {}
+            for key, value in part(f"adam of {name}.").items():
+                index, field = key.split(".")
+                adam.setdefault(int(index), {})[field] = value
+            if any(state.keys() != {"step", "exp_avg", "exp_avg_sq"} for state in adam.values()):
+                raise KeyError(f"moments of Adam of {name}")
+            optimizer = self.game.optimizers()[name]
+            optimizer.load_state_dict({"state": adam, "param_groups": optimizer.state_dict()["param_groups"]})
+        means = part("average.")
+        for name, mean in self.average.items():
+            mean.copy_(means[name])
+        self.seen, self.validated = int(progress["seen"]), int(progress["validated"])
+        self.seconds, self.progress = float(progress["seconds"]), float(progress["progress"])
+        self.best, self.chosen = float(progress["best"]), dict(progress["chosen"])
+        self.cost = {name: float(progress["cost"][name]) for name in self.cost}
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(progress["scaler"])
+
+    def log(self, **values) -> None:
+        self.folder.log(images=self.seen, **values)
+
+    # A step
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+        """This process's part of every batch, from the next one on, until the training is over."""
+        share = self.recipe.batch // self.processes.count
+        mine = slice(self.processes.rank * share, (self.processes.rank + 1) * share)
+        while not self.finished():
+            step = self.seen // self.recipe.batch
+            self.game.train()
+            x, target = (t[mine].contiguous(memory_format=torch.channels_last)
+                         for t in batch_of(self.faces, step, self.recipe, self.game.config.enlarged))
+            priors = priors_of(self.priors, *draw(len(self.faces), step, self.recipe)) if self.priors else {}
+            yield x, target, {name: values[mine].to(self.device) for name, values in priors.items()}
+
+    def gradients(self, game: Game, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Set the gradients of the mean loss over all processes' batches; returns the means to log.
+
+        Memory that does not suffice halves `self.micro`, the images at a time.
+        """
+        while (means := self.in_parts(game, x, target, priors)) is None:
+            self.halve()
+        found = [p.grad for network in game.networks().values() for p in network.parameters() if p.grad is not None]
+        self.processes.average(found)
+        if self.scaler.is_enabled():
+            for optimizer in game.optimizers().values():
+                self.scaler.unscale_(optimizer)
+            self.scaler.update()
+            if not all(g.isfinite().all() for g in found):  # the scale was too large: this batch is passed over
+                for optimizer in game.optimizers().values():
+                    optimizer.zero_grad(set_to_none=True)
+        return means
+
+    def in_parts(self, game: Game, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor] | None:
+        """Backward of a batch, part by part. None: out of memory; the caller tries again outside of the handler,
+        which would keep the memory alive."""
+        means: dict[str, Tensor] = {}
+        for optimizer in game.optimizers().values():
+            optimizer.zero_grad(set_to_none=True)
+        try:
+            for first in range(0, len(x), self.micro):
+                some = slice(first, first + self.micro)
+                share = len(x[some]) / len(x)
+                with torch.autocast(self.device.type, FORMATS.get(self.format), enabled=self.format != "no"):
+                    loss, values = game.loss(x[some], target[some], {name: v[some] for name, v in priors.items()})
+                self.scaler.scale(loss * share).backward()
+                for name, value in values.items():
+                    means[name] = means.get(name, 0) + value.detach() * share
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            return None
+        return means
+
+    def halve(self) -> None:
+        """Take half as many images at a time; the batch stays (but BatchNorm then sees smaller parts)."""
+        if self.micro == 1 or self.processes.count > 1:
+            raise BadInput(f"out of memory with {self.micro} images at a time: choose a smaller --batch or preset"
+                           + self.folder.last_state())
+        self.micro = (self.micro + 1) // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.log(micro_batch=self.micro)
+        warnings.warn(f"out of memory: {self.micro} images at a time from now on, gradients are accumulated, "
+                      f"the batch stays {self.recipe.batch}", stacklevel=2)
+
+    def follow(self) -> None:
+        """Move the averaged weights towards those of this step: fast at first, while these still race."""
+        if self.average:
+            step = self.seen // self.recipe.batch
+            memory = min(self.recipe.ema, (1 + step) / (10 + step))
+            torch._foreach_lerp_(  # type: ignore[attr-defined]
+                list(self.average.values()), list(self.live.values()), 1 - memory)
+
+    def finished(self) -> bool:
+        """Whether the recipe's length is over: not one more batch fits into its images, or its minutes are used."""
+        if self.recipe.minutes is not None:
+            return self.progress >= 1
+        return self.recipe.images is not None and self.seen + self.recipe.batch > self.recipe.images
+
+    # Validation
+
+    def show(self) -> nn.Module:
+        """Return the network with the weights to validate and to save: averaged ones, if the recipe averages."""
+        self.shown.load_state_dict(self.network.state_dict() | self.average)
+        return self.shown
+
+    def validate(self) -> None:
+        """Score the weights on the validation faces, and keep them if they are the best so far.
+
+        Those before the first step are kept, too, so that a run always leaves some, but any later ones replace them:
+        of a GAN, PSNR would choose its start.
+        """
+        noted, score, begin = {}, -math.inf, time.monotonic()
+        if self.processes.first:
+            with exact():
+                restored = restore(self.show(), self.val)
+            score, noted = self.game.score(restored, self.val)
+            if self.validated != self.seen:
+                self.log(**noted, seconds=round(self.seconds, 1))
+        self.validated = self.seen
+        self.end_if(self.game.check(self.processes.agree(noted), 0))
+        if self.processes.first:
+            if score > self.best or not self.folder.best.exists():
+                self.best, self.chosen = score if self.seen else -math.inf, noted
+                when = {"images": self.seen, "minutes": round(self.seconds / 60, 2), **noted,
+                        "chosen": time.strftime("%FT%TZ", time.gmtime())}
+                save_weights(self.folder.best, self.shown.state_dict(), self.header | when, half=self.half)
+            if self.on_validation:
+                self.on_validation(self, self.shown)
+            self.cost["validate"] = time.monotonic() - begin
+
+    def end_if(self, problem: str | None) -> None:
+        """BadInput if there is a problem for the first process."""
+        if problem := self.processes.agree(problem):
+            self.log(problem=problem)
+            raise BadInput(f"after {self.seen} images: {problem}{self.folder.last_state()}")
+
+    # The whole
+
+    def speed(self, images: int = 0, repeats: int = 3) -> float:
+        """Measure the seconds of forward and backward for one image; nothing is learnt.
+
+        images: at a time, the recipe's batch if 0; on a CPU a few say as much.
+        """
+        x, target, priors = next(self.batches())
+        some, times = slice(images or None), []
+        buffers = {name: value.clone() for name, value in self.game.named_buffers()}
+        for _ in range(repeats + 1):  # the first one sets up
+            begin = time.monotonic()
+            while (means := self.in_parts(self.game, x[some], target[some],
+                                          {name: v[some] for name, v in priors.items()})) is None:
+                self.halve()
+            means["loss"].item()  # waits for the device
+            times.append(time.monotonic() - begin)
+        for name, value in self.game.named_buffers():
+            value.copy_(buffers[name])
+        for optimizer in self.game.optimizers().values():
+            optimizer.zero_grad(set_to_none=True)
+        return sorted(times[1:])[repeats // 2] / len(x[some])
+
+    def compile(self) -> None:
+        """Use torch.compile if a step gets faster by it; if not, or if it fails, go on as before. The log tells."""
+        plain, begin = self.game.call, time.monotonic()
+        eager, compiled, failed = self.speed(), math.inf, ""
+        try:
+            self.game.use(torch.compile(plain))
+            compiled = self.speed()
+        except Exception as error:  # compilers raise many kinds
+            failed = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+        used = self.processes.agree(compiled < 0.95 * eager)
+        if not used:
+            self.game.use(plain)
+        times = {"eager": eager} | ({"failed": failed} if failed else {"compiled": compiled})
+        self.log(compile={"used": used, **times, "seconds": round(time.monotonic() - begin, 1)})
+
+    def train(self, minutes: float | None = None, save_every: float = 180.0, bar: bool = True,
+              since: float | None = None) -> dict[str, Any]:
+        """Train until the recipe's length is over, or for at most so many minutes of this call.
+
+        Both kinds of minutes count from `since` (time.monotonic(); now, if left out) and hold back what validation and
+        saving take. save_every: seconds between two states. Returns the images in all and of this call, the values on
+        validation that chose the weights (`val_psnr` in dB), the seconds in all, and the weights' file.
+
+        Ctrl-C, SIGTERM and a closed terminal end the batch, save, and raise KeyboardInterrupt. A loss that is no number
+        and a game that is lost raise BadInput; the last good state stays in the folder.
+        """
+        before = self.seen
+        self.folder.take()
+        try:
+            with asked_to_stop() as stop:
+                Session(self, minutes, save_every, bar, since, stop).run()
+        finally:
+            self.folder.release()
+        return {"images": self.seen, "trained_now": self.seen - before, **self.chosen,
+                "seconds": round(self.seconds, 1), "weights": str(self.folder.best)}
+
+
+class Session:
+    """One call of `Trainer.train`: its clock, and what happens between two batches."""
+
+    def __init__(self, trainer: Trainer, minutes: float | None, save_every: float, bar: bool, since: float | None,
+                 stop: Event):
+        from tqdm.auto import tqdm
+
+        self.trainer, self.stop, self.losses = trainer, stop, []
+        self.begin = time.monotonic() if since is None else since
+        self.before, self.seen = trainer.seconds, trainer.seen
+        length = trainer.recipe.minutes
+        self.save_every = min(save_every, 15 * length) if length else save_every
+        self.end_of_call = self.begin + 60 * minutes if minutes else math.inf
+        self.end_of_run = self.begin + 60 * length - self.before if length else math.inf
+        self.start = self.looked = self.stepped = self.saved = time.monotonic()
+        self.steps, self.step = 0, 0.0  # how many until now, and their mean seconds
+        self.bar = tqdm(total=trainer.recipe.images, initial=trainer.seen, unit=" images", smoothing=0.05,
+                        dynamic_ncols=True, disable=not bar or not trainer.processes.first)
+
+    def run(self) -> None:
+        """Train to the end of the run or of the call."""
+        trainer, recipe = self.trainer, self.trainer.recipe
+        try:
+            if trainer.validated < 0:
+                trainer.save()  # first of all: weights without a state would be taken for somebody's
+            if trainer.validated < 0 or not trainer.folder.best.exists():
+                self.keep()  # from now on a kill leaves weights
+            if trainer.compiled and not trainer.finished():
+                trainer.compile()
+            self.set_clock()
+            fit(trainer.game, trainer.batches(), lambda: recipe.factor(trainer.progress), self.on_step,
+                trainer.gradients)
+            stopped = trainer.processes.agree(self.stop.is_set())
+            if trainer.validated != trainer.seen and (not stopped or trainer.best == -math.inf):
+                self.keep()
+            if stopped:
+                raise KeyboardInterrupt
+        finally:
+            self.bar.close()
+
+    def keep(self) -> None:
+        self.trainer.validate()
+        self.count()
+        self.trainer.save()
+        self.saved = self.stepped = time.monotonic()
+
+    def count(self) -> float:
+        """Note the seconds of the run until now; returns now."""
+        now = time.monotonic()
+        self.trainer.seconds = self.before + now - self.begin
+        return now
+
+    def set_clock(self) -> None:
+        """Hold back the time of the last validation and save; BadInput if a run in minutes has none left to train."""
+        cost, now = self.trainer.cost, self.count()
+        reserve = 1.2 * cost["validate"] + 2 * cost["save"] + 0.5
+        self.end_of_call, self.end_of_run = self.end_of_call - reserve, self.end_of_run - reserve
+        if self.end_of_run <= now and self.trainer.seen == 0:
+            raise BadInput(f"{self.trainer.recipe.minutes} minutes leave no time to train here: it took "
+                           f"{now - self.begin:.0f} s to begin, and {reserve:.0f} s are kept for validation and "
+                           "saving: give more --minutes, or fewer faces to --val")
+        self.start = self.stepped = now
+
+    def progress(self, now: float) -> float:
+        """The part of the run's length that is over. In minutes: one more step of those that the time still allows."""
+        trainer = self.trainer
+        if trainer.recipe.minutes is None:
+            return trainer.seen / trainer.recipe.images if trainer.recipe.images else 0.0
+        ahead = (3 - int(4 * trainer.progress)) * sum(trainer.cost.values())  # at the quarters
+        left = (self.end_of_run - now - ahead) / self.step if self.steps else math.inf
+        return 1.0 if left < 1 else trainer.progress + (1 - trainer.progress) / (left + 1)
+
+    def on_step(self, values: dict[str, Tensor]) -> bool:
+        """After a batch: average, look, validate, save. True: the call is over."""
+        trainer, recipe = self.trainer, self.trainer.recipe
+        trainer.seen += recipe.batch
+        trainer.follow()
+        self.losses.append(values)
+        self.bar.update(recipe.batch)
+        now, passed = self.count(), trainer.progress
+        self.steps += 1
+        self.step, self.stepped = self.step + (now - self.stepped - self.step) / self.steps, now
+        over, stale, look, trainer.progress = trainer.processes.agree((
+            self.stop.is_set() or now + self.step > self.end_of_call, now - self.saved > self.save_every,
+            len(self.losses) >= trainer.look_every or now - self.looked > LOOK_SECONDS, self.progress(now)))
+        over = over or trainer.finished()
+        if recipe.minutes is None:
+            due = trainer.seen % recipe.val_every < recipe.batch
+        else:
+            due = int(4 * trainer.progress) > int(4 * passed) and not over
+        if look or due or over:
+            self.look(now)
+        if due or stale and trainer.best == -math.inf:
+            self.keep()
+        elif stale or self.stop.is_set():
+            trainer.save()
+            self.saved = self.stepped = time.monotonic()
+        return over
+
+    def look(self, now: float) -> None:
+        """Log the mean losses since the last look; BadInput if one is no number, or if the game is over."""
+        trainer, batches = self.trainer, len(self.losses)
+        means = {name: torch.stack([each[name] for each in self.losses]).mean().item() for name in self.losses[0]}
+        self.losses.clear()
+        self.looked = now
+        if not math.isfinite(means["loss"]):
+            raise BadInput(f"the loss is {means['loss']} after {trainer.seen} images: start again with a smaller --lr"
+                           + trainer.folder.last_state())
+        lr = trainer.game.optimizers()["model"].param_groups[0]["lr"]
+        rate = (trainer.seen - self.seen) / max(now - self.start, 1e-9)
+        trainer.log(**{name: round(value, 6) for name, value in means.items()}, lr=lr, images_per_second=round(rate, 2))
+        best = "".join(f", best {name} {value}" for name, value in trainer.chosen.items())
+        self.bar.set_postfix_str(f"loss {means['loss']:.4f}{best}", refresh=False)
+        trainer.end_if(trainer.game.check(means, batches))
