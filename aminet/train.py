@@ -27,9 +27,10 @@ class Recipe:
     images, minutes: the length, in images to see or in minutes; neither for no end. BadInput for both.
     batch: over all processes. lr: Adam's step size.
     schedule: `constant` (the lineage's), or `cosine` down to zero at the end.
-    warmup: the part of the length in which the step size first rises from zero.
+    warmup: the part of the length in which the step size first rises, from a tenth.
     ema: decay of the averaged weights that are validated and saved; 0 for none.
-    val_every: images between two validations. seed: of the initial weights, the order and the augmentation.
+    val_every: images between two validations; a run in minutes is validated at each quarter, if that costs little.
+    seed: of the initial weights, the order and the augmentation.
     """
 
     images: int | None = None
@@ -58,7 +59,7 @@ class Recipe:
 
     def factor(self, progress: float) -> float:
         """What Adam's step size is multiplied by when this part of the length is over, 0 to 1."""
-        rise = min(1.0, progress / self.warmup) if self.warmup else 1.0
+        rise = min(1.0, 0.1 + 0.9 * progress / self.warmup) if self.warmup else 1.0
         return rise * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if self.schedule == "cosine" else rise
 
     @classmethod

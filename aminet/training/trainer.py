@@ -145,6 +145,11 @@ class Trainer:
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(progress["scaler"])
 
+    @property
+    def lr(self) -> float:
+        """The network's step size now; before the first step the recipe's."""
+        return self.game.optimizers()["model"].param_groups[0]["lr"]
+
     def log(self, **values) -> None:
         self.folder.log(images=self.seen, **values)
 
@@ -246,7 +251,7 @@ class Trainer:
                 restored = restore(self.show(), self.val)
             score, noted = self.game.score(restored, self.val)
             if self.validated != self.seen:
-                self.log(**noted, seconds=round(self.seconds, 1))
+                self.log(**noted, lr=self.lr, seconds=round(self.seconds, 1))
         self.validated = self.seen
         self.end_if(self.game.check(self.processes.agree(noted), 0))
         if self.processes.first:
@@ -340,7 +345,7 @@ class Session:
         self.end_of_call = self.begin + 60 * minutes if minutes else math.inf
         self.end_of_run = self.begin + 60 * length - self.before if length else math.inf
         self.start = self.looked = self.stepped = self.saved = time.monotonic()
-        self.steps, self.step = 0, 0.0  # how many until now, and their mean seconds
+        self.steps, self.step, self.quarters = 0, 0.0, False  # how many until now, and the mean seconds of the last
         self.bar = tqdm(total=trainer.recipe.images, initial=trainer.seen, unit=" images", smoothing=0.05,
                         dynamic_ncols=True, disable=not bar or not trainer.processes.first)
 
@@ -379,23 +384,29 @@ class Session:
 
     def set_clock(self) -> None:
         """Hold back the time of the last validation and save; BadInput if a run in minutes has none left to train."""
-        cost, now = self.trainer.cost, self.count()
+        trainer, cost = self.trainer, self.trainer.cost
+        if trainer.recipe.minutes is not None and not trainer.finished():
+            few = 0 if trainer.device.type == "cuda" else 4
+            self.steps, self.step = 1, trainer.recipe.batch * trainer.speed(few, repeats=1)
+        now = self.count()
         reserve = 1.2 * cost["validate"] + 2 * cost["save"] + 0.5
         self.end_of_call, self.end_of_run = self.end_of_call - reserve, self.end_of_run - reserve
-        if self.end_of_run <= now and self.trainer.seen == 0:
-            raise BadInput(f"{self.trainer.recipe.minutes} minutes leave no time to train here: it took "
-                           f"{now - self.begin:.0f} s to begin, and {reserve:.0f} s are kept for validation and "
-                           "saving: give more --minutes, or fewer faces to --val")
+        if self.end_of_run < now + self.step and trainer.seen == 0:
+            raise BadInput(f"{trainer.recipe.minutes} minutes leave no time to train here: {now - self.begin:.0f} s "
+                           f"are over, {reserve:.0f} s are kept for validation and saving, and a batch takes some "
+                           f"{self.step:.0f} s: give more --minutes, a smaller --batch, or fewer faces to --val")
         self.start = self.stepped = now
+        self.quarters = sum(cost.values()) < 0.05 * (self.end_of_run - now)  # else only the end is validated
+        trainer.progress = trainer.processes.agree(self.progress(now))
 
     def progress(self, now: float) -> float:
         """The part of the run's length that is over. In minutes: one more step of those that the time still allows."""
         trainer = self.trainer
         if trainer.recipe.minutes is None:
             return trainer.seen / trainer.recipe.images if trainer.recipe.images else 0.0
-        ahead = (3 - int(4 * trainer.progress)) * sum(trainer.cost.values())  # at the quarters
-        left = (self.end_of_run - now - ahead) / self.step if self.steps else math.inf
-        return 1.0 if left < 1 else trainer.progress + (1 - trainer.progress) / (left + 1)
+        ahead = (3 - int(4 * trainer.progress)) * sum(trainer.cost.values()) if self.quarters else 0.0
+        left = int((self.end_of_run - now - ahead) / self.step) if self.steps else 0
+        return 1.0 if left < 1 else trainer.progress + (1 - trainer.progress) / (left + 0.05)  # the last one: near 1
 
     def on_step(self, values: dict[str, Tensor]) -> bool:
         """After a batch: average, look, validate, save. True: the call is over."""
@@ -406,7 +417,7 @@ class Session:
         self.bar.update(recipe.batch)
         now, passed = self.count(), trainer.progress
         self.steps += 1
-        self.step, self.stepped = self.step + (now - self.stepped - self.step) / self.steps, now
+        self.step, self.stepped = self.step + (now - self.stepped - self.step) / min(self.steps, 50), now
         over, stale, look, trainer.progress = trainer.processes.agree((
             self.stop.is_set() or now + self.step > self.end_of_call, now - self.saved > self.save_every,
             len(self.losses) >= trainer.look_every or now - self.looked > LOOK_SECONDS, self.progress(now)))
@@ -414,10 +425,10 @@ class Session:
         if recipe.minutes is None:
             due = trainer.seen % recipe.val_every < recipe.batch
         else:
-            due = int(4 * trainer.progress) > int(4 * passed) and not over
+            due = self.quarters and int(4 * trainer.progress) > int(4 * passed) and not over
         if look or due or over:
             self.look(now)
-        if due or stale and trainer.best == -math.inf:
+        if due or stale and trainer.best == -math.inf and (self.quarters or recipe.minutes is None):
             self.keep()
         elif stale or self.stop.is_set():
             trainer.save()
@@ -433,9 +444,9 @@ class Session:
         if not math.isfinite(means["loss"]):
             raise BadInput(f"the loss is {means['loss']} after {trainer.seen} images: start again with a smaller --lr"
                            + trainer.folder.last_state())
-        lr = trainer.game.optimizers()["model"].param_groups[0]["lr"]
         rate = (trainer.seen - self.seen) / max(now - self.start, 1e-9)
-        trainer.log(**{name: round(value, 6) for name, value in means.items()}, lr=lr, images_per_second=round(rate, 2))
+        trainer.log(**{name: round(value, 6) for name, value in means.items()}, lr=trainer.lr,
+                    images_per_second=round(rate, 2))
         best = "".join(f", best {name} {value}" for name, value in trainer.chosen.items())
         self.bar.set_postfix_str(f"loss {means['loss']:.4f}{best}", refresh=False)
         trainer.end_if(trainer.game.check(means, batches))

@@ -177,7 +177,7 @@ def test_it_starts_from_aminet_and_leaves_an_aminet(data, start, tmp_path):
     assert header["recipe"]["loss"] == "vanilla" and header["recipe"]["adversarial"] == 0.01
     assert any(not torch.equal(v, before[k]) for k, v in model.state_dict().items())
     lines = log(tmp_path)
-    assert lines[0].keys() == {"images", "val_psnr", "seconds"} and lines[0]["images"] == 0  # AMINet itself
+    assert lines[0].keys() == {"images", "val_psnr", "lr", "seconds"} and lines[0]["images"] == 0  # AMINet itself
     assert {"loss", "pixel", "perceptual", "adversarial", "discriminator", "real", "fake"} <= lines[1].keys()
 
 

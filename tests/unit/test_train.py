@@ -71,9 +71,10 @@ def test_cosine_ends_at_zero():
 
 def test_the_warm_up_rises_in_a_line():
     recipe = Recipe(minutes=9, schedule="cosine", warmup=0.1)
-    assert recipe.factor(0) == 0 and recipe.factor(0.05) == pytest.approx(0.5 * (1 + math.cos(0.05 * math.pi)) / 2)
+    assert recipe.factor(0) == 0.1  # a first step of zero would be wasted
+    assert recipe.factor(0.05) == pytest.approx(0.55 * 0.5 * (1 + math.cos(0.05 * math.pi)))
     assert recipe.factor(0.5) == pytest.approx(0.5)
-    assert Recipe(images=100, warmup=0.5).factor(0.25) == 0.5
+    assert Recipe(images=100, warmup=0.5).factor(0.25) == 0.55
 
 
 @pytest.mark.parametrize("options, words", [

@@ -176,12 +176,12 @@ def test_a_run_in_minutes_ends_in_time_at_step_size_zero(data, tmp_path):
         result = trainer.train(bar=False, since=begin)
         assert time.monotonic() - begin < 13.5
     rates = [line["lr"] for line in log(tmp_path) if "lr" in line]
-    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.05e-3 and rates[0] > 0.5e-3
+    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.02e-3 and rates[0] == 1e-3
     assert result["images"] == trainer.seen > 12 and trainer.progress == 1 and trainer.validated == trainer.seen
     header = load_weights(tmp_path)[1]
     assert header["recipe"]["minutes"] == 0.2 and header["recipe"]["images"] is None
     scores = [line["images"] for line in log(tmp_path) if "val_psnr" in line]
-    assert len(scores) == len(set(scores)) >= 4  # before the first step, at the quarters, at the end
+    assert len(scores) == len(set(scores)) >= 2  # before the first step and at the end
     again = run(data, tmp_path, None, resume=True, minutes=0.2, schedule="cosine", warmup=0.02)
     before = log(tmp_path)
     assert again.train(bar=False)["trained_now"] == 0 and log(tmp_path) == before
@@ -200,6 +200,15 @@ def test_the_clock_goes_on_where_it_stood(data, tmp_path, monkeypatch):
     assert half.train(bar=False)["trained_now"] <= 8 and half.progress == 1
 
 
+def test_a_run_in_minutes_is_validated_at_its_quarters(data, tmp_path, small):
+    """Where that costs little."""
+    run(data, tmp_path, None, minutes=0.1, schedule="cosine").train(bar=False)
+    scores = [line["images"] for line in log(tmp_path) if "val_psnr" in line]
+    assert len(scores) == len(set(scores)) == 5 and scores[0] == 0
+    quarters = [images / scores[-1] for images in scores[1:-1]]
+    assert all(abs(quarter - n / 4) < 0.15 for n, quarter in enumerate(quarters, 1)), quarters
+
+
 def test_a_call_of_a_longer_run_ends_in_time(data, tmp_path):
     trainer = run(data, tmp_path, 10**6, schedule="cosine")
     with pytest.MonkeyPatch.context() as patch:
@@ -212,12 +221,12 @@ def test_a_call_of_a_longer_run_ends_in_time(data, tmp_path):
 
 
 def test_no_time_to_train_is_said(data, tmp_path):
-    with pytest.raises(BadInput, match="0.001 minutes leave no time to train here: .* give more --minutes"):
+    with pytest.raises(BadInput, match="0.001 minutes leave no time to train here: .*: give more --minutes"):
         run(data, tmp_path, None, minutes=0.001).train(bar=False)
     assert load_weights(tmp_path)[1]["images"] == 0
 
 
-def test_a_longer_constant_run_continues_a_shorter_one(data, tmp_path):
+def test_a_longer_constant_run_continues_a_shorter_one(data, tmp_path, small):
     run(data, tmp_path, None, minutes=0.05).train(bar=False)
     longer = run(data, tmp_path, None, resume=True, minutes=100.0)
     assert 0 < longer.progress < 0.01 and not longer.finished()
