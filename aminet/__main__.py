@@ -46,29 +46,30 @@ def parser() -> argparse.ArgumentParser:
                    "bad or an image is in two of them")
     p.add_argument("--json", action="store_true", help="the whole report as JSON")
 
-    p = commands.add_parser("train", help="train a network", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p = commands.add_parser("train", help="train a network")
     p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, pocket-s, or "
                    "PRESET/ROW for a row of Tables I to V, for example 'pocket/w/o SA'; PRESET/METHOD for a compared "
                    "one, for example pocket/rcan; or with --start amigan, fsrgan, dicgan, spargan or sfmgan")
     p.add_argument("--faces", nargs="+", default=["synthetic"], help="folders or zips (also looked for in "
                    "$AMINET_FACES), celeba:ROOT:PART, celeba-identity:ROOT:PART, helen:ROOT:PART, "
-                   "scface:ROOT:PART, or synthetic[:N[:SEED]]")
-    p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="the same, to choose the weights on")
-    p.add_argument("--out", required=True, default=argparse.SUPPRESS, help="folder of the run: its weights will be "
+                   "scface:ROOT:PART, or synthetic[:N[:SEED]] (500 drawn faces, only to try the program)")
+    p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="the same, to choose the weights on (drawn "
+                   "faces, too: give real ones with real --faces)")
+    p.add_argument("--out", required=True, help="folder of the run: its weights will be "
                    "OUT/best.safetensors")
-    p.add_argument("--images", type=positive(int), help="images to see in all")
-    p.add_argument("--minutes", type=positive(float), help="the length of the run instead, validation and saving in "
-                   "it; beside --images: stop this call after so many, --resume continues")
-    p.add_argument("--batch", type=positive(int), default=32, help="over all processes")
+    p.add_argument("--images", type=positive(int), help="the length of the run in images; this or --minutes is needed")
+    p.add_argument("--minutes", type=positive(float), help="the length of the run in minutes, reading, validation and "
+                   "saving in them; beside --images: end this call after so many, --resume continues")
+    p.add_argument("--batch", type=positive(int), default=32, help="over all processes (32)")
     p.add_argument("--lr", type=positive(float), help="Adam's step size: 2e-4, and 1e-4 for AMIGAN's generator")
     p.add_argument("--schedule", choices=("constant", "cosine"), default="constant", help="cosine falls to zero at "
-                   "the end of --images or --minutes")
+                   "the end of --images or --minutes (constant)")
     p.add_argument("--warmup", type=float, help="part of the run in which the step size first rises (0.02 of "
                    "--minutes with cosine, else 0)")
-    p.add_argument("--ema", type=float, default=0.0, help="decay of averaged weights, for example 0.999; 0: none")
-    p.add_argument("--val-every", type=positive(int), default=5000, help="images between validations; a run in "
-                   "minutes is validated at each quarter")
-    p.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the augmentation")
+    p.add_argument("--ema", type=float, default=0.0, help="decay of averaged weights, for example 0.999; 0: none (0)")
+    p.add_argument("--val-every", type=positive(int), default=5000, help="images between validations (5000); a run in "
+                   "minutes is validated at each quarter, if that costs little")
+    p.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the augmentation (0)")
     p.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     p.add_argument("--compile", action="store_true", help="torch.compile where it pays: a minute or two at the start")
     p.add_argument("--half", action="store_true", help="save the weights in 16 bits")

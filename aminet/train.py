@@ -31,6 +31,7 @@ class Recipe:
     ema: decay of the averaged weights that are validated and saved; 0 for none.
     val_every: images between two validations; a run in minutes is validated at each quarter, if that costs little.
     seed: of the initial weights, the order and the augmentation.
+    BadInput for a value out of its range, for less than one batch, and for a schedule without an end.
     """
 
     images: int | None = None
@@ -116,7 +117,10 @@ def draw(n: int, step: int, recipe: Recipe) -> tuple[Tensor, torch.Generator]:
 
 
 def batch_of(faces: Tensor, step: int, recipe: Recipe, enlarged: bool = True) -> tuple[Tensor, Tensor]:
-    """Batch number `step`: `network_input` and target (B, 3, 128, 128), float32 in [-1, 1], where `faces` are."""
+    """Batch number `step` of faces, uint8 (N, 3, 128, 128): input and target, float32 in [-1, 1], where `faces` are.
+
+    The target is (B, 3, 128, 128), and so is the input if it is `enlarged`; else it is (B, 3, 16, 16).
+    """
     index, generator = draw(len(faces), step, recipe)
     hr = augment(faces[send(index, faces.device)], generator)
     return network_input(hr, enlarged), to_float(hr)
@@ -146,8 +150,9 @@ def fit(game: Game, batches: Iterable[tuple], rate: Callable[[], float], on_step
         gradients: Callable[..., dict[str, Tensor]] = gradients) -> None:
     """Train (Sec. IV-B): for every batch the gradients, one step of Adam for each network, one call of `on_step`.
 
-    rate: what each optimiser's own step size is multiplied by now. on_step: gets the batch's losses; true ends the
-    training. gradients: another way to get them, for example in parts or over several GPUs.
+    game: its networks are in training mode. batches: the arguments of `game.loss`, batch by batch. rate: what each
+    optimiser's own step size is multiplied by now. on_step: gets the batch's losses; true ends the training.
+    gradients: another way to set them, for example in parts or over several GPUs.
     """
     optimizers = game.optimizers().values()
     for batch in batches:

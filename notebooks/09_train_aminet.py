@@ -34,7 +34,7 @@ schedule = "constant"  # or cosine, down to zero at the end
 warmup = 0.0  # the part of the training in which the step size first rises, for example 0.02
 ema = 0.0  # decay of averaged weights, for example 0.999; 0: none
 seed = 0
-val_every = 36  # images between two validations
+val_every = 36  # images between two validations; a training in minutes is validated at each quarter
 minutes = 0  # without images the length of the training; with them stop this call after so many; 0: no limit
 start = ""  # weights of the same network to start from
 out = ""  # folder of the run; empty: a temporary one
@@ -165,7 +165,7 @@ figure = show([[train_faces[0], *varied], [upsample(degrade(train_faces[:1]))[0]
               ["as it is"] + ["augmented"] * 5, ["target", "input"], height=1.1)
 
 # %% [markdown]
-# A training that cannot be repeated cannot be debugged. So batch number $k$ depends on the seed and on $k$ alone: each epoch is its own permutation, drawn from a generator of its own, and so is each batch's augmentation. Not on the device, not on earlier stops.
+# A training that cannot be repeated cannot be debugged. So batch number $k$ depends on the seed and on $k$ alone: each epoch is its own permutation, drawn from a generator of its own, and so is each batch's augmentation. Not on earlier stops, and on the device only by a rounding here and there.
 
 # %% tags=["mirror:aminet/train.py"]
 from functools import lru_cache
@@ -199,7 +199,8 @@ mine, theirs = batch_of(train_faces, 5, recipe), aminet.train.batch_of(train_fac
 for a, b in zip(mine, theirs):
     assert torch.equal(a, b)
 print(f"batch 5 is the same each time: input and target {tuple(mine[0].shape)}")
-print(f"{images} images are {images // batch} steps of {batch}: {images / len(train_faces):.1f} epochs of {len(train_faces)} faces")
+if images:
+    print(f"{images} images are {images // batch} steps of {batch}: {images / len(train_faces):.1f} epochs of {len(train_faces)} faces")
 
 # %% [markdown]
 # ## The loop
@@ -215,7 +216,7 @@ print(f"{images} images are {images // batch} steps of {batch}: {images / len(tr
 # | "initial" learning rate, and then? | constant, or cosine to zero | the word promises a schedule, none follows |
 # | augmentation | flip, scale-crop up to 1.3 | as in SPARNet and CTCNet |
 # | which weights are reported | best on validation faces, never on the test set | else the test set chooses |
-# | averaged weights | off, or a decay | a choice of ours for short runs |
+# | averaged weights: a running mean over the last steps | off, or a decay (exercise 3) | a choice of ours for short runs |
 #
 # PyTorch's default is $\beta_2 = 0.999$; 0.99 forgets ten times faster. Here is the loop, with nothing hidden, for four steps.
 
@@ -284,7 +285,7 @@ print("fit: the same four losses:", *(f"{loss:.3f}" for loss in losses))
 # - validation now and then, and the best weights kept;
 # - a log, one line of JSON for each event;
 # - a state from which a stopped training goes on;
-# - a clock: a training of so many minutes ends in time, with the step size at zero;
+# - a clock: a training of so many minutes ends in time, and with `cosine` its step size is then zero;
 # - Ctrl-C ends a batch, saves, and then stops;
 # - a loss that is no number stops the training before it overwrites a good state.
 #
@@ -305,7 +306,7 @@ sets = {"train": about, "val": about_val}   # names, counts and fingerprints, fo
 priors = open_priors(train_faces, faces.split(), config.priors)  # some compared methods learn from landmarks, too
 game = L1Game(config, recipe, preset, start or None, priors)
 trainer = Trainer(game, train_faces, val_faces, folder, sets, priors=priors, resume=resume, device=device, on_validation=film)
-result = trainer.train(minutes if images else None, bar=images > 2000)
+result = trainer.train(minutes if images else None, bar=images > 2000 or not images)
 print(f"saw {result['images']} faces, best validation {result['val_psnr']:.2f} dB")
 
 # %% [markdown]
@@ -413,7 +414,7 @@ else:
 #
 # ## The full network
 #
-# The same notebook trains AMINet in earnest. On a CPU the full network learns from about two faces a second, a hundred hours for the 720,000 faces of forty epochs, so take a GPU. A GPU often comes for some minutes only. Give those minutes, not images, and the cosine ends with them:
+# The same notebook trains AMINet in earnest. On two CPU cores the full network learns from about one face a second, so 150 epochs of 18,000 faces would take a month. Take a GPU. A GPU often comes for some minutes only. Give those minutes, not images, and the cosine ends with them:
 #
 # ```
 # papermill notebooks/09_train_aminet.ipynb runs/09.ipynb --cwd notebooks -p preset aminet \
@@ -421,7 +422,7 @@ else:
 #     -p images 0 -p minutes 9 -p schedule cosine -p warmup 0.02 -p batch 64 -p lr 4e-4 -p ema 0.999
 # ```
 #
-# (`out` is seen from `notebooks/`.) Stopped? Run it again with `-p resume True` and the same parameters. A misspelt parameter ends it at once; papermill alone would only warn, and train something else.
+# The minutes begin when the faces are read: allow some more for reading them and for the figures. (`out` is seen from `notebooks/`.) Stopped? Run it again with `-p resume True` and the same parameters. A misspelt parameter ends it at once; papermill alone would only warn, and train something else.
 #
 # ## Exercises
 #

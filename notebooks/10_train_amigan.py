@@ -431,7 +431,7 @@ print(f"generator, Eq. 22: {eq22:.3f} = " + " + ".join(f"{opponent.weights[name]
 print(f"discriminator, Eq. 20: {eq20:.2f}, with D(real) {judged['real']:.2f} and D(restored) {judged['fake']:.2f} on average")
 
 # %% [markdown]
-# What if one row of the table were missing? Without the first, the discriminator learns to call fakes real. Without the second, the generator learns to be caught. Both mistakes train without a complaint, so we check. We change the weights of the generator's loss, and the discriminator's gradient must stay. With all weights at zero, the generator must get none from Eq. 20.
+# What if a protection in the last column were missing? Without the freezing, the discriminator learns to call fakes real. Without `detach`, the generator learns to be caught. Both mistakes train without a complaint, so we check. We change the weights of the generator's loss, and the discriminator's gradient must stay. With all weights at zero, the generator must get none from Eq. 20.
 #
 # `GANGame` builds both networks from a recipe. Its `loss` is the sum of Eqs. 22 and 20, for a single backward pass.
 
@@ -441,7 +441,7 @@ probe = GANGame("pocket", GANRecipe(batch=2, perceptual=0.0, width=8, norm="none
 pair = batch_of(draw_faces(2, 5), 0, probe.recipe)                # input and target, (2, 3, 128, 128) each
 
 
-def gradients(**weights):
+def both_gradients(**weights):
     """The gradient of each player, as one long vector, with these weights in Eq. 22."""
     probe.adversary.weights |= weights
     probe.train().zero_grad()
@@ -451,7 +451,7 @@ def gradients(**weights):
 
 
 for weights in ({"pixel": 0.0, "adversarial": 0.0}, {"pixel": 1.0, "adversarial": 0.01}, {"pixel": 1.0, "adversarial": 100.0}):
-    g, d = gradients(**weights)
+    g, d = both_gradients(**weights)
     first = d if weights["pixel"] == 0 else first
     assert_close(d, first, rtol=1e-3, atol=1e-5)                  # G's loss never reaches D
     print(f"{weights!s:38s} G's gradient is {'zero' if g.abs().max() == 0 else 'there'}, D's is that of Eq. 20")

@@ -27,7 +27,8 @@ from ..weights import find_weights, load_weights, read_header, sha256
 
 
 class Game(nn.Module):
-    """One network that learns, with its Adam (0.9, 0.99) and a score on validation. Its kinds add the loss.
+    """What `Trainer` takes: a network that learns, with its Adam (0.9, 0.99) and a score on validation. Its kinds add
+    the loss, as `aminet.train.fit` wants it.
 
     config: of the network, which restores faces and whose weights are validated and saved. recipe: how to train.
     notes: for the header of the run's files. call: what is called in training, see `use`. fp16: whether 16-bit floats
@@ -69,7 +70,8 @@ class Game(nn.Module):
              ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what to minimise, and what to log of it.
 
-        x: what the network takes; target: (B, 3, 128, 128), both float32. priors: of the batch, for an own loss.
+        x: (B, 3, 128, 128), or (B, 3, 16, 16) for a network that takes the LR face; target: (B, 3, 128, 128); both
+        float32 in [-1, 1]. priors: of the batch, for an own loss.
         """
         raise NotImplementedError
 
@@ -171,7 +173,8 @@ class GANGame(Game):
 
     def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None,
              ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return Eq. 22 for the generator plus Eq. 20 for the discriminator: neither reaches the other's weights."""
+        """Return Eq. 22 for the generator plus Eq. 20 for the discriminator: neither reaches the other's weights. The
+        logged `loss` is the generator's."""
         sr = self.call(x).float()
         generator, parts = self.adversary.generator_loss(sr, target, x, self.perceptual)
         discriminator, judged = self.adversary.discriminator_loss(sr, target, x)

@@ -39,6 +39,7 @@ class Trainer:
     resume: continue from the folder's state. device: auto, cpu or cuda. compiled: use torch.compile where a step gets
     faster by it. half: save weights in fp16. look_every: batches between two looks at the losses.
     on_validation: called with this trainer and the network that was validated, for example to keep pictures.
+    BadInput if a set is empty, the batch cannot be shared, or `out` holds another run; Busy if it is in use.
     """
 
     def __init__(self, game: Game, faces: Tensor, val: Tensor, out: str | Path, data: dict | None = None, *,
@@ -72,7 +73,11 @@ class Trainer:
                        "processes": self.processes.count, "device": kind, "precision": self.format,
                        **tf32(self.device), "versions": versions}
         if resume:
-            self.load()
+            try:
+                self.load()
+            except BadInput:
+                self.folder.release()
+                raise
 
     # State
 
@@ -342,7 +347,7 @@ class Session:
         self.before, self.seen = trainer.seconds, trainer.seen
         length = trainer.recipe.minutes
         self.save_every = min(save_every, 15 * length) if length else save_every
-        self.end_of_call = self.begin + 60 * minutes if minutes else math.inf
+        self.end_of_call = math.inf if minutes is None else self.begin + 60 * minutes
         self.end_of_run = self.begin + 60 * length - self.before if length else math.inf
         self.start = self.looked = self.stepped = self.saved = time.monotonic()
         self.steps, self.step, self.quarters = 0, 0.0, False  # how many until now, and the mean seconds of the last
@@ -355,15 +360,15 @@ class Session:
         try:
             if trainer.validated < 0:
                 trainer.save()  # first of all: weights without a state would be taken for somebody's
-            if trainer.validated < 0 or not trainer.folder.best.exists():
+            if trainer.processes.agree(trainer.validated < 0 or not trainer.folder.best.exists()):
                 self.keep()  # from now on a kill leaves weights
             if trainer.compiled and not trainer.finished():
                 trainer.compile()
             self.set_clock()
             fit(trainer.game, trainer.batches(), lambda: recipe.factor(trainer.progress), self.on_step,
                 trainer.gradients)
-            stopped = trainer.processes.agree(self.stop.is_set())
-            if trainer.validated != trainer.seen and (not stopped or trainer.best == -math.inf):
+            stopped, unjudged = trainer.processes.agree((self.stop.is_set(), trainer.best == -math.inf))
+            if trainer.validated != trainer.seen and (unjudged or not stopped):
                 self.keep()
             if stopped:
                 raise KeyboardInterrupt
@@ -410,30 +415,38 @@ class Session:
 
     def on_step(self, values: dict[str, Tensor]) -> bool:
         """After a batch: average, look, validate, save. True: the call is over."""
-        trainer, recipe = self.trainer, self.trainer.recipe
-        trainer.seen += recipe.batch
+        trainer = self.trainer
+        trainer.seen += trainer.recipe.batch
         trainer.follow()
         self.losses.append(values)
-        self.bar.update(recipe.batch)
-        now, passed = self.count(), trainer.progress
+        self.bar.update(trainer.recipe.batch)
+        now = self.count()
         self.steps += 1
         self.step, self.stepped = self.step + (now - self.stepped - self.step) / min(self.steps, 50), now
-        over, stale, look, trainer.progress = trainer.processes.agree((
-            self.stop.is_set() or now + self.step > self.end_of_call, now - self.saved > self.save_every,
-            len(self.losses) >= trainer.look_every or now - self.looked > LOOK_SECONDS, self.progress(now)))
-        over = over or trainer.finished()
-        if recipe.minutes is None:
-            due = trainer.seen % recipe.val_every < recipe.batch
-        else:
-            due = self.quarters and int(4 * trainer.progress) > int(4 * passed) and not over
-        if look or due or over:
+        over, look, keep, save, trainer.progress = trainer.processes.agree(self.plan(now))
+        if look:
             self.look(now)
-        if due or stale and trainer.best == -math.inf and (self.quarters or recipe.minutes is None):
+        if keep:
             self.keep()
-        elif stale or self.stop.is_set():
+        elif save:
             trainer.save()
             self.saved = self.stepped = time.monotonic()
         return over
+
+    def plan(self, now: float) -> tuple[bool, bool, bool, bool, float]:
+        """What follows a batch, as the first process sees it: whether the call is over, whether to look at the losses,
+        to validate and save, to save; and the progress."""
+        trainer, recipe, progress = self.trainer, self.trainer.recipe, self.progress(now)
+        stopped, stale = self.stop.is_set(), now - self.saved > self.save_every
+        if recipe.minutes is None:
+            over = recipe.images is not None and trainer.seen + recipe.batch > recipe.images
+            due, cheap = trainer.seen % recipe.val_every < recipe.batch, True
+        else:
+            over, cheap = progress >= 1, self.quarters
+            due = cheap and int(4 * progress) > int(4 * trainer.progress) and not over
+        over = over or stopped or now + self.step > self.end_of_call
+        look = len(self.losses) >= trainer.look_every or now - self.looked > LOOK_SECONDS or due or over
+        return over, look, due or stale and cheap and trainer.best == -math.inf, stale or stopped, progress
 
     def look(self, now: float) -> None:
         """Log the mean losses since the last look; BadInput if one is no number, or if the game is over."""

@@ -330,11 +330,11 @@ def test_out_of_memory_halves_the_parts_and_keeps_the_batch(data, tmp_path, monk
 def test_two_processes_see_the_batches_of_one(tmp_path):
     """gloo, 2 CPU processes: the same faces, and weights that agree with those of one process but for BatchNorm."""
     env = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    command = ["train", "pocket/w/o FRM", "--faces", "synthetic:8", "--val", "synthetic:2:1", "--batch", "4",
-               "--images", "8", "--device", "cpu", "--lr", "1e-3"]
+    command = ["train", "pocket/w/o FRM", "--faces", "synthetic:8", "--val", "synthetic:2:1", "--batch", "4", "--lr",
+               "1e-3", "--device", "cpu"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "aminet"]
     for launcher, out in (([sys.executable, "-m", "aminet"], "one"), (launch, "two")):
-        done = subprocess.run([*launcher, *command, "--out", out], cwd=tmp_path, env=env, text=True,
+        done = subprocess.run([*launcher, *command, "--images", "8", "--out", out], cwd=tmp_path, env=env, text=True,
                               capture_output=True, timeout=240)
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = tensors(tmp_path / "one", "best"), tensors(tmp_path / "two", "best")
@@ -343,6 +343,11 @@ def test_two_processes_see_the_batches_of_one(tmp_path):
         torch.testing.assert_close(one[name], two[name], atol=5e-4, rtol=0)
     drift = torch.cat([(one[n] - two[n]).flatten().abs() for n in one]).median()
     assert drift < 1e-6
+    # The first process's clock decides for both: a run in minutes.
+    done = subprocess.run([*launch, *command, "--minutes", "0.4", "--schedule", "cosine", "--out", "clock"],
+                          cwd=tmp_path, env=env, text=True, capture_output=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [line["images"] for line in log(tmp_path / "clock") if "val_psnr" in line][0] == 0
 
 
 # Nothing is lost
