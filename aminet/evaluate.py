@@ -246,7 +246,7 @@ def add_record(record: dict, path: str | Path) -> Path:
             if now["weights"]["sha256"] != record["weights"]["sha256"] or (
                     now["faces"]["fingerprint"] != record["faces"]["fingerprint"]):
                 raise BadInput(f"{path} has become the record of other weights or faces: give another folder")
-            looks = [look for look in record["measured"] if look not in now["measured"]]
+            looks = [look for look in looks_of(record) if look not in looks_of(now)]
             parts = ("means", "gain", "undefined", "values", "draws", "networks", "versions")
             record = seal(now | joined(now, {part: record.get(part, {}) for part in parts})
                           | {"measured": [*looks_of(now), *looks]})

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..degrade import send
 from ..errors import BadInput
 from ..priors import priors_of
 from ..train import batch_of, draw, fit, restore
@@ -140,6 +141,9 @@ class Trainer:
                 raise KeyError(f"moments of Adam of {name}")
             optimizer = self.game.optimizers()[name]
             optimizer.load_state_dict({"state": adam, "param_groups": optimizer.state_dict()["param_groups"]})
+            for weight, state in optimizer.state.items():  # a fused Adam wants the moments in the layout of the weights
+                for moment in ("exp_avg", "exp_avg_sq"):
+                    state[moment] = torch.empty_like(weight, requires_grad=False).copy_(state[moment])
         means = part("average.")
         for name, mean in self.average.items():
             mean.copy_(means[name])
@@ -147,7 +151,7 @@ class Trainer:
         self.seconds, self.progress = float(progress["seconds"]), float(progress["progress"])
         self.best, self.chosen = float(progress["best"]), dict(progress["chosen"])
         self.cost = {name: float(progress["cost"][name]) for name in self.cost}
-        if self.scaler.is_enabled():
+        if self.scaler.is_enabled() and progress["scaler"]:  # a run from another device has none
             self.scaler.load_state_dict(progress["scaler"])
 
     @property
@@ -170,7 +174,7 @@ class Trainer:
             x, target = (t[mine].contiguous(memory_format=torch.channels_last)
                          for t in batch_of(self.faces, step, self.recipe, self.game.config.enlarged))
             priors = priors_of(self.priors, *draw(len(self.faces), step, self.recipe)) if self.priors else {}
-            yield x, target, {name: values[mine].to(self.device) for name, values in priors.items()}
+            yield x, target, {name: send(values[mine], self.device) for name, values in priors.items()}
 
     def gradients(self, game: Game, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Set the gradients of the mean loss over all processes' batches; returns the means to log.
@@ -185,7 +189,8 @@ class Trainer:
             for optimizer in game.optimizers().values():
                 self.scaler.unscale_(optimizer)
             self.scaler.update()
-            if not all(g.isfinite().all() for g in found):  # the scale was too large: this batch is passed over
+            largest = torch.stack(torch._foreach_norm(found, math.inf))  # type: ignore[attr-defined]
+            if not largest.isfinite().all():  # the scale was too large: this batch is passed over
                 for optimizer in game.optimizers().values():
                     optimizer.zero_grad(set_to_none=True)
         return means
@@ -206,7 +211,8 @@ class Trainer:
                 for name, value in values.items():
                     means[name] = means.get(name, 0) + value.detach() * share
         except RuntimeError as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA and its libraries
+            if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in words):
                 raise
             return None
         return means
@@ -285,23 +291,26 @@ class Trainer:
         x, target, priors = next(self.batches())
         some, times = slice(images or None), []
         buffers = {name: value.clone() for name, value in self.game.named_buffers()}
-        for _ in range(repeats + 1):  # the first one sets up
-            begin = time.monotonic()
-            while (means := self.in_parts(self.game, x[some], target[some],
-                                          {name: v[some] for name, v in priors.items()})) is None:
-                self.halve()
-            means["loss"].item()  # waits for the device
-            times.append(time.monotonic() - begin)
-        for name, value in self.game.named_buffers():
-            value.copy_(buffers[name])
-        for optimizer in self.game.optimizers().values():
-            optimizer.zero_grad(set_to_none=True)
+        try:
+            for _ in range(repeats + 1):  # the first one sets up
+                begin = time.monotonic()
+                while (means := self.in_parts(self.game, x[some], target[some],
+                                              {name: v[some] for name, v in priors.items()})) is None:
+                    self.halve()
+                means["loss"].item()  # waits for the device
+                times.append(time.monotonic() - begin)
+        finally:
+            for name, value in self.game.named_buffers():
+                value.copy_(buffers[name])
+            for optimizer in self.game.optimizers().values():
+                optimizer.zero_grad(set_to_none=True)
         return sorted(times[1:])[repeats // 2] / len(x[some])
 
     def compile(self) -> None:
         """Use torch.compile if a step gets faster by it; if not, or if it fails, go on as before. The log tells."""
         plain, begin = self.game.call, time.monotonic()
         eager, compiled, failed = self.speed(), math.inf, ""
+        micro = self.micro
         try:
             self.game.use(torch.compile(plain))
             compiled = self.speed()
@@ -310,6 +319,7 @@ class Trainer:
         used = self.processes.agree(compiled < 0.95 * eager)
         if not used:
             self.game.use(plain)
+            self.micro = micro  # if the trial alone ran out of memory
         times = {"eager": eager} | ({"failed": failed} if failed else {"compiled": compiled})
         self.log(compile={"used": used, **times, "seconds": round(time.monotonic() - begin, 1)})
 
@@ -392,11 +402,12 @@ class Session:
         trainer, cost = self.trainer, self.trainer.cost
         if trainer.recipe.minutes is not None and not trainer.finished():
             few = 0 if trainer.device.type == "cuda" else 4
-            self.steps, self.step = 1, trainer.recipe.batch * trainer.speed(few, repeats=1)
+            share = trainer.recipe.batch // trainer.processes.count
+            self.steps, self.step = 1, share * trainer.speed(few, repeats=1)
         now = self.count()
         reserve = 1.2 * cost["validate"] + 2 * cost["save"] + 0.5
         self.end_of_call, self.end_of_run = self.end_of_call - reserve, self.end_of_run - reserve
-        if self.end_of_run < now + self.step and trainer.seen == 0:
+        if trainer.processes.agree(self.end_of_run < now + self.step and trainer.seen == 0):
             raise BadInput(f"{trainer.recipe.minutes} minutes leave no time to train here: {now - self.begin:.0f} s "
                            f"are over, {reserve:.0f} s are kept for validation and saving, and a batch takes some "
                            f"{self.step:.0f} s: give more --minutes, a smaller --batch, or fewer faces to --val")
@@ -440,13 +451,13 @@ class Session:
         stopped, stale = self.stop.is_set(), now - self.saved > self.save_every
         if recipe.minutes is None:
             over = recipe.images is not None and trainer.seen + recipe.batch > recipe.images
-            due, cheap = trainer.seen % recipe.val_every < recipe.batch, True
+            due = trainer.seen % recipe.val_every < recipe.batch or stale and trainer.best == -math.inf
         else:
-            over, cheap = progress >= 1, self.quarters
-            due = cheap and int(4 * progress) > int(4 * trainer.progress) and not over
+            over = progress >= 1
+            due = self.quarters and int(4 * progress) > int(4 * trainer.progress) and not over
         over = over or stopped or now + self.step > self.end_of_call
         look = len(self.losses) >= trainer.look_every or now - self.looked > LOOK_SECONDS or due or over
-        return over, look, due or stale and cheap and trainer.best == -math.inf, stale or stopped, progress
+        return over, look, due, stale or stopped, progress
 
     def look(self, now: float) -> None:
         """Log the mean losses since the last look; BadInput if one is no number, or if the game is over."""

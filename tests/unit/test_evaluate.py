@@ -111,6 +111,10 @@ def test_looks_at_once_are_all_kept(weights, images, first, tmp_path):
     again = target.read_bytes()
     E.add_record(looks[1], target)  # nothing new
     assert target.read_bytes() == again
+    old = E.seal({k: v for k, v in looks[0].items() if k not in ("measured", "sha256")})  # before looks were listed
+    E.write_record(old, tmp_path / "old.json")
+    E.add_record(looks[2], tmp_path / "old.json")
+    assert [look["command"] for look in E.read_record(tmp_path / "old.json")["measured"]] == ["psnr", "vifp"]
     with pytest.raises(BadInput, match="has become the record of other weights or faces"):
         E.add_record(E.seal(first | {"faces": first["faces"] | {"fingerprint": "b"}}), target)
     assert target.read_bytes() == again

@@ -272,6 +272,39 @@ def test_fp16_scales_the_loss_and_passes_over_a_batch_that_overflows(data, tmp_p
     assert again.scaler.get_scale() == 1024.0
 
 
+def test_a_run_goes_on_on_another_kind_of_device(data, tmp_path, small, monkeypatch):
+    """Begun in float32, continued in fp16: the scale of the loss is new."""
+    run(data, tmp_path, 8).train(bar=False)
+    monkeypatch.setattr("aminet.training.trainer.precision", lambda *_: "fp16")
+    again = run(data, tmp_path, 16, resume=True)
+    assert again.scaler.is_enabled() and steps(again, 1)
+
+
+def test_adams_moments_come_back_in_the_layout_of_their_weights(data, tmp_path):
+    """CUDA's fused Adam refuses others, and a CPU's computes nonsense with them."""
+    run(data, tmp_path, 8).train(bar=False)
+    again = run(data, tmp_path, 16, resume=True)
+    adam = again.game.optimizers()["model"]
+    assert adam.state and all(state[moment].stride() == weight.stride() for weight, state in adam.state.items()
+                              for moment in ("exp_avg", "exp_avg_sq"))
+
+
+def test_a_compiler_that_needs_more_memory_does_not_halve_the_parts(data, tmp_path, small, monkeypatch):
+    def hungry(call):
+        def compiled(x):
+            if len(x) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            time.sleep(0.2)
+            return call(x)
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", hungry)
+    trainer = run(data, tmp_path, 8)
+    with pytest.warns(UserWarning, match="2 images at a time"):
+        trainer.compile()
+    assert trainer.micro == 4 and log(tmp_path)[-1]["compile"]["used"] is False
+
+
 def test_measuring_is_done_without_tf32():
     before = torch.backends.cudnn.allow_tf32
     with exact():
@@ -348,6 +381,12 @@ def test_two_processes_see_the_batches_of_one(tmp_path):
                           cwd=tmp_path, env=env, text=True, capture_output=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [line["images"] for line in log(tmp_path / "clock") if "val_psnr" in line][0] == 0
+    code = ("import sys; sys.path.insert(0, 'tests/unit'); from test_trainer import *; from pathlib import Path\n"
+            "run((faces(10, 0), faces(4, 1)), Path(sys.argv[1]), 24).train(bar=False, save_every=0.0)")
+    (tmp_path / "busy.py").write_text(code)
+    done = subprocess.run([*launch[:-2], str(tmp_path / "busy.py"), str(tmp_path / "busy")], env=env, text=True,
+                          capture_output=True, timeout=240)  # a save, or a validation, after every batch
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 # Nothing is lost
