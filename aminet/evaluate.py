@@ -221,11 +221,15 @@ def earlier(path: Path, weights: str | Path, about: dict) -> dict | None:
     if not path.exists():
         return None
     record = read_record(path)
-    if record["weights"]["sha256"] != sha256(find_weights(weights)) or (
-            record["faces"]["fingerprint"] != about["fingerprint"]):
+    if not same_look(record, sha256(find_weights(weights)), about):
         raise BadInput(f"{path} is the record of other weights or faces: give another folder with --records, "
                        "or replace it with --overwrite")
     return record
+
+
+def same_look(record: dict, weights: str, about: dict) -> bool:
+    """Whether a record is of the weights with this sha256 and of these faces."""
+    return record["weights"]["sha256"] == weights and record["faces"]["fingerprint"] == about["fingerprint"]
 
 
 def same_run(record: dict, header: dict, about: dict) -> bool:
@@ -242,9 +246,8 @@ def add_record(record: dict, path: str | Path) -> Path:
 
     path = Path(path)
     with writing(path), FileLock(path.parent / ".lock"):
-        if path.exists() and (now := read_record(path)) not in (None, record):
-            if now["weights"]["sha256"] != record["weights"]["sha256"] or (
-                    now["faces"]["fingerprint"] != record["faces"]["fingerprint"]):
+        if path.exists() and (now := read_record(path)) != record:
+            if not same_look(now, record["weights"]["sha256"], record["faces"]):
                 raise BadInput(f"{path} has become the record of other weights or faces: give another folder")
             looks = [look for look in looks_of(record) if look not in looks_of(now)]
             parts = ("means", "gain", "undefined", "values", "draws", "networks", "versions")

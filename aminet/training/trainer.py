@@ -199,8 +199,6 @@ class Trainer:
         """Backward of a batch, part by part. None: out of memory; the caller tries again outside of the handler,
         which would keep the memory alive."""
         means: dict[str, Tensor] = {}
-        for optimizer in game.optimizers().values():
-            optimizer.zero_grad(set_to_none=True)
         try:
             for first in range(0, len(x), self.micro):
                 some = slice(first, first + self.micro)
@@ -214,6 +212,8 @@ class Trainer:
             words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA and its libraries
             if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in words):
                 raise
+            for optimizer in game.optimizers().values():  # what the parts before have added
+                optimizer.zero_grad(set_to_none=True)
             return None
         return means
 
