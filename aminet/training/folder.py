@@ -106,11 +106,16 @@ class RunFolder:
             with writing(self.journal), open(self.journal, "a") as file:
                 file.write(json.dumps(values) + "\n")
 
-    def trim(self, images: int) -> None:
-        """Drop the log's lines after so many images, for they will come again, and those that nobody wrote whole."""
+    def trim(self, seen: int, validated: int) -> None:
+        """Drop the log's lines that will come again, and those that nobody wrote whole.
+
+        seen, validated: the images of the state, and those at its last validation. A kill between a validation and its
+        state leaves a line that the state does not know.
+        """
         def ours(line: bytes) -> bool:
             try:
-                return json.loads(line)["images"] <= images
+                values = json.loads(line)
+                return values["images"] <= (validated if "val_psnr" in values else seen)
             except (ValueError, TypeError, KeyError):
                 return False
 

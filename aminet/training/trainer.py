@@ -112,7 +112,7 @@ class Trainer:
                            "start again") from error
         if self.recipe.minutes is not None and self.recipe.minutes != header["recipe"]["minutes"]:  # a longer run
             self.progress = min(1.0, self.seconds / 60 / self.recipe.minutes)
-        self.folder.trim(self.seen)
+        self.folder.trim(self.seen, self.validated)
 
     def compare(self, header: dict[str, Any]) -> None:
         """BadInput if a state's header is of another configuration, recipe, data, start or VGG19."""

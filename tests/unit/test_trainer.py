@@ -434,6 +434,24 @@ def test_a_run_killed_before_its_first_state_starts_a_new_log(data, tmp_path):
     assert [line["images"] for line in log(tmp_path)] == [0, 8, 8]
 
 
+@pytest.mark.parametrize("images", [0, 8, 12])
+def test_a_kill_between_a_validation_and_its_state_leaves_one_line(data, tmp_path, images):
+    """At the start, at a validation that is due, and at the last one."""
+    killed = run(data, tmp_path, 12)
+    validate = killed.validate
+
+    def validate_and_die():
+        validate()
+        if killed.seen == images:
+            raise InterruptedError
+
+    killed.validate = validate_and_die
+    with pytest.raises(InterruptedError):
+        killed.train(bar=False, save_every=0.0)  # a state after each step
+    run(data, tmp_path, 12, resume=True).train(bar=False, save_every=0.0)
+    assert [line["images"] for line in log(tmp_path) if "val_psnr" in line] == [0, 4, 8, 12]
+
+
 def test_a_kill_in_mid_save_leaves_nothing_behind(data, tmp_path):
     run(data, tmp_path, 8).train(bar=False)
     for name in (".state.safetensors.abcdef", ".best.safetensors.x", ".log.jsonl.y"):
