@@ -30,8 +30,6 @@ from .weights import find_weights, load_weights, sha256, write_atomically, writi
 # What a record keeps of the weights' header.
 KEPT = ("images", "minutes", "device", "tf32", "val_psnr", "val_lpips", "chosen", "recipe", "data", "start", "vgg19")
 LIBRARIES = ("torch", "numpy", "pillow", "scipy", "scikit-image", "pyrtools", "torchmetrics")  # of every record
-ALSO = {"lpips": ("lpips", "torchvision"), "identity": ("onnxruntime", "opencv-python-headless"),
-        "fid": ("torch-fidelity", "torchvision")}
 # What a metric imports, by the name of the package to install.
 PACKAGES = {"vif": {"pyrtools": "pyrtools"}, "vifp": {"torchmetrics": "torchmetrics"},
             "lpips": {"lpips": "lpips", "torchvision": "torchvision"},
@@ -110,7 +108,7 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
         raise BadInput(f"the weights were chosen at {header['chosen']}, after the first look at these faces: "
                        "a test set must not choose (or is the clock wrong?)")
     versions = {"python": platform.python_version(), **versions_of(
-        (*LIBRARIES, *(library for metric in metrics for library in ALSO.get(metric, ()))))}
+        (*LIBRARIES, *(library for metric in metrics for library in PACKAGES.get(metric, ()))))}
     look = {"when": now, "metrics": metrics, "command": command, **tf32(torch.device(device), on=False)}
     looks = [*looks_of(known), look | {"device": device, "versions": versions}] if known else [look]
     if not record:

@@ -55,7 +55,12 @@ class Trainer:
             raise BadInput(f"batch {self.recipe.batch} is no multiple of the {self.processes.count} processes")
         if min(len(faces), len(val)) == 0:
             raise BadInput("no faces to train on, or none to validate on")
-        self.folder = RunFolder(out, resume, self.processes.first)
+        try:
+            self.folder, refused = RunFolder(out, resume, self.processes.first), None
+        except BadInput as error:
+            refused = error
+        if refused := self.processes.agree(refused):  # else the others would wait for the first one
+            raise refused
         self.faces, self.val, self.priors = faces.to(self.device), val, priors or {}
         self.seen, self.seconds, self.progress = 0, 0.0, 0.0  # images, seconds, part of the length; over all starts
         self.best, self.chosen, self.validated = -math.inf, {}, -1  # the best score and its notes; images at the last
@@ -191,8 +196,7 @@ class Trainer:
             self.scaler.update()
             largest = torch.stack(torch._foreach_norm(found, math.inf))  # type: ignore[attr-defined]
             if not largest.isfinite().all():  # the scale was too large: this batch is passed over
-                for optimizer in game.optimizers().values():
-                    optimizer.zero_grad(set_to_none=True)
+                game.zero_grad()
         return means
 
     def in_parts(self, game: Game, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor] | None:
@@ -212,8 +216,7 @@ class Trainer:
             words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA and its libraries
             if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in words):
                 raise
-            for optimizer in game.optimizers().values():  # what the parts before have added
-                optimizer.zero_grad(set_to_none=True)
+            game.zero_grad()  # what the parts before have added
             return None
         return means
 
@@ -302,8 +305,7 @@ class Trainer:
         finally:
             for name, value in self.game.named_buffers():
                 value.copy_(buffers[name])
-            for optimizer in self.game.optimizers().values():
-                optimizer.zero_grad(set_to_none=True)
+            self.game.zero_grad()
         return sorted(times[1:])[repeats // 2] / len(x[some])
 
     def compile(self) -> None:

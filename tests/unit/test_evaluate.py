@@ -207,5 +207,5 @@ def test_a_record_names_the_networks_it_used(weights, images, first, pretrained)
 def test_every_metric_has_its_networks_named():
     from aminet.perceptual import NEEDS
 
-    assert set(NEEDS) | set(E.ALSO) <= set(METRICS) and set(NEEDS) == set(E.ALSO)
+    assert set(NEEDS) <= set(E.PACKAGES) <= set(METRICS)
     assert {name for names in NEEDS.values() for name in names} <= set(NETWORKS)

@@ -381,6 +381,9 @@ def test_two_processes_see_the_batches_of_one(tmp_path):
                           cwd=tmp_path, env=env, text=True, capture_output=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [line["images"] for line in log(tmp_path / "clock") if "val_psnr" in line][0] == 0
+    done = subprocess.run([*launch, *command, "--images", "8", "--out", "two"], cwd=tmp_path, env=env, text=True,
+                          capture_output=True, timeout=240)  # what the first one refuses, both refuse
+    assert done.returncode and done.stderr.count("two holds a run already") == 2
     code = ("import sys; sys.path.insert(0, 'tests/unit'); from test_trainer import *; from pathlib import Path\n"
             "run((faces(10, 0), faces(4, 1)), Path(sys.argv[1]), 24).train(bar=False, save_every=0.0)")
     (tmp_path / "busy.py").write_text(code)
