@@ -306,7 +306,7 @@ sets = {"train": about, "val": about_val}   # names, counts and fingerprints, fo
 priors = open_priors(train_faces, faces.split(), config.priors)  # some compared methods learn from landmarks, too
 game = L1Game(config, recipe, preset, start or None, priors)
 trainer = Trainer(game, train_faces, val_faces, folder, sets, priors=priors, resume=resume, device=device, on_validation=film)
-result = trainer.train(minutes if images else None, bar=images > 2000 or not images)
+result = trainer.train(minutes or None if images else None, bar=images > 2000 or not images)
 print(f"saw {result['images']} faces, best validation {result['val_psnr']:.2f} dB")
 
 # %% [markdown]
@@ -320,6 +320,7 @@ def read_log(path):
 
 
 losses, scores = read_log(folder / "log.jsonl")
+assert minutes or scores[-1][0] == images // batch * batch   # trained to the end
 films = sorted((folder / "film").glob("*.safetensors"))
 chosen = sorted({round(i * (len(films) - 1) / max(snapshots - 1, 1)) for i in range(snapshots)})
 frames = [(int(films[i].stem), read_tensors(films[i])[0]["faces"]) for i in chosen]  # the first: before any step
@@ -350,7 +351,7 @@ figure.suptitle(f"after {scores[-1][0]} images validation is {scores[-1][1] - ba
 plt.show()
 
 # %% [markdown]
-# Each point of the loss is a mean over a few batches of different faces, and it jumps by nearly as much as it falls. The validation sees the same faces each time and shows what the loss hides: for some twenty steps nothing, while the tail grows away from zero and everything behind it is still random; then a climb of about half a decibel; then a wobble, for the learning rate is high and constant. A cosine or averaged weights would calm it. The best weights are kept in any case.
+# Each point of the loss is a mean over a few batches of different faces, and it jumps by nearly as much as it falls. The validation sees the same faces each time and shows what the loss hides: for some twenty steps nothing, while the tail grows away from zero and everything behind it is still random; then a climb of more than half a decibel; then a wobble, for the learning rate is high and constant. A cosine or averaged weights would calm it. The best weights are kept in any case.
 #
 # On the faces edges come first: the hairline, the chin. Eyes do not come in a minute. The real run below saw a hundred times as many faces.
 #

@@ -3,7 +3,7 @@
 SFMNet, trained on against two discriminators: one judges the face, the other its Fourier spectrum.
 
 As described: both are LightCNN-9 with one logit, five steps of convolutions whose activation is the larger of two
-halves of the channels (max-feature-map); the spectrum's takes |FFT| and phase of the three colours, 6 channels.
+halves of the channels (max-feature-map); the spectrum's takes the amplitude and phase of the three colours, 6 channels.
 As in the authors' released settings: weights 1 for L1, 0.1 for the perceptual loss, 0.0005 for the face's and 0.1 for
 the spectrum's adversarial loss, step sizes 1e-4. The released loop detaches the perceptual features from the face and
 the spectrum's judgement of it from the discriminator, so neither teaches there; here both do.

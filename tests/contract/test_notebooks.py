@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import jupytext
+import mistune
 import nbformat
 import pytest
 
@@ -54,6 +55,16 @@ def test_it_was_executed_top_to_bottom(source):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [o for cell in code for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert any({"image/png", "image/jpeg"} & set(o.get("data", {})) for cell in code for o in cell.outputs)
+
+
+@every
+def test_its_tables_are_tables(source):
+    """A cell of a Markdown table that holds a bar cuts the row on one page and breaks the table on another."""
+    render = mistune.create_markdown(plugins=["table"])
+    for cell in pair(source)[1]:
+        outputs = [o.get("data", {}).get("text/markdown", "") for o in cell.get("outputs", [])]
+        for text in [cell.source] * (cell.cell_type == "markdown") + outputs:
+            assert render(text).count("<table>") == len(re.findall(r"^\|[-:| ]+\|$", text, re.M)), text
 
 
 @every
