@@ -50,9 +50,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, pocket-s, or "
                    "PRESET/ROW for a row of Tables I to V, for example 'pocket/w/o SA'; PRESET/METHOD for a compared "
                    "one, for example pocket/rcan; or with --start amigan, fsrgan, dicgan, spargan or sfmgan")
-    p.add_argument("--faces", nargs="+", default=["synthetic"], help="folders or zips (also looked for in "
+    p.add_argument("--faces", nargs="+", default=["synthetic:100"], help="folders or zips (also looked for in "
                    "$AMINET_FACES), celeba:ROOT:PART, celeba-identity:ROOT:PART, helen:ROOT:PART, "
-                   "scface:ROOT:PART, or synthetic[:N[:SEED]] (500 drawn faces, only to try the program)")
+                   "scface:ROOT:PART, or synthetic[:N[:SEED]]: N drawn faces, 500 if left out, only to try the "
+                   "program (synthetic:100)")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="the same, to choose the weights on (drawn "
                    "faces, too: give real ones with real --faces)")
     p.add_argument("--out", required=True, help="folder of the run: its weights will be "
