@@ -32,10 +32,9 @@ from .degrade import HR, degrade, network_input, to_float, upsample
 from .errors import BadInput
 from .evaluate import seal
 from .fast import faster
-from .ledger import bill, counted, thop_counted
+from .ledger import bill, counted, thop_if_there
 from .model import AMINet
 from .networks import build, preset
-from .pretrained import installed
 from .protocol import PROTOCOLS, psnr
 from .rdfe import RDFE
 from .sa import SelfAttention
@@ -326,7 +325,7 @@ def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, co
                 with torch.device("meta"):
                     blank = build(config)
                 cost = counted(blank)[""]
-                thop_params, thop_macs = thop_counted(blank) if installed("thop") else (None, None)
+                thop_params, thop_macs = thop_if_there(blank)
                 sizes[spec.network] = {"params": cost.params, "macs": cost.macs, "thop_params": thop_params,
                                        "thop_macs": thop_macs}
     with torch.no_grad():

@@ -21,7 +21,7 @@ from . import pretrained
 from .degrade import degrade, upsample
 from .errors import BadInput
 from .perceptual import NEEDS, fid, fid_draws, inception_features
-from .pretrained import installed, locate
+from .pretrained import locate, missing_package
 from .protocol import METRICS, PROTOCOLS, Protocol, measure, paired_difference, summary, to_uint8
 from .train import restore
 from .training.device import exact, tf32
@@ -52,8 +52,8 @@ def check_metrics(metrics) -> None:
 def why_not(metric: str) -> str | None:
     """Say what a metric lacks here, a package or a pretrained network; None if it can be measured."""
     for package, module in PACKAGES.get(metric, {}).items():
-        if not installed(module):
-            return f"the package {package} is not installed: pip install {package}"
+        if problem := missing_package(package, module):
+            return problem
     try:
         for network in NEEDS.get(metric, ()):
             locate(network)

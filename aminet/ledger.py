@@ -233,6 +233,14 @@ def thop_counted(model: nn.Module, size: int | None = None) -> tuple[int, int]:
     return int(params), int(macs)
 
 
+def thop_if_there(model: nn.Module) -> tuple[int, int] | tuple[None, None]:
+    """`thop_counted`, or None for both counts where thop cannot be imported."""
+    try:
+        return thop_counted(model)
+    except BadInput:
+        return None, None
+
+
 # Parameters and MACs, digit for digit as printed; None where the paper gives none.
 PUBLISHED = {
     "aminet": ("12.62M", "15.6G"),  # Tables I, II, III (parameters) and X
@@ -278,10 +286,7 @@ def entry(name: str, config: AMINetConfig) -> dict:
     with torch.device("meta"):
         model = AMINet(config)
     hand, by_torch = bill(config)[""], counted(model)[""]
-    try:
-        thop_params, thop_macs = thop_counted(model)
-    except BadInput:  # not installed
-        thop_params = thop_macs = None
+    thop_params, thop_macs = thop_if_there(model)
     row = dict(name=name, params=hand.params, macs=hand.macs, torch_params=by_torch.params,
                torch_macs=by_torch.macs, thop_params=thop_params, thop_macs=thop_macs)
     published = PUBLISHED.get(name, (None, None))

@@ -85,6 +85,11 @@ def installed(module: str) -> bool:
         return False
 
 
+def missing_package(package: str, module: str = "") -> str | None:
+    """Say that a package is not installed, and how to install it; None if it is. module: its name in an import."""
+    return None if installed(module or package) else f"the package {package} is not installed: pip install {package}"
+
+
 def checked(path: Path, expected: str) -> Path:
     """`path`, if its sha256 is the expected one; else BadInput."""
     found = sha256(path)

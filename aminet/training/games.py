@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..config import Config
 from ..degrade import degrade, upsample
 from ..errors import BadInput
 from ..networks import build, read_config
-from ..pretrained import locate, vgg19
+from ..pretrained import locate, missing_package, vgg19
 from ..priors import check_priors
 from ..protocol import PROTOCOLS, psnr
 from ..train import Recipe
@@ -139,9 +138,10 @@ def missing_networks(recipe: GANRecipe) -> None:
                 locate(network)
         except BadInput as error:
             problems.append(str(error))
-    packages = {"torchvision": recipe.perceptual or recipe.choose == "lpips", "lpips": recipe.choose == "lpips"}
-    problems += [f"the package {name} is not installed: pip install {name}" for name, wanted in packages.items()
-                 if wanted and not find_spec(name)]
+    for package, wanted in (("torchvision", recipe.perceptual or recipe.choose == "lpips"),
+                            ("lpips", recipe.choose == "lpips")):
+        if wanted and (problem := missing_package(package)):
+            problems.append(problem)
     if problems:
         raise BadInput("; ".join([*problems, "or go without: --perceptual 0 --choose psnr, which is not the paper's"]))
 

@@ -1,11 +1,11 @@
 """AMIGAN: the losses are those of the equations, the players keep to themselves, a run resumes, a collapse stops it."""
-import json
 import math
 import re
 from dataclasses import replace
 
 import pytest
 import torch
+from test_trainer import log, steps, tensors
 from torch import nn
 
 from aminet import PRESETS, AMINet, BadInput
@@ -19,10 +19,9 @@ from aminet.amigan import (
     r1_penalty,
 )
 from aminet.synthetic import faces
-from aminet.train import fit
 from aminet.training.games import GANGame, missing_networks
 from aminet.training.trainer import Trainer
-from aminet.weights import load_weights, read_header, read_tensors, save_weights
+from aminet.weights import load_weights, read_header, save_weights
 
 TINY = replace(PRESETS["pocket"], channels=4)
 RECIPE = dict(images=16, batch=4, width=4, val_every=8, perceptual=0.0, choose="psnr", ema=0.9)
@@ -51,7 +50,7 @@ def small_vgg():
 def anything_found(monkeypatch):
     """Every pretrained network and every package is here, as far as a game can tell."""
     monkeypatch.setattr("aminet.training.games.locate", lambda name: f"{name}.pth")
-    monkeypatch.setattr("aminet.training.games.find_spec", lambda name: name)
+    monkeypatch.setattr("aminet.pretrained.installed", lambda name: True)
 
 
 def game_of(start, data, **recipe):
@@ -60,28 +59,6 @@ def game_of(start, data, **recipe):
 
 def open_run(start, data, out, resume=False, options=None, **recipe):
     return Trainer(game_of(start, data, **recipe), *data, out, resume=resume, device="cpu", **(options or {}))
-
-
-def steps(trainer, n):
-    """The losses of n batches, without a session's clock."""
-    found = []
-
-    def on_step(values):
-        trainer.seen += trainer.recipe.batch
-        trainer.follow()
-        found.append({name: value.item() for name, value in values.items()})
-        return len(found) == n
-
-    fit(trainer.game, trainer.batches(), lambda: 1.0, on_step, trainer.gradients)
-    return found
-
-
-def log(folder):
-    return [json.loads(line) for line in open(folder / "log.jsonl")]
-
-
-def tensors(folder):
-    return read_tensors(folder / "state.safetensors")[0]
 
 
 @pytest.mark.parametrize("norm", ["spectral", "batch", "none"])
@@ -318,7 +295,7 @@ def test_defaults_are_the_papers():
 @pytest.mark.parametrize("package", ["lpips", "torchvision"])
 def test_a_package_that_is_missing_is_named_in_one_line(package, data, start, monkeypatch, anything_found):
     missing_networks(GANRecipe())  # nothing is missing
-    monkeypatch.setattr("aminet.training.games.find_spec", lambda name: None if name == package else name)
+    monkeypatch.setattr("aminet.pretrained.installed", lambda name: name != package)
     for attempt in (lambda: missing_networks(GANRecipe()), lambda: GANGame(start, GANRecipe(), data[1])):
         with pytest.raises(BadInput) as error:
             attempt()
@@ -332,7 +309,7 @@ def test_all_that_is_missing_is_named_in_one_line(monkeypatch):
         raise BadInput(f"no file of {name}")
 
     monkeypatch.setattr("aminet.training.games.locate", nowhere)
-    monkeypatch.setattr("aminet.training.games.find_spec", lambda name: None)
+    monkeypatch.setattr("aminet.pretrained.installed", lambda name: False)
     with pytest.raises(BadInput, match="no file of vgg19; no file of alexnet; .*torchvision.*; .*lpips.*; or go "
                                        "without: --perceptual 0 --choose psnr"):
         missing_networks(GANRecipe())
