@@ -452,7 +452,7 @@ class Session:
         trainer, recipe, progress = self.trainer, self.trainer.recipe, self.progress(now)
         stopped, stale = self.stop.is_set(), now - self.saved > self.save_every
         if recipe.minutes is None:
-            over = recipe.images is not None and trainer.seen + recipe.batch > recipe.images
+            over = trainer.finished()
             due = trainer.seen % recipe.val_every < recipe.batch or stale and trainer.best == -math.inf
         else:
             over = progress >= 1
