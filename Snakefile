@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from aminet.errors import BadInput
-from aminet.reproduce import Reproduction, choose, runs
+from aminet.paper.reproduce import Reproduction
+from aminet.paper.runs import choose, runs
 
 known = ("scale", "only", "out", "records", "device", "faces", "val", "test")
 if unknown := set(config) - set(known):

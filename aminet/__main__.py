@@ -180,8 +180,8 @@ def ledger(arguments) -> None:
 
 
 def data(arguments) -> int:
-    from .check import check, format_check
-    from .inputs import find
+    from .faces.check import check, format_check
+    from .files import find
 
     report = check([find(path) for path in arguments.paths])
     print(json.dumps(report, indent=1) if arguments.json else format_check(report))
@@ -190,8 +190,8 @@ def data(arguments) -> int:
 
 def recipe_of(arguments, gan: bool):
     """The recipe that a command line of `train` asks for; BadInput for options that do not go together."""
-    from .amigan import GANRecipe
     from .train import Recipe
+    from .training.games import GANRecipe
 
     if arguments.images is None and arguments.minutes is None:
         raise BadInput("say when to stop: --images N or --minutes M")
@@ -211,14 +211,13 @@ def recipe_of(arguments, gan: bool):
 
 
 def train(arguments) -> None:
-    from .amigan import COMPARED
-    from .inputs import open_training_faces
-    from .networks import preset
-    from .priors import open_priors
+    from .baselines.registry import COMPARED, preset
+    from .faces.priors import open_priors
+    from .faces.sources import open_training_faces
     from .training.device import usable
     from .training.games import GANGame, L1Game, missing_networks
     from .training.trainer import Trainer
-    from .weights import find_weights
+    from .training.weights import find_weights
 
     begin, gan = time.monotonic(), arguments.preset in ("amigan", *COMPARED)
     config = None if gan else preset(arguments.preset)
@@ -246,11 +245,12 @@ def train(arguments) -> None:
 
 
 def evaluate(arguments) -> None:
-    from .evaluate import add_record, available_metrics, earlier, label, read_record, write_record
-    from .evaluate import evaluate as run
-    from .inputs import open_faces
+    from .faces.sources import open_faces
+    from .paper.evaluate import available_metrics, label
+    from .paper.evaluate import evaluate as run
+    from .paper.records import add_record, earlier, read_record, write_record
     from .training.device import usable
-    from .weights import find_weights
+    from .training.weights import find_weights
 
     usable(arguments.device)  # all that can be wrong is, before the faces are read
     find_weights(arguments.weights)
@@ -293,8 +293,9 @@ def evaluate(arguments) -> None:
 
 
 def table(arguments) -> None:
-    from .tables import ROMAN, csv_table, format_table
-    from .tables import table as read
+    from .paper.published import ROMAN
+    from .paper.tables import table as read
+    from .paper.text import csv_table, format_table
 
     folder = {"records": arguments.records} if arguments.records else {}
     numbers = {name: number for number, roman in ROMAN.items() for name in (str(number), roman)}
@@ -307,17 +308,18 @@ def table(arguments) -> None:
 
 
 def upscale(arguments) -> None:
-    from .upscale import upscale as run
+    from .deploy.upscale import upscale as run
 
     beside = run(arguments.source, arguments.target, arguments.weights, arguments.onnx)
     print(f"{arguments.target}, and side by side {beside}")
 
 
 def export(arguments) -> None:
-    from .evaluate import label, write_record
-    from .export import export as run
-    from .export import format_export, record_of
-    from .inputs import open_training_faces
+    from .deploy.export import export as run
+    from .deploy.export import format_export, record_of
+    from .faces.sources import open_training_faces
+    from .paper.evaluate import label
+    from .paper.records import write_record
 
     faces, val, about = open_training_faces(arguments.faces, arguments.val)
     rows = run(arguments.weights, arguments.target, faces, val, arguments.int8)
@@ -329,9 +331,9 @@ def export(arguments) -> None:
 
 
 def bench(arguments) -> None:
-    from .bench import bench as run
-    from .bench import bench_all, format_bench, format_speeds, plot
-    from .evaluate import write_record
+    from .deploy.bench import bench as run
+    from .deploy.bench import bench_all, format_bench, format_speeds, plot
+    from .paper.records import write_record
 
     if arguments.plot and Path(arguments.plot).suffix.lower() != ".png":
         raise BadInput(f"{arguments.plot}: give the picture a name that ends in .png")
@@ -357,7 +359,8 @@ def bench(arguments) -> None:
 def reproduce(arguments) -> int:
     import torch
 
-    from .reproduce import Reproduction, choose, format_overview, overview, runs
+    from .paper.reproduce import Reproduction, format_overview, overview
+    from .paper.runs import choose, runs
     from .training.device import usable
 
     gpu = usable(arguments.device) != "cpu" and torch.cuda.is_available()

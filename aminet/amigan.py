@@ -6,17 +6,10 @@ images are not described. Ours: the discriminator of the works it cites [37, 38]
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from .errors import BadInput
-from .train import Recipe
-
-COMPARED = ("fsrgan", "dicgan", "spargan", "sfmgan")  # Table VIII's, in aminet/baselines
 
 
 class Discriminator(nn.Module):
@@ -162,62 +155,6 @@ class AMIGAN(Adversary):
     def judge(self, image: Tensor, x: Tensor) -> list[Tensor]:
         """One logit for every face, (B,)."""
         return [self.discriminator(image).float()]
-
-
-def adversary_class(gan: str) -> type[Adversary]:
-    """AMIGAN, or the adversarial side of a compared GAN, in aminet/baselines/GAN.py; BadInput for another name."""
-    if gan == "amigan":
-        return AMIGAN
-    if gan not in COMPARED:
-        raise BadInput(f"unknown GAN {gan!r}: choose one of amigan, {', '.join(COMPARED)}")
-    return getattr(import_module(f".baselines.{gan}", __package__), gan.upper())
-
-
-@dataclass(frozen=True)
-class GANRecipe(Recipe):
-    """How to train AMIGAN or a compared GAN of Table VIII. What is left out is the GAN's own.
-
-    gan: `amigan` or one of COMPARED. lr, d_lr: Adam's step sizes of generator and discriminator.
-    pixel, perceptual, adversarial: weights of the losses (Eq. 22 for AMIGAN); perceptual 0 needs no VGG19.
-    loss: `vanilla` as printed (Eqs. 20, 21) or `hinge`. r1: weight of R1, 0: none.
-    width: of the discriminator. norm: of AMIGAN's discriminator.
-    choose: what picks the weights on validation, `lpips` or `psnr`. PSNR would pick the start: it only falls.
-    """
-
-    lr: float = None  # type: ignore[assignment]
-    gan: str = "amigan"
-    d_lr: float = None  # type: ignore[assignment]
-    pixel: float = None  # type: ignore[assignment]
-    perceptual: float = None  # type: ignore[assignment]
-    adversarial: float = None  # type: ignore[assignment]
-    loss: str = ""
-    width: int = 64
-    norm: str = "batch"
-    r1: float = 0.0
-    choose: str = "lpips"
-
-    def __post_init__(self):
-        own = adversary_class(self.gan)
-        values = {"lr": own.LR, "d_lr": own.D_LR, "loss": own.LOSS}
-        values |= {name: own.WEIGHTS.get(name, 0.0) for name in ("pixel", "perceptual", "adversarial")}
-        for name, value in values.items():
-            if getattr(self, name) in (None, ""):
-                object.__setattr__(self, name, value)
-        super().__post_init__()
-        if self.pixel and "pixel" not in own.WEIGHTS:
-            raise BadInput(f"pixel={self.pixel}: {self.gan} has no L1 loss: its squared error has the weight 1")
-        for name, allowed in (("loss", ("vanilla", "hinge")), ("norm", ("spectral", "batch", "none")),
-                              ("choose", ("lpips", "psnr"))):
-            if getattr(self, name) not in allowed:
-                raise BadInput(f"{name}={getattr(self, name)!r}: choose {', '.join(allowed)}")
-        if self.gan != "amigan" and self.norm != "batch":
-            raise BadInput(f"norm={self.norm!r} is AMIGAN's: the discriminators of {self.gan} have their own")
-
-    def adversary(self) -> Adversary:
-        """The discriminators with these weights and losses, with random initial values."""
-        own = {"norm": self.norm} if self.gan == "amigan" else {}
-        weights = {"pixel": self.pixel, "perceptual": self.perceptual, "adversarial": self.adversarial}
-        return adversary_class(self.gan)(self.width, weights=weights, loss=self.loss, r1=self.r1, **own)
 
 
 class Collapse:

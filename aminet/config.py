@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from .errors import BadInput
 
+LR, HR = 16, 128  # sides of a face in pixels (Sec. IV-A): the network restores HR from LR
+
 CHOICES = {
     "gate": ("maps", "features"),
     "scale": ("temperature", "sqrt"),
@@ -21,7 +23,7 @@ class Config:
     """What decides a network's architecture.
 
     network: the file in aminet/baselines, "" for AMINet. enlarged: the network takes the bicubically enlarged face
-    (B, 3, 128, 128), else the LR face itself (B, 3, 16, 16). priors: what its loss takes beside it (aminet.priors).
+    (B, 3, 128, 128), else the LR face itself (B, 3, 16, 16). priors: what its loss takes beside it (aminet.faces.priors).
     """
 
     network: ClassVar[str] = ""

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import torch
 
+from .config import HR, LR
 from .errors import BadInput
-from .pictures import HR, LR
 
 
 def cubic(x: torch.Tensor) -> torch.Tensor:

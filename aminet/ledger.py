@@ -15,10 +15,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .config import ABLATIONS, AMINET, PRESETS, AMINetConfig, Config
+from .config import ABLATIONS, AMINET, HR, LR, PRESETS, AMINetConfig, Config
 from .errors import BadInput
 from .model import AMINet
-from .pictures import HR, LR
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 
 from .errors import BadInput
+from .files import HERE
 
-ROOT = Path(__file__).resolve().parent.parent
 SETUP = {"os", "sys", "Path", "begin", "grade", "show"}  # what the setup cell imports
 FRAMEWORK = {"In", "Out", "get_ipython", "exit", "quit", "open", "PARAMETERS"}
 
@@ -26,7 +25,7 @@ def begin(names: dict, parameters: set[str]) -> None:
     import matplotlib.pyplot as plt
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    plt.style.use(ROOT / "figures" / "aminet.mplstyle")
+    plt.style.use(HERE / "aminet.mplstyle")
     set_matplotlib_formats("jpeg", pil_kwargs={"quality": 75, "optimize": True})  # faces: a fifth of a PNG's bytes
     torch.manual_seed(0)
 

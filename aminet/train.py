@@ -79,7 +79,7 @@ def _finite(low: float, high: float = math.inf) -> Callable[[float], bool]:
     return lambda value: low < value < high
 
 
-# Field, types, test and words, of Recipe and of amigan.GANRecipe. A seed is multiplied by a million in `draw`.
+# Field, types, test and words, of Recipe and of training.games.GANRecipe. A seed is multiplied by a million in `draw`.
 NUMBER = (int, float)
 RANGES: list[tuple[str, Any, Callable[[Any], bool], str]] = [
     ("images", int, lambda n: n >= 1, "a whole number, 1 or more"),

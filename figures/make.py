@@ -11,16 +11,16 @@ import matplotlib.pyplot as plt  # noqa: E402
 import torch  # noqa: E402
 
 from aminet.degrade import degrade, upsample  # noqa: E402
+from aminet.faces.portraits import portraits  # noqa: E402
+from aminet.faces.synthetic import faces  # noqa: E402
 from aminet.notebook import picture_of  # noqa: E402
-from aminet.portraits import portraits  # noqa: E402
 from aminet.protocol import PROTOCOLS, psnr  # noqa: E402
-from aminet.synthetic import faces  # noqa: E402
 from aminet.train import restore  # noqa: E402
-from aminet.weights import load_weights  # noqa: E402
+from aminet.training.weights import load_weights  # noqa: E402
 
 
 def main() -> None:
-    plt.style.use(ROOT / "figures" / "aminet.mplstyle")
+    plt.style.use(ROOT / "aminet" / "aminet.mplstyle")
     named = portraits()
     hr = torch.cat([torch.stack(list(named.values())), faces(3, 11)])
     names = ["Grace Hopper", "Eileen Collins", "synthetic", "synthetic", "synthetic"]

@@ -54,10 +54,10 @@ import matplotlib.pyplot as plt
 import torch
 
 from aminet.degrade import degrade, to_float, upsample
-from aminet.portraits import CREDITS, portraits
+from aminet.faces.portraits import CREDITS, portraits
 from aminet.protocol import PROTOCOLS, psnr, ssim
-from aminet.synthetic import faces
-from aminet.weights import load_weights
+from aminet.faces.synthetic import faces
+from aminet.training.weights import load_weights
 
 model, header = load_weights("pocket")                      # the network of this course, already trained
 paper = PROTOCOLS["paper"]                                  # how scores are computed: notebook 02
@@ -364,8 +364,9 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 from skimage.data import astronaut
 
-from aminet.faces import align, to_tensor
-from aminet.portraits import EYES
+from aminet.faces.pictures import align
+from aminet.faces.files import to_tensor
+from aminet.faces.portraits import EYES
 
 with get_sample_data("grace_hopper.jpg") as file:
     photos = {"hopper": Image.open(file).convert("RGB"), "collins": Image.fromarray(astronaut())}
@@ -493,7 +494,7 @@ print("mean gain:", ", ".join(f"{name} {m:+.2f} dB" for name, m in zip(ways, mea
 # Last, the conditions that the paper names, and two of ours.
 
 # %%
-from aminet.synthetic import FaceParams, render
+from aminet.faces.synthetic import FaceParams, render
 
 someone = FaceParams(identity=5, skin=0.3, hair=7, background=3)
 cases = {
@@ -577,8 +578,8 @@ if picture:
     from tempfile import TemporaryDirectory
 
     from aminet.errors import BadInput
-    from aminet.faces import open_image
-    from aminet.upscale import upscale
+    from aminet.faces.pictures import open_image
+    from aminet.deploy.upscale import upscale
 
     with TemporaryDirectory() as folder:
         try:
@@ -596,7 +597,7 @@ else:
 # Every heavy number of this course is read from such a file, with the command that made it.
 
 # %%
-from aminet.evaluate import read_record
+from aminet.paper.records import read_record
 
 METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "vif": "VIF", "lpips": "LPIPS", "fid": "FID", "identity": "identity"}
 records = {name: read_record(f"../data/records/{weights}-celeba_test-paper.json")

@@ -59,8 +59,8 @@ import torch
 
 from aminet import degrade as package
 from aminet.errors import BadInput
-from aminet.portraits import portraits
-from aminet.synthetic import faces
+from aminet.faces.portraits import portraits
+from aminet.faces.synthetic import faces
 
 people = torch.stack(list(portraits().values()))  # (2, 3, 128, 128) uint8
 pool = torch.cat([people, faces(8)])              # and eight synthetic faces, of nobody
@@ -341,7 +341,7 @@ print(f"torch with antialias=True against PIL: {differ:.1f} % of the LR bytes di
 # %%
 from dataclasses import replace
 
-from aminet.synthetic import FaceParams, render
+from aminet.faces.synthetic import FaceParams, render
 
 P = torch.linalg.pinv(D)  # (128, 16)
 
@@ -506,7 +506,7 @@ rows = [[render(replace(start, **{knob: value})).image for value in values] for 
 figure = show(rows, labels=[f"{knob}\n{values[0]} to {values[-1]}" for knob, values in knobs.items()], height=1.25)
 
 # %%
-from aminet.synthetic import CLASSES
+from aminet.faces.synthetic import CLASSES
 
 PALETTE = torch.tensor(np.vstack([[0.35, 0.35, 0.35, 1], plt.get_cmap("tab20")(np.arange(18))])[:, :3] * 255)
 
@@ -561,7 +561,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from aminet.faces import Faces
+from aminet.faces.files import Faces
 
 with TemporaryDirectory() as folder:
     for i, x in enumerate(pool[2:]):

@@ -62,8 +62,9 @@ import torch
 
 from aminet import protocol as package
 from aminet.degrade import degrade, resize_matrix, to_float, upsample
-from aminet.portraits import portraits
-from aminet.protocol import PROTOCOLS, Protocol, gray, mean_psnr, psnr, ssim, vif, vifp
+from aminet.faces.portraits import portraits
+from aminet.protocol import PROTOCOLS, Protocol, mean_psnr, psnr, ssim
+from aminet.metrics.vif import gray, vif, vifp
 
 
 
@@ -212,7 +213,7 @@ for name, k in (("not cropped", 0), ("8 px cropped", 8)):
 # $$\frac1N \sum_i 10 \log_{10} \frac{255^2}{\mathrm{MSE}_i} \ \ge\ 10 \log_{10} \frac{255^2}{\frac1N \sum_i \mathrm{MSE}_i} .$$
 
 # %%
-from aminet.synthetic import faces
+from aminet.faces.synthetic import faces
 
 hrs = faces(FACES, seed=2)                      # (32, 3, 128, 128) uint8
 bicubic = upsample(degrade(hrs))
@@ -477,7 +478,7 @@ print("if a shift is forgiven, over RGB: shifted", "equal to the truth" if forgi
 # Two methods, 32 faces: bicubic, and bicubic **sharpened** a little. The interval comes from the bootstrap: draw 32 of the 32 faces with replacement, take the mean, repeat 2000 times, and keep the middle 95 %.
 
 # %%
-from aminet.protocol import paired_difference, summary
+from aminet.metrics.statistics import paired_difference, summary
 
 
 def sharpen(x, amount=0.6, sigma=4):

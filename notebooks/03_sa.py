@@ -65,7 +65,7 @@ from torch.nn import functional as F
 from aminet import sa as package
 from aminet.config import AMINET
 from aminet.degrade import degrade, resize, to_float, upsample
-from aminet.portraits import portraits
+from aminet.faces.portraits import portraits
 from aminet.transformer import LayerNorm
 
 C = 28  # the paper's size, in the reading that this course builds (notebook 08)
@@ -448,7 +448,7 @@ plt.show()
 # blocks. Colour is the weight relative to an even share $h/C$: white means "no preference".
 
 # %%
-from aminet.weights import load_weights
+from aminet.training.weights import load_weights
 
 model, header = load_weights("pocket")
 places = {name: module for name, module in model.named_modules() if name.endswith(".sa")}

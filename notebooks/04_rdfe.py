@@ -72,8 +72,8 @@ from torch.nn import functional as F
 
 from aminet import rdfe as package
 from aminet.degrade import degrade, to_float, upsample
-from aminet.portraits import portraits
-from aminet.weights import load_weights
+from aminet.faces.portraits import portraits
+from aminet.training.weights import load_weights
 
 hr = portraits()[FACE][None]
 image = to_float(upsample(degrade(hr)))  # (1, 3, 128, 128) in [-1, 1]

@@ -56,9 +56,9 @@ from aminet.degrade import degrade, to_float, upsample
 from aminet.ledger import bill
 from aminet.lgfi import LGFI
 from aminet.model import AMINet
-from aminet.portraits import portraits
-from aminet.synthetic import faces
-from aminet.weights import load_weights
+from aminet.faces.portraits import portraits
+from aminet.faces.synthetic import faces
+from aminet.training.weights import load_weights
 
 
 

@@ -56,13 +56,13 @@ from aminet.config import AMINetConfig, preset
 from aminet.degrade import degrade, to_float, upsample
 from aminet.ledger import match
 from aminet.model import AMINet
-from aminet.portraits import portraits
+from aminet.faces.portraits import portraits
 from aminet.rdfe import RDFE
 from aminet.sa import SelfAttention
 from aminet.skaf import SKAF
-from aminet.synthetic import faces, random_params, render
+from aminet.faces.synthetic import faces, random_params, render
 from aminet.transformer import FeedForward
-from aminet.weights import load_weights
+from aminet.training.weights import load_weights
 
 
 # %% [markdown]

@@ -51,11 +51,11 @@ import aminet.edff
 from aminet.config import preset
 from aminet.degrade import degrade, to_float, upsample
 from aminet.ledger import bill, match
-from aminet.portraits import portraits
+from aminet.faces.portraits import portraits
 from aminet.protocol import PROTOCOLS, psnr
 from aminet.skaf import SKAF
-from aminet.synthetic import faces
-from aminet.weights import load_weights
+from aminet.faces.synthetic import faces
+from aminet.training.weights import load_weights
 
 
 # %% [markdown]

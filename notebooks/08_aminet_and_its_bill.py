@@ -57,9 +57,9 @@ from aminet.edff import EDFF
 from aminet.errors import BadInput
 from aminet.ledger import PUBLISHED, bill, match, number, thop_counted
 from aminet.lgfi import LGFI
-from aminet.portraits import portraits
+from aminet.faces.portraits import portraits
 from aminet.transformer import TransformerBlock
-from aminet.weights import load_weights
+from aminet.training.weights import load_weights
 
 # %% [markdown]
 # ## Assembling

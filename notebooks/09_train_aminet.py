@@ -69,17 +69,18 @@ from torch.testing import assert_close
 import aminet.train
 from aminet import AMINet, AMINetConfig, BadInput
 from aminet.degrade import augment, degrade, network_input, send, to_float, upsample
-from aminet.faces import same_faces
-from aminet.inputs import open_faces
-from aminet.networks import preset as named
-from aminet.notebook import ROOT, picture_of
-from aminet.portraits import portraits
-from aminet.priors import open_priors
+from aminet.faces.files import same_faces
+from aminet.faces.sources import open_faces
+from aminet.baselines.registry import preset as named
+from aminet.files import DATA
+from aminet.notebook import picture_of
+from aminet.faces.portraits import portraits
+from aminet.faces.priors import open_priors
 from aminet.protocol import PROTOCOLS, psnr, to_uint8
 from aminet.train import Game, Recipe, restore
 from aminet.training.games import L1Game
 from aminet.training.trainer import Trainer
-from aminet.weights import load_weights, read_tensors, save_tensors
+from aminet.training.weights import load_weights, read_tensors, save_tensors
 
 config = named(preset)
 
@@ -394,7 +395,7 @@ print(f"recipe: {r['images']:,} images, batch {r['batch']}, lr {r['lr']}, {r['sc
 print(f"chosen after {header['images']:,} images: validation {header['val_psnr']:.2f} dB ({header['protocol']} protocol)")
 
 # %%
-record = ROOT / "data" / "records" / "pocket-train.jsonl"
+record = DATA / "records" / "pocket-train.jsonl"
 if record.exists():
     losses, scores = read_log(record)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")

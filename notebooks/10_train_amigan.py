@@ -73,18 +73,18 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from aminet import AMINet, AMINetConfig, BadInput
-from aminet.amigan import GANRecipe
+from aminet.training.games import GANRecipe
 from aminet.degrade import degrade, to_float, upsample
-from aminet.evaluate import read_record
-from aminet.inputs import open_training_faces
-from aminet.notebook import ROOT
-from aminet.portraits import portraits
-from aminet.protocol import paired_difference
-from aminet.synthetic import faces as draw_faces
+from aminet.paper.records import read_record
+from aminet.faces.sources import open_training_faces
+from aminet.files import DATA
+from aminet.faces.portraits import portraits
+from aminet.metrics.statistics import paired_difference
+from aminet.faces.synthetic import faces as draw_faces
 from aminet.train import batch_of, restore
 from aminet.training.games import GANGame
 from aminet.training.trainer import Trainer
-from aminet.weights import load_weights, save_weights
+from aminet.training.weights import load_weights, save_weights
 
 hr = torch.stack(list(portraits().values()))                     # (2, 3, 128, 128) uint8
 bicubic, target = to_float(upsample(degrade(hr))), to_float(hr)  # (2, 3, 128, 128) in [-1, 1]
@@ -575,7 +575,7 @@ plt.show()
 # A longer game, `pocket-gan`, starts from `pocket` too, on CelebA faces. It is the second attempt. In the first, with spectral norm, the discriminator gave up after some 3,600 faces: D(real) and D(restored) both stood at 0.50. That run was thrown away, and is why the detector has its second rule and batch norm is the default. Validation chooses by LPIPS, for PSNR would choose the least GAN. What was run is read from the weights themselves; no option means its default.
 
 # %%
-gan, record = ROOT / "data" / "weights" / "pocket-gan.safetensors", ROOT / "data" / "records" / "pocket-gan-train.jsonl"
+gan, record = DATA / "weights" / "pocket-gan.safetensors", DATA / "records" / "pocket-gan-train.jsonl"
 if gan.exists() and record.exists():
     header = load_weights("pocket-gan")[1]
     weights, sources = header["recipe"], {part: " ".join(header["data"][part]["sources"]) for part in ("train", "val")}
@@ -632,7 +632,7 @@ def compare(ours, theirs):
         print(f"   {metric:10s}{arrow:>7s}" + "".join(f"{m:10.4g}" for m in means) + f"   {d['mean']:+.3g} [{d['low']:+.3g}, {d['high']:+.3g}]")
 
 
-records = sorted((ROOT / "data" / "records").glob("pocket-gan-*-paper.json"))
+records = sorted((DATA / "records").glob("pocket-gan-*-paper.json"))
 for path in records:
     compare(path, path.with_name(path.name.replace("pocket-gan-", "pocket-")))
 if not records:
@@ -658,7 +658,7 @@ else:
 
 # %%
 def published(number):
-    with open(ROOT / "data" / "published" / f"table_{number:02d}.csv", newline="") as file:
+    with open(DATA / "published" / f"table_{number:02d}.csv", newline="") as file:
         return {row["row"]: row for row in csv.DictReader(file)}
 
 
@@ -672,7 +672,7 @@ print(f"the GAN's price as published: {float(published(8)['AMIGAN (Ours)']['psnr
 
 print("\nours on Helen: pending")
 for name in ("pocket-gan", "pocket"):
-    path = ROOT / "data" / "records" / f"{name}-flickr_test-paper.json"
+    path = DATA / "records" / f"{name}-flickr_test-paper.json"
     means = read_record(path)["means"] if path.exists() else {}
     cells = "".join(f"{means[c]['mean']:10.4g}" if c in means else f"{'pending':>10s}" for c in COLUMNS)
     print(f"{name:11s} Flickr, not Helen" + cells)

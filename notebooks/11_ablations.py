@@ -63,23 +63,26 @@ from torch.nn import functional as F
 
 from aminet import AMINet, AMINetConfig
 from aminet.degrade import degrade, to_float, upsample
-from aminet.evaluate import read_record
-from aminet.inputs import open_faces
+from aminet.paper.records import read_record
+from aminet.faces.sources import open_faces
 from aminet.ledger import bill, counted, match
 from aminet.lgfi import LGFI
-from aminet.networks import build, preset
-from aminet.notebook import ROOT
-from aminet.portraits import portraits
-from aminet.protocol import PROTOCOLS, paired_difference, psnr, summary
-from aminet.reproduce import runs
-from aminet.synthetic import faces as draw_faces
-from aminet.tables import (FACES, ROMAN, SCALES, SEEDS, average, difference, doubt, kind, planned, published, read,
-                           reference, side_by_side, table)
+from aminet.baselines.registry import build, preset
+from aminet.files import DATA
+from aminet.faces.portraits import portraits
+from aminet.protocol import PROTOCOLS, psnr
+from aminet.metrics.statistics import paired_difference, summary
+from aminet.paper.runs import runs
+from aminet.faces.synthetic import faces as draw_faces
+from aminet.paper.published import FACES, ROMAN, SCALES, SEEDS, published, reference
+from aminet.paper.comparison import average, difference, doubt, kind, read
+from aminet.paper.tables import planned, table
+from aminet.paper.text import side_by_side
 from aminet.train import restore
 from aminet.transformer import TransformerBlock
-from aminet.weights import PRETRAINED, load_weights
+from aminet.training.weights import PRETRAINED, load_weights
 
-RECORDS = Path(records or ROOT / "data" / "records")
+RECORDS = Path(records or DATA / "records")
 
 # %% [markdown]
 # ## First your prediction
@@ -250,7 +253,7 @@ print(f"one stands out: {largest.row}, {largest.published_difference:+.2f} dB")
 # Here are two networks of ours, one training each: `pocket`, and `pocket-s`, the same without SKAF in its LGFIs (Table I's third row in small). Both restored the same 1,000 CelebA test faces, so each face has a pair of values. The faces show fewer people than that, and faces of one person resemble each other: the bootstrap draws whole people.
 
 # %% tags=["nbval-ignore-output"]
-PAIR = [ROOT / "data" / "records" / f"{name}-celeba_test-paper.json" for name in ("pocket-s", "pocket")]
+PAIR = [DATA / "records" / f"{name}-celeba_test-paper.json" for name in ("pocket-s", "pocket")]
 width = None                                                   # of the images' noise, for the simulation below
 if all(path.exists() for path in PAIR):
     less, full = map(read_record, PAIR)
@@ -652,7 +655,7 @@ plt.show()
 # The real log of our `pocket` run, times 100 as in the figure. Ours is the mean absolute error on the range $[-1, 1]$. Eq. 17 is a *sum* over 49,152 values, and a range of $[0, 1]$ would halve it: without knowing which, the height of two such curves cannot be compared, only their form. A falling training loss shows that the optimiser works. It shows no "convergence" while the learning rate falls by a schedule, for then the curve flattens in any case.
 
 # %%
-log = ROOT / "data" / "records" / "pocket-train.jsonl"
+log = DATA / "records" / "pocket-train.jsonl"
 if log.exists():
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     seen, loss = np.array([(line["images"], 100 * line["loss"]) for line in lines if "loss" in line]).T

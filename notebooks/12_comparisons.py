@@ -60,24 +60,26 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from aminet.baselines import (ad_gnn, ctcnet, dicnet, elsface, facn, fsrnet, han, laat, rcan, san, sctanet, sfmnet, sisn,
-                              spadnet, sparnet, swinir)
+from aminet.baselines import (ad_gnn, ctcnet, dicnet, elsface, facn, fsrnet, han, laat, rcan, san, sctanet, sfmnet,
+                              sisn, spadnet, sparnet, swinir)
 from aminet.degrade import degrade, to_float, upsample
-from aminet.evaluate import read_record
-from aminet.inputs import open_faces
+from aminet.paper.records import read_record
+from aminet.faces.sources import open_faces
 from aminet.ledger import blank, side
-from aminet.networks import build, preset
-from aminet.notebook import ROOT
-from aminet.portraits import portraits
+from aminet.baselines.registry import build, preset
+from aminet.files import DATA
+from aminet.faces.portraits import portraits
 from aminet.protocol import PROTOCOLS, psnr, ssim
-from aminet.reproduce import runs
+from aminet.paper.runs import runs
 from aminet.sa import SelfAttention
-from aminet.synthetic import faces as draw_faces
-from aminet.tables import METRICS, ROMAN, SCALES, planned, published, side_by_side, speeds, table, timed
+from aminet.faces.synthetic import faces as draw_faces
+from aminet.paper.published import METRICS, ROMAN, SCALES, published
+from aminet.paper.tables import planned, speeds, table, timed
+from aminet.paper.text import side_by_side
 from aminet.train import restore
-from aminet.weights import PRETRAINED, load_weights
+from aminet.training.weights import PRETRAINED, load_weights
 
-RECORDS = Path(records or ROOT / "data" / "records")
+RECORDS = Path(records or DATA / "records")
 TABLES = {number: table(number, RECORDS) for number in (7, 10)}
 
 # %% [markdown]

@@ -65,18 +65,23 @@ from aminet.baselines.sfmgan import SFMGAN, MaxFeatureMap
 from aminet.baselines.sfmnet import spectrum
 from aminet.baselines.spargan import SPARGAN
 from aminet.degrade import degrade, to_float, upsample
-from aminet.evaluate import read_record
-from aminet.inputs import open_faces
-from aminet.notebook import ROOT
-from aminet.portraits import portraits
-from aminet.protocol import PROTOCOLS, paired_difference, psnr
-from aminet.reproduce import Reproduction, find_run, read_records, span
-from aminet.synthetic import faces as draw_faces
-from aminet.tables import FACES, SCALES, published, side_by_side, table
+from aminet.paper.records import read_record
+from aminet.faces.sources import open_faces
+from aminet.files import DATA
+from aminet.faces.portraits import portraits
+from aminet.protocol import PROTOCOLS, psnr
+from aminet.metrics.statistics import paired_difference
+from aminet.paper.reproduce import Reproduction, span
+from aminet.paper.runs import find_run
+from aminet.paper.records import read_records
+from aminet.faces.synthetic import faces as draw_faces
+from aminet.paper.published import FACES, SCALES, published
+from aminet.paper.text import side_by_side
+from aminet.paper.tables import table
 from aminet.train import restore
-from aminet.weights import PRETRAINED, load_weights
+from aminet.training.weights import PRETRAINED, load_weights
 
-RECORDS = Path(records or ROOT / "data" / "records")
+RECORDS = Path(records or DATA / "records")
 
 # %% [markdown]
 # ## First your prediction
@@ -449,7 +454,7 @@ for note in eight.notes:
     print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
 
 scale = next((cell.scale for cell in eight.cells if cell.scale), "pocket")
-work, sound = Reproduction(scale, out=ROOT / "runs", records=RECORDS), read_records(RECORDS)[0]
+work, sound = Reproduction(scale, out=DATA.parent / "runs", records=RECORDS), read_records(RECORDS)[0]
 pending = dict.fromkeys(cell.row for cell in eight.cells if cell.status == "pending")
 if pending:
     print(f"\nTo fill what is pending, at scale {scale}, in this order:")
@@ -461,7 +466,7 @@ for row in pending:
         known = f", about {span(rest / status.rate / 60)} to train here" if rest and status.rate else ""
         print(f"   python -m aminet reproduce --scale {scale} --only {spec.name:18s}{status.state}, {status.seen:,} of {spec.recipe.images:,} pictures{known}")
 print(f"\nHow far each run is on your machine:  python -m aminet reproduce --list --scale {scale}")
-log = ROOT / "data" / "records" / "pocket-gan-train.jsonl"
+log = DATA / "records" / "pocket-gan-train.jsonl"
 if log.exists():
     last = json.loads(log.read_text().splitlines()[-1])
     print(f"For an idea: AMIGAN's own game of {last['images']:,} pictures took {span(last['seconds'] / 60)} where it was played, VGG19 and validation in it")

@@ -68,7 +68,7 @@ begin(globals(), PARAMETERS)
 import torch
 
 from aminet.degrade import degrade, to_float, upsample
-from aminet.portraits import portraits
+from aminet.faces.portraits import portraits
 
 hr = portraits()["collins"][None]  # Eileen M. Collins, photo: NASA, public domain
 lr = degrade(hr)
@@ -247,7 +247,7 @@ if WIDGETS:
 # The course's own weights (preset `pocket`, a narrow network) on a portrait: the root mean square over the channels of each feature, each without its mean. Bright means: far from the average.
 
 # %%
-from aminet.weights import load_weights
+from aminet.training.weights import load_weights
 
 model, header = load_weights("pocket")
 features = {}

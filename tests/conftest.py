@@ -38,7 +38,7 @@ def refuses(aminet):
 def pretrained(monkeypatch):
     """Call it with names of pretrained networks: the test is skipped unless all are at hand. Nothing is downloaded."""
     from aminet.errors import BadInput
-    from aminet.pretrained import locate
+    from aminet.metrics.pretrained import locate
 
     def offline(*_, **__):
         raise OSError("tests do not download")

@@ -1,1 +1,1 @@
-"""The compared methods, each in its own file, written from its paper. `aminet.networks` knows them by name."""
+"""The compared methods, each in its own file, written from its paper. `aminet.baselines.registry` knows them by name."""

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 
 from ..config import Config
 from ..errors import BadInput
-from ..priors import COMPONENTS, components, heatmaps
+from ..faces.priors import COMPONENTS, components, heatmaps
 from ..transformer import LayerNorm
 
 LANDMARKS = 68

@@ -27,14 +27,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
+from ..config import HR, Config
 from ..errors import BadInput
-from ..pictures import HR
-from ..priors import heatmaps
+from ..faces.priors import heatmaps
 
 LANDMARKS = 68
 PARTS = ("background", "skin", "l_brow", "r_brow", "l_eye", "r_eye", "nose", "u_lip", "mouth", "l_lip", "hair")
-# Which of these each of `aminet.synthetic.CLASSES` is: glasses are skin; ears, neck, cloth and hat are background.
+# Which of these each of `aminet.faces.synthetic.CLASSES` is: glasses are skin; ears, neck, cloth and hat are background.
 PART_OF = (0, 1, 2, 3, 4, 5, 1, 0, 0, 0, 6, 8, 7, 9, 0, 0, 0, 10, 0)
 
 

@@ -31,10 +31,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
+from ..config import HR, Config
 from ..errors import BadInput
-from ..pictures import HR
-from ..priors import COMPONENTS, components, heatmaps
+from ..faces.priors import COMPONENTS, components, heatmaps
 from .laat import ChannelGate
 
 SIGMA = 2.0  # of a landmark's Gaussian, in pixels of 128x128

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import BadInput
-from ..weights import write_atomically, writing
+from ..files import write_atomically, writing
 
 
 class Busy(BadInput):

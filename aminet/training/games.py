@@ -5,6 +5,7 @@ A game builds its networks on the CPU, with the recipe's seed; the trainer moves
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..amigan import Collapse, GANRecipe, PerceptualLoss, variety
+from ..amigan import Adversary, Collapse, PerceptualLoss, variety
+from ..baselines.registry import adversary_class, build, read_config
 from ..config import Config
 from ..degrade import degrade, upsample
 from ..errors import BadInput
-from ..networks import build, read_config
-from ..pretrained import locate, missing_package, vgg19
-from ..priors import check_priors
+from ..faces.priors import check_priors
+from ..files import sha256
+from ..metrics.pretrained import locate, missing_package, vgg19
 from ..protocol import PROTOCOLS, psnr
 from ..train import Recipe
-from ..weights import find_weights, load_weights, read_header, sha256
+from .weights import find_weights, load_weights, read_header
 
 
 class Game(nn.Module):
@@ -129,6 +131,53 @@ class L1Game(Game):
         return loss, {"loss": loss}
 
 
+@dataclass(frozen=True)
+class GANRecipe(Recipe):
+    """How to train AMIGAN or a compared GAN of Table VIII. What is left out is the GAN's own.
+
+    gan: `amigan` or one of COMPARED. lr, d_lr: Adam's step sizes of generator and discriminator.
+    pixel, perceptual, adversarial: weights of the losses (Eq. 22 for AMIGAN); perceptual 0 needs no VGG19.
+    loss: `vanilla` as printed (Eqs. 20, 21) or `hinge`. r1: weight of R1, 0: none.
+    width: of the discriminator. norm: of AMIGAN's discriminator.
+    choose: what picks the weights on validation, `lpips` or `psnr`. PSNR would pick the start: it only falls.
+    """
+
+    lr: float = None  # type: ignore[assignment]
+    gan: str = "amigan"
+    d_lr: float = None  # type: ignore[assignment]
+    pixel: float = None  # type: ignore[assignment]
+    perceptual: float = None  # type: ignore[assignment]
+    adversarial: float = None  # type: ignore[assignment]
+    loss: str = ""
+    width: int = 64
+    norm: str = "batch"
+    r1: float = 0.0
+    choose: str = "lpips"
+
+    def __post_init__(self):
+        own = adversary_class(self.gan)
+        values = {"lr": own.LR, "d_lr": own.D_LR, "loss": own.LOSS}
+        values |= {name: own.WEIGHTS.get(name, 0.0) for name in ("pixel", "perceptual", "adversarial")}
+        for name, value in values.items():
+            if getattr(self, name) in (None, ""):
+                object.__setattr__(self, name, value)
+        super().__post_init__()
+        if self.pixel and "pixel" not in own.WEIGHTS:
+            raise BadInput(f"pixel={self.pixel}: {self.gan} has no L1 loss: its squared error has the weight 1")
+        for name, allowed in (("loss", ("vanilla", "hinge")), ("norm", ("spectral", "batch", "none")),
+                              ("choose", ("lpips", "psnr"))):
+            if getattr(self, name) not in allowed:
+                raise BadInput(f"{name}={getattr(self, name)!r}: choose {', '.join(allowed)}")
+        if self.gan != "amigan" and self.norm != "batch":
+            raise BadInput(f"norm={self.norm!r} is AMIGAN's: the discriminators of {self.gan} have their own")
+
+    def adversary(self) -> Adversary:
+        """The discriminators with these weights and losses, with random initial values."""
+        own = {"norm": self.norm} if self.gan == "amigan" else {}
+        weights = {"pixel": self.pixel, "perceptual": self.perceptual, "adversarial": self.adversarial}
+        return adversary_class(self.gan)(self.width, weights=weights, loss=self.loss, r1=self.r1, **own)
+
+
 def missing_networks(recipe: GANRecipe) -> None:
     """Raise BadInput, naming each, if pretrained networks or packages that the recipe needs are not to be had."""
     problems = []
@@ -185,7 +234,7 @@ class GANGame(Game):
         value, noted = super().score(sr, hr)
         if self.recipe.choose == "psnr":
             return value, noted
-        from ..perceptual import lpips
+        from ..metrics.perceptual import lpips
 
         distance = float(lpips(sr, hr).mean())
         return -distance, noted | {"val_lpips": round(distance, 4)}

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from ..degrade import send
 from ..errors import BadInput
-from ..priors import priors_of
+from ..faces.priors import priors_of
 from ..train import batch_of, draw, fit, restore
-from ..weights import read_tensors, save_tensors, save_weights
 from .device import FORMATS, Processes, asked_to_stop, exact, precision, tf32
 from .folder import RunFolder
 from .games import Game
+from .weights import read_tensors, save_tensors, save_weights
 
 LOOK_EVERY, LOOK_SECONDS = 50, 10.0  # batches between two looks at the losses, or seconds: a look makes a GPU wait
 
@@ -36,7 +36,7 @@ class Trainer:
     """Train a game (aminet.training.games) in a folder, see `RunFolder`.
 
     faces, val: uint8 (N, 3, 128, 128), to learn from and to choose the weights on. data: what to note about them.
-    priors: of `faces`, by name, for a network whose loss takes some (aminet.priors).
+    priors: of `faces`, by name, for a network whose loss takes some (aminet.faces.priors).
     resume: continue from the folder's state. device: auto, cpu or cuda. compiled: use torch.compile where a step gets
     faster by it. half: save weights in fp16. look_every: batches between two looks at the losses.
     on_validation: called with this trainer and the network that was validated, for example to keep pictures.

@@ -9,7 +9,7 @@ import pytest
 from radon.complexity import cc_rank, cc_visit
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAINING = [ROOT / "aminet" / name for name in ("train.py", "amigan.py", "reproduce.py", "evaluate.py", "__main__.py")]
+TRAINING = [ROOT / "aminet" / name for name in ("train.py", "amigan.py", "paper/reproduce.py", "paper/evaluate.py", "__main__.py")]
 TRAINING += sorted((ROOT / "aminet" / "training").glob("*.py"))
 TYPED = ["aminet/train.py", "aminet/amigan.py", "aminet/training",
          *(f"aminet/baselines/{gan}.py" for gan in ("fsrgan", "dicgan", "spargan", "sfmgan"))]

@@ -11,10 +11,11 @@ import yaml
 from scipy.stats import t as student
 
 from aminet import __version__
-from aminet.evaluate import read_record
-from aminet.reproduce import runs
-from aminet.tables import average, difference, read, table
-from aminet.weights import load_weights
+from aminet.paper.comparison import average, difference, read
+from aminet.paper.records import read_record
+from aminet.paper.runs import runs
+from aminet.paper.tables import table
+from aminet.training.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,7 +107,7 @@ def test_the_readmes_speed_is_the_records():
 
 def test_the_readmes_export_is_the_record():
     record, text = read_record(ROOT / "data" / "records" / "export-pocket-cpu.json"), (ROOT / "README.md").read_text()
-    names = {"torch": "`pocket`, torch eager", "torch faster": "`aminet.fast.faster`", "onnx": "ONNX Runtime",
+    names = {"torch": "`pocket`, torch eager", "torch faster": "`aminet.deploy.fast.faster`", "onnx": "ONNX Runtime",
              "onnx int8": "ONNX Runtime, int8 convolutions"}
     for row in record["rows"]:
         error = f"{row['max_error']:.0e}" if row["max_error"] else ""

@@ -14,6 +14,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from aminet import protocol as P
+from aminet.metrics import vif as V
 
 
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,8 +30,8 @@ def values() -> dict:
     rows = P.protocol_table(sr, hr)
     return {
         "table": {row["protocol"]: {"psnr": row["psnr"], "ssim": row["ssim"]} for row in rows},
-        "vif": float(P.vif(sr, hr)[0]),
-        "vifp": float(P.vifp(sr, hr)[0]),
+        "vif": float(V.vif(sr, hr)[0]),
+        "vifp": float(V.vifp(sr, hr)[0]),
     }
 
 

@@ -9,19 +9,11 @@ from test_trainer import log, steps, tensors
 from torch import nn
 
 from aminet import PRESETS, AMINet, BadInput
-from aminet.amigan import (
-    Collapse,
-    Discriminator,
-    GANRecipe,
-    PerceptualLoss,
-    adversarial_loss,
-    discriminator_loss,
-    r1_penalty,
-)
-from aminet.synthetic import faces
-from aminet.training.games import GANGame, missing_networks
+from aminet.amigan import Collapse, Discriminator, PerceptualLoss, adversarial_loss, discriminator_loss, r1_penalty
+from aminet.faces.synthetic import faces
+from aminet.training.games import GANGame, GANRecipe, missing_networks
 from aminet.training.trainer import Trainer
-from aminet.weights import load_weights, read_header, save_weights
+from aminet.training.weights import load_weights, read_header, save_weights
 
 TINY = replace(PRESETS["pocket"], channels=4)
 RECIPE = dict(images=16, batch=4, width=4, val_every=8, perceptual=0.0, choose="psnr", ema=0.9)
@@ -50,7 +42,7 @@ def small_vgg():
 def anything_found(monkeypatch):
     """Every pretrained network and every package is here, as far as a game can tell."""
     monkeypatch.setattr("aminet.training.games.locate", lambda name: f"{name}.pth")
-    monkeypatch.setattr("aminet.pretrained.installed", lambda name: True)
+    monkeypatch.setattr("aminet.metrics.pretrained.installed", lambda name: True)
 
 
 def game_of(start, data, **recipe):
@@ -295,7 +287,7 @@ def test_defaults_are_the_papers():
 @pytest.mark.parametrize("package", ["lpips", "torchvision"])
 def test_a_package_that_is_missing_is_named_in_one_line(package, data, start, monkeypatch, anything_found):
     missing_networks(GANRecipe())  # nothing is missing
-    monkeypatch.setattr("aminet.pretrained.installed", lambda name: name != package)
+    monkeypatch.setattr("aminet.metrics.pretrained.installed", lambda name: name != package)
     for attempt in (lambda: missing_networks(GANRecipe()), lambda: GANGame(start, GANRecipe(), data[1])):
         with pytest.raises(BadInput) as error:
             attempt()
@@ -309,7 +301,7 @@ def test_all_that_is_missing_is_named_in_one_line(monkeypatch):
         raise BadInput(f"no file of {name}")
 
     monkeypatch.setattr("aminet.training.games.locate", nowhere)
-    monkeypatch.setattr("aminet.pretrained.installed", lambda name: False)
+    monkeypatch.setattr("aminet.metrics.pretrained.installed", lambda name: False)
     with pytest.raises(BadInput, match="no file of vgg19; no file of alexnet; .*torchvision.*; .*lpips.*; or go "
                                        "without: --perceptual 0 --choose psnr"):
         missing_networks(GANRecipe())

@@ -9,12 +9,12 @@ import torch
 from torch.nn import functional as F
 
 from aminet import BadInput
+from aminet.baselines.registry import build, find, methods, preset, read_config
 from aminet.baselines.sfmnet import CrossAttention, FrequencyBlock, Fusion, SFMNet, SFMNetConfig, spectrum
 from aminet.baselines.sparnet import FAU, SPARNet, SPARNetConfig, SpatialAttention
-from aminet.bench import fill_zeros
+from aminet.config import HR
+from aminet.deploy.bench import fill_zeros
 from aminet.ledger import Cost, counted
-from aminet.networks import build, find, methods, preset, read_config
-from aminet.pictures import HR
 
 # As small as trains: fields beside `channels`, and the side of the input.
 TINY = {

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from aminet import PRESETS, AMINet
-from aminet.bench import (
+from aminet.baselines.registry import preset
+from aminet.deploy.bench import (
     BARS,
     Case,
     Sitting,
@@ -28,10 +29,9 @@ from aminet.bench import (
     verdicts,
 )
 from aminet.errors import BadInput
-from aminet.evaluate import read_record
 from aminet.ledger import bill
-from aminet.networks import preset
-from aminet.reproduce import runs
+from aminet.paper.records import read_record
+from aminet.paper.runs import runs
 
 SMALL = replace(PRESETS["pocket"], channels=4, depths=(1, 1, 1, 1))  # every kind of module
 
@@ -221,8 +221,8 @@ def test_no_network_ends_in_zeros_when_results_are_compared():
 
 def test_ablations_are_not_compiled(monkeypatch, refuses):
     few = [spec for spec in runs("paper") if spec.network in ("aminet", "without-sa", "sparnet")]
-    monkeypatch.setattr("aminet.reproduce.runs", lambda scale: few)
-    monkeypatch.setattr("aminet.bench.compiled", lambda turns: (turns, {}))
+    monkeypatch.setattr("aminet.paper.runs.runs", lambda scale: few)
+    monkeypatch.setattr("aminet.deploy.bench.compiled", lambda turns: (turns, {}))
     record = bench_all("pocket", quick=True, fused=True)
     rows = {row["network"]: row for row in record["rows"]}
     assert {name for name, row in rows.items() if "compiled_seconds" in row} == {"aminet", "sparnet"}

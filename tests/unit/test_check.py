@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from test_faces import archive, encode, folder, picture
 
-from aminet.check import check, format_check
 from aminet.errors import BadInput
+from aminet.faces.check import check, format_check
 
 
 def test_check_finds_duplicates_leaks_and_bad_files(tmp_path):

@@ -12,11 +12,11 @@ from skimage.data import astronaut
 from aminet import PRESETS, AMINet
 from aminet import __version__ as aminet_version
 from aminet.degrade import degrade
-from aminet.faces import to_tensor
-from aminet.portraits import portraits
-from aminet.synthetic import faces
-from aminet.upscale import YUNET
-from aminet.weights import save_weights
+from aminet.faces.files import to_tensor
+from aminet.faces.portraits import portraits
+from aminet.faces.synthetic import faces
+from aminet.metrics.pretrained import NETWORKS
+from aminet.training.weights import save_weights
 
 TRAIN = ["train", "pocket", "--out", "run", "--images", "2", "--batch", "2", "--device", "cpu"]
 
@@ -156,8 +156,8 @@ def test_upscale_a_photograph(tmp_path, weights, aminet, refuses):
     folder = os.environ.get("AMINET_WEIGHTS")
     refuses("AMINET_WEIGHTS", "upscale", "photo.jpg", "face.png", "--weights", weights,
             env={"AMINET_WEIGHTS": str(tmp_path)})
-    if not folder or not (Path(folder) / YUNET).exists():
-        pytest.skip(f"{YUNET} is not at hand (set AMINET_WEIGHTS)")
+    if not folder or not (Path(folder) / NETWORKS["yunet"][0].name).exists():
+        pytest.skip(f"YuNet is not at hand (set AMINET_WEIGHTS)")
     done = aminet("upscale", "photo.jpg", "face.png", "--weights", weights)
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "face_side_by_side.png").size == (512, 128)

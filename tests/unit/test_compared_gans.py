@@ -9,17 +9,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from aminet import BadInput
-from aminet.amigan import COMPARED, GANRecipe, adversarial_loss, adversary_class, discriminator_loss
+from aminet.amigan import adversarial_loss, discriminator_loss
 from aminet.baselines.dicgan import DICGAN
 from aminet.baselines.fsrgan import FSRGAN
+from aminet.baselines.registry import COMPARED, adversary_class
 from aminet.baselines.sfmgan import SFMGAN, LightCNN, MaxFeatureMap
 from aminet.baselines.sfmnet import spectrum
 from aminet.baselines.spargan import SPARGAN
 from aminet.baselines.sparnet import SPARNet, SPARNetConfig
-from aminet.synthetic import faces as drawn
-from aminet.training.games import GANGame
+from aminet.faces.synthetic import faces as drawn
+from aminet.training.games import GANGame, GANRecipe
 from aminet.training.trainer import Trainer
-from aminet.weights import load_weights, save_weights
+from aminet.training.weights import load_weights, save_weights
 
 LOGITS = {FSRGAN: [(2, 1, 14, 14)], DICGAN: [(2,)], SPARGAN: [(2, 1, 14, 14), (2, 1, 6, 6), (2, 1, 2, 2)],
           SFMGAN: [(2,), (2,)]}
@@ -336,7 +337,7 @@ def test_another_norm_is_amigans_alone(GAN, norm):
 
 
 def test_the_list_takes_the_step_sizes_of_each_gan():
-    from aminet.reproduce import runs
+    from aminet.paper.runs import runs
 
     listed = {spec.network: spec for spec in runs("pocket") if spec.network in COMPARED}
     assert set(listed) == set(COMPARED)

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from test_faces import archive, encode, folder, picture
 
-from aminet.datasets import celeba, celeba_attributes, helen, scface
 from aminet.errors import BadInput
-from aminet.faces import Faces, align, to_tensor
+from aminet.faces.files import Faces, to_tensor
+from aminet.faces.official import celeba, celeba_attributes, helen, scface
+from aminet.faces.pictures import align
 
 
 @pytest.fixture
@@ -201,8 +202,8 @@ def test_scface_missing_parts(scface_root):
 
 
 def test_a_part_as_a_command_line_source(celeba_root, monkeypatch):
-    from aminet import datasets
-    from aminet.inputs import open_faces
+    from aminet.faces import official as datasets
+    from aminet.faces.sources import open_faces
 
     root, _, _ = celeba_root
     monkeypatch.setattr(datasets, "celeba", lambda where, **split: celeba(where, train=30, test=10, val=5, **split))

@@ -5,7 +5,7 @@ from PIL import Image
 
 from aminet import BadInput
 from aminet.degrade import augment, degrade, pil_degrade, resize, to_float, upsample, zoom_matrix
-from aminet.portraits import portraits
+from aminet.faces.portraits import portraits
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from aminet.baselines.dicnet import (
     project_down,
     project_up,
 )
+from aminet.faces.priors import heatmaps
 from aminet.ledger import Cost, counted
-from aminet.priors import heatmaps
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from aminet import PRESETS, AMINet
-from aminet import evaluate as E
 from aminet.errors import BadInput
-from aminet.pretrained import NETWORKS
-from aminet.protocol import METRICS
-from aminet.synthetic import faces
-from aminet.weights import save_weights
+from aminet.faces.synthetic import faces
+from aminet.metrics.measure import METRICS
+from aminet.metrics.pretrained import NETWORKS
+from aminet.paper import evaluate as E
+from aminet.paper import records as R
+from aminet.training.weights import save_weights
 
 CHOSEN = "2020-01-01T00:00:00Z"
 ABOUT = {"sources": ["some.zip"], "images": 6, "fingerprint": "a", "people": [0, 0, 1, 2, 2, 2]}
@@ -43,9 +44,9 @@ def test_a_second_look_adds_what_is_missing(weights, images, first, tmp_path, mo
     changed = first | {"values": first["values"] | {"psnr": [99.0] * 6}, "created": "2021-02-03T04:05:06Z",
                        "versions": first["versions"] | {"torch": "1.0"}}
     changed["measured"] = [first["measured"][0] | {"when": changed["created"]}]
-    before = E.seal(changed)
+    before = R.seal(changed)
     record = E.evaluate(weights, images, ABOUT, metrics=("psnr", "vifp", "ssim"), command="second", record=before)
-    assert E.read_record(E.write_record(record, tmp_path / "record.json")) == record  # a new seal, that fits
+    assert R.read_record(R.write_record(record, tmp_path / "record.json")) == record  # a new seal, that fits
     for part in ("means", "gain", "values"):
         assert {k: v for k, v in record[part].items() if "vifp" not in k} == before[part]
         assert set(record[part]) - set(before[part]) == {"vifp"} | ({"bicubic_vifp"} if part != "gain" else set())
@@ -60,7 +61,7 @@ def test_a_second_look_adds_what_is_missing(weights, images, first, tmp_path, mo
 
 
 def test_a_record_from_before_the_list_of_looks(weights, images, first):
-    old = E.seal({key: value for key, value in first.items() if key != "measured"})
+    old = R.seal({key: value for key, value in first.items() if key != "measured"})
     record = E.evaluate(weights, images, ABOUT, metrics=("vifp",), record=old)
     assert record["measured"][0] == {"when": first["created"], "metrics": ["psnr", "ssim"], "command": "first"}
     assert [look["metrics"] for look in record["measured"]] == [["psnr", "ssim"], ["vifp"]]
@@ -73,7 +74,7 @@ def test_other_protocols_are_other_records(weights, images, first):
 
 def test_validation_chose_before_the_look(weights, images, first, tmp_path):
     assert first["weights"]["chosen"] == CHOSEN < first["created"] and "note" not in first["weights"]
-    early = E.seal(first | {"created": "2019-12-31T23:59:59Z"})
+    early = R.seal(first | {"created": "2019-12-31T23:59:59Z"})
     with pytest.raises(BadInput, match=f"chosen at {CHOSEN}, after the first look"):
         E.evaluate(weights, images, ABOUT, metrics=("vifp",), record=early)
     model = AMINet(PRESETS["pocket"])
@@ -90,11 +91,11 @@ def test_measuring_again_keeps_the_first_look(weights, images, first):
     again = E.evaluate(weights, images, ABOUT, metrics=("psnr",), replaces=first, command="again")
     assert again["created"] == first["created"] and set(again["means"]) == {"psnr", "bicubic_psnr"}
     assert [look["command"] for look in again["measured"]] == ["first", "again"]
-    early = E.seal(first | {"created": "2019-12-31T23:59:59Z"})  # the faces were seen, then training went on
+    early = R.seal(first | {"created": "2019-12-31T23:59:59Z"})  # the faces were seen, then training went on
     early["weights"]["sha256"] = "those of an earlier point of the training"
     with pytest.raises(BadInput, match=f"chosen at {CHOSEN}, after the first look"):
         E.evaluate(weights, images, ABOUT, metrics=("psnr",), replaces=early)
-    other = E.seal(first | {"created": "2019-12-31T23:59:59Z", "config": {}})
+    other = R.seal(first | {"created": "2019-12-31T23:59:59Z", "config": {}})
     assert len(E.evaluate(weights, images, ABOUT, metrics=("psnr",), replaces=other)["measured"]) == 1
 
 
@@ -103,20 +104,20 @@ def test_looks_at_once_are_all_kept(weights, images, first, tmp_path):
     target = tmp_path / "record.json"
     looks = [E.evaluate(weights, images, ABOUT, metrics=(name,), command=name) for name in ("psnr", "ssim", "vifp")]
     for record in (*looks, first):
-        E.add_record(record, target)
-    whole = E.read_record(target)
+        R.add_record(record, target)
+    whole = R.read_record(target)
     assert set(whole["values"]) == {f"{of}{name}" for of in ("", "bicubic_") for name in ("psnr", "ssim", "vifp")}
     assert [look["command"] for look in whole["measured"]] == ["psnr", "ssim", "vifp", "first"]
     assert whole["created"] == looks[0]["created"] and whole["values"]["psnr"] == looks[0]["values"]["psnr"]
     again = target.read_bytes()
-    E.add_record(looks[1], target)  # nothing new
+    R.add_record(looks[1], target)  # nothing new
     assert target.read_bytes() == again
-    old = E.seal({k: v for k, v in looks[0].items() if k not in ("measured", "sha256")})  # before looks were listed
-    E.write_record(old, tmp_path / "old.json")
-    E.add_record(looks[2], tmp_path / "old.json")
-    assert [look["command"] for look in E.read_record(tmp_path / "old.json")["measured"]] == ["psnr", "vifp"]
+    old = R.seal({k: v for k, v in looks[0].items() if k not in ("measured", "sha256")})  # before looks were listed
+    R.write_record(old, tmp_path / "old.json")
+    R.add_record(looks[2], tmp_path / "old.json")
+    assert [look["command"] for look in R.read_record(tmp_path / "old.json")["measured"]] == ["psnr", "vifp"]
     with pytest.raises(BadInput, match="has become the record of other weights or faces"):
-        E.add_record(E.seal(first | {"faces": first["faces"] | {"fingerprint": "b"}}), target)
+        R.add_record(R.seal(first | {"faces": first["faces"] | {"fingerprint": "b"}}), target)
     assert target.read_bytes() == again
 
 
@@ -157,15 +158,15 @@ def test_missing_networks_are_noticed_before_anything_is_measured(weights, image
 def test_undefined_values_are_counted_and_null(weights, images, tmp_path, monkeypatch):
     network, bicubic = [0.5, np.nan, 0.7, 0.9, 0.5, 0.4], [0.3, np.nan, np.nan, 0.5, 0.3, 0.4]
     found = iter((np.array(network), np.array(bicubic)))
-    monkeypatch.setattr("aminet.perceptual.identity", lambda sr, hr: next(found))
+    monkeypatch.setattr("aminet.metrics.perceptual.identity", lambda sr, hr: next(found))
     monkeypatch.setattr(E, "locate", lambda name: weights)
     record = E.evaluate(weights, images, ABOUT, metrics=("identity",))
     assert record["undefined"] == {"identity": 1, "bicubic_identity": 2}
     assert record["values"]["bicubic_identity"] == [0.3, None, None, 0.5, 0.3, 0.4]
     assert record["means"]["identity"]["mean"] == pytest.approx(0.6)
     assert record["gain"]["identity"]["mean"] == pytest.approx((0.2 + 0.4 + 0.2 + 0) / 4)
-    path = E.write_record(record, tmp_path / "record.json")
-    assert E.read_record(path) == record and "NaN" not in path.read_text()
+    path = R.write_record(record, tmp_path / "record.json")
+    assert R.read_record(path) == record and "NaN" not in path.read_text()
 
 
 def test_fid_is_of_the_set(weights, images, monkeypatch):
@@ -205,7 +206,7 @@ def test_a_record_names_the_networks_it_used(weights, images, first, pretrained)
 
 
 def test_every_metric_has_its_networks_named():
-    from aminet.perceptual import NEEDS
+    from aminet.metrics.perceptual import NEEDS
 
     assert set(NEEDS) <= set(E.PACKAGES) <= set(METRICS)
     assert {name for names in NEEDS.values() for name in names} <= set(NETWORKS)

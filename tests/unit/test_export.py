@@ -16,15 +16,17 @@ from PIL import Image
 from skimage.data import astronaut
 
 from aminet import PRESETS, AMINet
-from aminet.bench import as_if_trained
+from aminet.deploy.bench import as_if_trained
+from aminet.deploy.export import export, inputs, load_onnx, open_onnx, to_int8, to_onnx
+from aminet.deploy.upscale import upscale
 from aminet.errors import BadInput
-from aminet.evaluate import read_record
-from aminet.export import export, inputs, load_onnx, open_onnx, to_int8, to_onnx
-from aminet.pictures import bicubic, from_network, to_network
+from aminet.faces.pictures import bicubic, from_network, to_network
+from aminet.faces.synthetic import faces
+from aminet.files import sha256
+from aminet.metrics.pretrained import NETWORKS
+from aminet.paper.records import read_record
 from aminet.protocol import to_uint8
-from aminet.synthetic import faces
-from aminet.upscale import YUNET, upscale
-from aminet.weights import PRETRAINED, load_weights, save_weights, sha256
+from aminet.training.weights import PRETRAINED, load_weights, save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = replace(PRESETS["pocket"], channels=4, depths=(1, 1, 1, 1))  # every kind of module
@@ -184,8 +186,8 @@ def test_upscale_without_torch_gives_the_same_picture(tmp_path, aminet, no_torch
 
 def test_upscale_a_photograph_without_torch(tmp_path, aminet, no_torch, pocket):
     folder = os.environ.get("AMINET_WEIGHTS")
-    if not folder or not (Path(folder) / YUNET).exists():
-        pytest.skip(f"{YUNET} is not at hand (set AMINET_WEIGHTS)")
+    if not folder or not (Path(folder) / NETWORKS["yunet"][0].name).exists():
+        pytest.skip(f"YuNet is not at hand (set AMINET_WEIGHTS)")
     Image.fromarray(astronaut()).save(tmp_path / "photo.png")
     done = aminet("upscale", "photo.png", "face.png", "--onnx", pocket, env=no_torch)
     assert done.returncode == 0, done.stderr

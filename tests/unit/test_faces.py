@@ -15,7 +15,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from aminet.errors import BadInput
-from aminet.faces import Faces, align, open_image, same_faces, to_tensor
+from aminet.faces.files import Faces, same_faces, to_tensor
+from aminet.faces.pictures import align, open_image
 
 # Our own limit is tested here; pytest switches Pillow's warning on again.
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from aminet.config import ABLATIONS, PRESETS, AMINetConfig
+from aminet.deploy.fast import PixelMajorAttention, faster
 from aminet.errors import BadInput
-from aminet.fast import PixelMajorAttention, faster
 from aminet.model import AMINet
 from aminet.sa import SelfAttention
 

@@ -6,9 +6,9 @@ import torch
 
 from aminet import BadInput
 from aminet.baselines.fsrnet import PART_OF, PARTS, Bottleneck, FSRNet, FSRNetConfig, Hourglass, parts
+from aminet.faces.priors import heatmaps
+from aminet.faces.synthetic import CLASSES, SyntheticFaces
 from aminet.ledger import Cost, counted
-from aminet.priors import heatmaps
-from aminet.synthetic import CLASSES, SyntheticFaces
 
 
 @pytest.fixture(autouse=True)

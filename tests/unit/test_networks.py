@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import pytest
 
-from aminet import BadInput, reproduce
+from aminet import BadInput
 from aminet import baselines as package
-from aminet.evaluate import read_record
-from aminet.networks import find, methods, preset
+from aminet.baselines.registry import find, methods, preset
+from aminet.paper import reproduce
+from aminet.paper import runs as run_list
+from aminet.paper.records import read_record
 
 TOY = '''"""A toy method."""
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ class Toy(nn.Module):
 
 
 def forget():
-    for function in (reproduce.listed, reproduce.specify):
+    for function in (run_list.listed, run_list.specify):
         function.cache_clear()
 
 
@@ -47,8 +49,8 @@ def toy(tmp_path, monkeypatch):
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "toy.py").write_text(TOY)
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / "methods")])
-    (tmp_path / "runs.yaml").write_text(reproduce.LIST.read_text() + "  - {name: toy, change: toy, rows: []}\n")
-    monkeypatch.setattr(reproduce, "LIST", tmp_path / "runs.yaml")
+    (tmp_path / "runs.yaml").write_text(run_list.LIST.read_text() + "  - {name: toy, change: toy, rows: []}\n")
+    monkeypatch.setattr(run_list, "LIST", tmp_path / "runs.yaml")
     forget()
     yield
     forget()
@@ -57,7 +59,7 @@ def toy(tmp_path, monkeypatch):
 def test_a_new_method_is_one_file_and_one_line(toy, tmp_path):
     assert "toy" in methods() and preset("pocket/toy") == find("toy", "Config")(channels=8)
     work = reproduce.Reproduction("smoke", out=tmp_path / "runs", device="cpu")
-    assert not work.go(reproduce.choose(reproduce.runs("smoke"), "toy-*"))
+    assert not work.go(run_list.choose(run_list.runs("smoke"), "toy-*"))
     record = read_record(tmp_path / "runs" / "records" / "toy-smoke-0-synthetic_4_2-paper.json")
     assert record["config"] == {"network": "toy", "channels": 8} and record["means"]["psnr"]["mean"] > 5
 

@@ -9,14 +9,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aminet import perceptual as P
 from aminet.degrade import degrade, upsample
 from aminet.errors import BadInput
-from aminet.faces import open_image, to_tensor
-from aminet.portraits import portraits
-from aminet.pretrained import alexnet
-from aminet.protocol import PROTOCOLS, measure
-from aminet.synthetic import faces
+from aminet.faces.files import to_tensor
+from aminet.faces.pictures import open_image
+from aminet.faces.portraits import portraits
+from aminet.faces.synthetic import faces
+from aminet.metrics import perceptual as P
+from aminet.metrics import yunet as Y
+from aminet.metrics.measure import measure
+from aminet.metrics.pretrained import alexnet
+from aminet.protocol import PROTOCOLS
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_landmarks_of_the_portraits(pretrained, hr):
     """Aligned by hand, so the eyes must lie 38 px apart on row 52; the picture's left comes first."""
     pretrained("yunet")
     for face in hr.numpy():
-        left, right, nose, *mouth = P.landmarks(face)
+        left, right, nose, *mouth = Y.landmarks(face)
         assert np.abs(left - (45, 52)).max() < 5 and np.abs(right - (83, 52)).max() < 5
         assert left[0] < nose[0] < right[0] and mouth[0][0] < mouth[1][0]
         assert all(52 < nose[1] < corner[1] for corner in mouth)
@@ -134,10 +137,10 @@ def test_the_largest_face_counts_and_yunet_sees_bgr(monkeypatch):
             return 1, np.stack([small, large])
 
     fake = Detector()
-    monkeypatch.setattr(P, "detector", lambda width, height: fake if (width, height) == (30, 20) else None)
+    monkeypatch.setattr(Y, "detector", lambda width, height: fake if (width, height) == (30, 20) else None)
     red = np.zeros((3, 20, 30), np.uint8)
     red[0] = 255
-    assert P.landmarks(red).tolist() == np.arange(10).reshape(5, 2).tolist()
+    assert Y.landmarks(red).tolist() == np.arange(10).reshape(5, 2).tolist()
     assert fake.seen.shape == (20, 30, 3) and (fake.seen == (0, 0, 255)).all() and fake.seen.flags.c_contiguous
 
 

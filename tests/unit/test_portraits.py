@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from aminet.portraits import CREDITS, EYES, portraits
+from aminet.faces.portraits import CREDITS, EYES, portraits
 
 
 def test_portraits_are_two_and_credited():

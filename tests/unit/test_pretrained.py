@@ -7,9 +7,10 @@ import pytest
 import torch
 from torchvision.models import AlexNet
 
-from aminet import pretrained as P
+from aminet import files
 from aminet.errors import BadInput
-from aminet.portraits import portraits
+from aminet.faces.portraits import portraits
+from aminet.metrics import pretrained as P
 
 GOOD, BAD = b"the right bytes", b"the wrong bytes"
 SUM = hashlib.sha256(GOOD).hexdigest()
@@ -77,16 +78,16 @@ def test_another_file_of_that_name_is_refused_and_kept(network, folder):
 def test_a_file_is_read_once_while_it_does_not_change(network):
     path = network / "one" / "net.pth"
     path.write_bytes(GOOD)
-    P._sha256.cache_clear()
+    files._sha256.cache_clear()
     for _ in range(3):
         P.locate("net")
-    assert (P._sha256.cache_info().misses, P._sha256.cache_info().hits) == (1, 2)
+    assert (files._sha256.cache_info().misses, files._sha256.cache_info().hits) == (1, 2)
 
 
 def test_what_cannot_be_downloaded_says_where_it_is(network, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("tried to download"))
     for name, words in (("arcface", r"w600k_mbf.onnx \(13.6 MB\).*buffalo_s, for non-commercial research"),
-                        ("yunet", r"face_detection_yunet_2023mar.onnx \(0.2 MB\).*OpenCV Zoo")):
+                        ("landmarks", r"2d106det.onnx \(5.0 MB\).*buffalo_s, for non-commercial research")):
         with pytest.raises(BadInput, match=words + ".*AMINET_WEIGHTS"):
             P.locate(name)
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aminet import BadInput, pretrained
+from aminet import BadInput
+from aminet.config import HR
 from aminet.degrade import augment
-from aminet.pictures import HR
-from aminet.priors import COMPONENTS, MIRRORED, SWAPPED, check_priors, components, heatmaps, open_priors, priors_of
-from aminet.synthetic import CLASSES, faces
+from aminet.faces.priors import (
+    COMPONENTS,
+    MIRRORED,
+    SWAPPED,
+    check_priors,
+    components,
+    heatmaps,
+    open_priors,
+    priors_of,
+)
+from aminet.faces.synthetic import CLASSES, faces
+from aminet.metrics import pretrained
 
 
 def test_a_heatmap_peaks_at_its_landmark():

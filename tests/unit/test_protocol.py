@@ -17,6 +17,9 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from aminet import protocol as P
 from aminet.errors import BadInput
+from aminet.metrics import measure as M
+from aminet.metrics import statistics as S
+from aminet.metrics import vif as V
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PAPER, DIC, RGB = (P.PROTOCOLS[name] for name in ("paper", "dic", "rgb"))
@@ -84,7 +87,7 @@ def test_luma_is_the_float_formula():
 
 def test_gray_is_pil():
     x = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
-    assert np.array_equal(P.gray(x.transpose(2, 0, 1)[None])[0], np.asarray(Image.fromarray(x).convert("L")))
+    assert np.array_equal(V.gray(x.transpose(2, 0, 1)[None])[0], np.asarray(Image.fromarray(x).convert("L")))
 
 
 def test_truncation_and_rounding():
@@ -137,11 +140,11 @@ def test_psnr_is_scikit_image(pair):
 def test_identical_images(pair):
     hr = torch.cat([pair[1]] * 2)
     sr = torch.cat([pair[1], pair[0]])
-    values = P.measure(sr, hr, PAPER)
+    values = M.measure(sr, hr, PAPER)
     assert values["psnr"][0] == np.inf and np.isfinite(values["psnr"][1])
     assert values["ssim"][0] == 1
     assert P.mean_psnr(values["psnr"], PAPER) == np.inf
-    assert P.summary(values["psnr"])["high"] == np.inf
+    assert S.summary(values["psnr"])["high"] == np.inf
 
 
 def test_order_of_averaging():
@@ -222,11 +225,11 @@ def naive_vif(sr: np.ndarray, hr: np.ndarray, noise: float = 0.1) -> float:
 
 def test_vif_is_the_naive_one(pair):
     sr, hr = (x[..., 20:95, 30:110] for x in pair)
-    expected = naive_vif(P.gray(sr.numpy())[0], P.gray(hr.numpy())[0])
-    assert P.vif(sr, hr)[0] == pytest.approx(expected, rel=1e-9)
+    expected = naive_vif(V.gray(sr.numpy())[0], V.gray(hr.numpy())[0])
+    assert V.vif(sr, hr)[0] == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("metric", [P.vif, P.vifp])
+@pytest.mark.parametrize("metric", [V.vif, V.vifp])
 def test_vif_of_equal_and_blurred_images(pair, metric):
     hr = pair[1]
     assert metric(hr, hr)[0] == pytest.approx(1, abs=1e-6)
@@ -240,33 +243,33 @@ def test_vif_of_equal_and_blurred_images(pair, metric):
 def test_vif_rewards_contrast(pair):
     hr = (pair[1] // 2 + 60).to(torch.uint8)
     sr = ((hr.float() - 120) * 1.3 + 120).round().clamp(0, 255).to(torch.uint8)
-    assert P.vif(sr, hr)[0] > 1
+    assert V.vif(sr, hr)[0] > 1
 
 
 def test_vif_of_a_flat_ground_truth_is_undefined():
-    assert np.isnan(P.vif(solid(9, 9, 9, side=80), solid(9, 9, 9, side=80))[0])
+    assert np.isnan(V.vif(solid(9, 9, 9, side=80), solid(9, 9, 9, side=80))[0])
 
 
 def test_vifp_is_fed_0_to_255(pair):
     from torchmetrics.functional.image import visual_information_fidelity
 
-    sr, hr = (torch.from_numpy(P.gray(x.numpy())).double()[:, None] for x in pair)
-    value = P.vifp(*pair)[0]
+    sr, hr = (torch.from_numpy(V.gray(x.numpy())).double()[:, None] for x in pair)
+    value = V.vifp(*pair)[0]
     assert value == pytest.approx(float(visual_information_fidelity(sr, hr)))
     assert float(visual_information_fidelity(sr / 255, hr / 255)) > value + 0.1
-    assert abs(value - P.vif(*pair)[0]) > 0.02  # two metrics, not two spellings
+    assert abs(value - V.vif(*pair)[0]) > 0.02  # two metrics, not two spellings
 
 
 # Measuring a set
 
 def test_measure_is_per_image(pair):
     sr, hr = torch.cat([pair[0], pair[1]]), torch.cat([pair[1], pair[0]])
-    values = P.measure(sr, hr, PAPER, ("psnr", "ssim", "vif", "vifp"))
+    values = M.measure(sr, hr, PAPER, ("psnr", "ssim", "vif", "vifp"))
     assert list(values) == ["psnr", "ssim", "vif", "vifp"]
     for name, value in values.items():
         assert value.shape == (2,) and value.dtype == np.float64, name
-        assert value[0] == P.measure(pair[0], pair[1], PAPER, (name,))[name][0]
-    single = P.measure(pair[0][0], pair[1][0], PAPER)
+        assert value[0] == M.measure(pair[0], pair[1], PAPER, (name,))[name][0]
+    single = M.measure(pair[0][0], pair[1][0], PAPER)
     assert single["psnr"].tolist() == values["psnr"][:1].tolist()
 
 
@@ -275,14 +278,14 @@ def test_measure_rounds_a_float_result_once_for_all_metrics(pair):
     x = (sr + 0.75) / 127.5 - 1
     rounded = (sr.int() + 1).clamp(max=255).to(torch.uint8)
     for protocol, expected in ((PAPER, sr), (DIC, rounded)):
-        for name, value in P.measure(x, hr, protocol, ("psnr", "vif")).items():
-            assert value == P.measure(expected, hr, protocol, (name,))[name]
+        for name, value in M.measure(x, hr, protocol, ("psnr", "vif")).items():
+            assert value == M.measure(expected, hr, protocol, (name,))[name]
 
 
 def test_summary_matches_the_normal_interval():
     values = np.random.default_rng(1).normal(27, 2, 400)
-    result = P.summary(values)
-    assert result == P.summary(values)
+    result = S.summary(values)
+    assert result == S.summary(values)
     assert result["mean"] == pytest.approx(values.mean())
     error = 1.96 * values.std() / 20
     assert result["low"] == pytest.approx(values.mean() - error, abs=0.03)
@@ -293,20 +296,20 @@ def test_paired_difference_is_narrow():
     rng = np.random.default_rng(2)
     a = rng.normal(27, 2, 200)
     b = a - 0.1 + rng.normal(0, 0.05, 200)
-    gain = P.paired_difference(a, b)
+    gain = S.paired_difference(a, b)
     assert 0.08 < gain["low"] < gain["mean"] < gain["high"] < 0.12
-    assert P.summary(a)["low"] < P.summary(b)["high"]  # apart, the two intervals overlap
+    assert S.summary(a)["low"] < S.summary(b)["high"]  # apart, the two intervals overlap
 
 
 def test_unequal_numbers_of_trainings_are_drawn_apart():
     rng = np.random.default_rng(3)
     a, b = rng.normal(27, 2, 50) + rng.normal(0, 0.2, (3, 1)), rng.normal(27, 2, (2, 50))
-    one = P.paired_difference(a, b[0])
-    assert one == pytest.approx(P.summary(a - b[0]))  # a single training is not drawn
-    assert one["high"] - one["low"] > np.ptp(list(P.paired_difference(a.mean(0), b[0]).values()))
-    both = P.paired_difference(b, a)
+    one = S.paired_difference(a, b[0])
+    assert one == pytest.approx(S.summary(a - b[0]))  # a single training is not drawn
+    assert one["high"] - one["low"] > np.ptp(list(S.paired_difference(a.mean(0), b[0]).values()))
+    both = S.paired_difference(b, a)
     assert both["mean"] == pytest.approx(b.mean() - a.mean()) and both["low"] < both["mean"] < both["high"]
-    assert P.paired_difference(a, np.full((2, 50), np.inf))["mean"] == -np.inf
+    assert S.paired_difference(a, np.full((2, 50), np.inf))["mean"] == -np.inf
 
 
 # Bad input
@@ -335,30 +338,30 @@ def test_bad_images(metric):
 def test_other_bad_input():
     small = solid(1, 2, 3)
     below = solid(1, 2, 3, side=71)
-    for call, message in [(lambda: P.vif(below, below), "72x72"), (lambda: P.vifp(small, small), "41x41"),
-                          (lambda: P.measure(small, small, PAPER, ("beauty",)), "beauty"),
-                          (lambda: P.measure(small, small, PAPER, ("fid",)), "of an image"),
+    for call, message in [(lambda: V.vif(below, below), "72x72"), (lambda: V.vifp(small, small), "41x41"),
+                          (lambda: M.measure(small, small, PAPER, ("beauty",)), "beauty"),
+                          (lambda: M.measure(small, small, PAPER, ("fid",)), "of an image"),
                           (lambda: P.to_uint8(small), "not torch.uint8"),
                           (lambda: P.to_uint8(small.float(), "floor"), "floor"),
-                          (lambda: P.summary([]), "at least one"),
-                          (lambda: P.paired_difference([1, 2], [1]), "same images")]:
+                          (lambda: S.summary([]), "at least one"),
+                          (lambda: S.paired_difference([1, 2], [1]), "same images")]:
         with pytest.raises(BadInput, match=message):
             call()
 
 
 def test_undefined_values_do_not_count():
     values = np.array([1.0, np.nan, 3.0, 5.0])
-    assert P.summary(values) == P.summary(values[[0, 2, 3]])
-    assert P.summary(values, people=[0, 1, 0, 2]) == P.summary(values[[0, 2, 3]], people=[0, 0, 2])
-    assert P.paired_difference(values, np.ones(4))["mean"] == 2
-    assert np.isnan(list(P.summary([np.nan, np.nan]).values())).all()
+    assert S.summary(values) == S.summary(values[[0, 2, 3]])
+    assert S.summary(values, people=[0, 1, 0, 2]) == S.summary(values[[0, 2, 3]], people=[0, 0, 2])
+    assert S.paired_difference(values, np.ones(4))["mean"] == 2
+    assert np.isnan(list(S.summary([np.nan, np.nan]).values())).all()
 
 
 def test_people_are_drawn_whole():
     """Ten copies of each of 20 values carry the information of 20: the interval must not shrink by sqrt(10)."""
     values = np.random.default_rng(0).normal(size=20)
-    single, copied = P.summary(values), P.summary(np.repeat(values, 10))
-    people = P.summary(np.repeat(values, 10), people=np.repeat(np.arange(20), 10))
+    single, copied = S.summary(values), S.summary(np.repeat(values, 10))
+    people = S.summary(np.repeat(values, 10), people=np.repeat(np.arange(20), 10))
 
     def width(interval):
         return interval["high"] - interval["low"]
@@ -366,4 +369,4 @@ def test_people_are_drawn_whole():
     assert width(people) == pytest.approx(width(single), rel=1e-9) and width(copied) < 0.5 * width(single)
     assert people["mean"] == pytest.approx(values.mean())
     with pytest.raises(BadInput, match="people given"):
-        P.summary(values, people=[1, 2])
+        S.summary(values, people=[1, 2])

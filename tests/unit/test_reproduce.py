@@ -13,15 +13,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from aminet import PRESETS, BadInput, reproduce
+from aminet import PRESETS, BadInput
 from aminet.__main__ import main
 from aminet.config import preset
-from aminet.evaluate import read_record, seal, write_record
-from aminet.protocol import METRICS
-from aminet.reproduce import Reproduction, choose, find_run, overview, read_records, records_of, runs
+from aminet.files import sha256
+from aminet.metrics.measure import METRICS
+from aminet.paper import reproduce
+from aminet.paper import runs as run_list
+from aminet.paper.records import read_record, read_records, seal, write_record
+from aminet.paper.reproduce import Reproduction, overview, records_of
+from aminet.paper.runs import choose, find_run, runs
 from aminet.train import Recipe
 from aminet.training.folder import held, lock_of
-from aminet.weights import PRETRAINED, read_header, read_tensors, sha256
+from aminet.training.weights import PRETRAINED, read_header, read_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "data" / "records"
@@ -118,8 +122,8 @@ def test_committed_weights_are_of_their_runs():
 
 
 def test_the_list_is_installed_with_the_package():
-    assert 'aminet = ["runs.yaml"]' in (ROOT / "pyproject.toml").read_text()
-    assert reproduce.LIST.parent == Path(reproduce.__file__).parent
+    assert '"aminet.paper" = ["runs.yaml"]' in (ROOT / "pyproject.toml").read_text()
+    assert run_list.LIST.parent == Path(run_list.__file__).parent
 
 
 def test_choose():
@@ -358,9 +362,9 @@ def test_test_sets_have_different_names(tmp_path):
 
 
 def test_a_budget_is_kept_and_the_next_one_continues(tmp_path, monkeypatch, capsys):
-    listed = reproduce.listed()
+    listed = run_list.listed()
     what = {**listed["scales"]["smoke"], "recipe": {"images": 10**6, "batch": 2, "val_every": 10**6}}
-    monkeypatch.setattr(reproduce, "listed", lambda: listed | {"scales": listed["scales"] | {"long": what}})
+    monkeypatch.setattr(run_list, "listed", lambda: listed | {"scales": listed["scales"] | {"long": what}})
     work = Reproduction("long", tmp_path, tmp_path / "records", device="cpu")
     spec = work.specs["without-sa-long-0"]
     work.faces  # noqa: B018  load them now: how long that takes is not the question
@@ -425,10 +429,10 @@ def test_the_whole_list_takes_no_timing_and_little_time(tmp_path, aminet):
 
 def test_only_the_test_sets_that_runs_use_are_needed(tmp_path, monkeypatch):
     """`without-sa` is measured on CelebA alone: the list's other faces may be missing."""
-    listed = reproduce.listed()
+    listed = run_list.listed()
     data = {"train": ["synthetic:8"], "val": ["synthetic:4:1"], "test": ["synthetic:4:2", "nowhere.zip"]}
     what = listed["scales"]["smoke"] | {"data": data}
-    monkeypatch.setattr(reproduce, "listed", lambda: listed | {"scales": listed["scales"] | {"part": what}})
+    monkeypatch.setattr(run_list, "listed", lambda: listed | {"scales": listed["scales"] | {"part": what}})
     work = Reproduction("part", tmp_path, tmp_path / "records", device="cpu")
     assert work.go([work.specs["without-sa-part-0"]]) == []
     with pytest.raises(BadInput, match="no nowhere.zip here .*: give --test"):
@@ -467,7 +471,8 @@ def test_a_run_in_work_is_passed_by(finished, monkeypatch, capsys):
     work, spec = smoke(finished, "aminet-s-smoke-0")
     with held(finished / spec.name) as mine:
         assert mine and work.status(spec).state == "pending"  # its holder may go on
-        code = ("import sys; from aminet.reproduce import *; work = Reproduction('smoke', sys.argv[1], device='cpu')\n"
+        code = ("import sys; from aminet.paper.reproduce import *\n"
+                "work = Reproduction('smoke', sys.argv[1], device='cpu')\n"
                 "spec = work.specs['aminet-s-smoke-0']; print(work.status(spec).state)\n"
                 "with held(work.out / spec.name) as mine: print(mine)\nprint(work.go([spec]))")
         other = subprocess.run([sys.executable, "-c", code, str(finished)], text=True, capture_output=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aminet.reproduce import Reproduction
+from aminet.paper.reproduce import Reproduction
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("snakemake", reason="snakemake is not installed (it needs Python 3.11)")

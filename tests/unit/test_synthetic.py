@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from aminet.errors import BadInput
-from aminet.synthetic import CLASSES, STYLES, FaceParams, SyntheticFaces, faces, random_params, render
+from aminet.faces.synthetic import CLASSES, STYLES, FaceParams, SyntheticFaces, faces, random_params, render
 
 BALD = FaceParams(identity=3, hair=STYLES.index("bald"), light=0.0)
 SEEDS = range(12)

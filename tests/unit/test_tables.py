@@ -10,12 +10,16 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from aminet import tables as T
 from aminet.__main__ import main
 from aminet.errors import BadInput
-from aminet.evaluate import seal, write_record
-from aminet.protocol import paired_difference, summary
-from aminet.reproduce import runs
+from aminet.files import DATA
+from aminet.metrics.statistics import paired_difference, summary
+from aminet.paper import comparison as C
+from aminet.paper import published as P
+from aminet.paper import tables as T
+from aminet.paper import text as F
+from aminet.paper.records import seal, write_record
+from aminet.paper.runs import runs
 
 SPECS = {spec.name: spec for spec in runs()}
 PEOPLE = [i // 2 for i in range(40)]
@@ -52,8 +56,8 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def one_training_is_enough(monkeypatch):
     """Here; what a table asks for is tested by itself."""
-    asked = dict(T.SEEDS)
-    monkeypatch.setattr(T, "SEEDS", dict.fromkeys(T.SEEDS, 1))
+    asked = dict(P.SEEDS)
+    monkeypatch.setattr(C, "SEEDS", dict.fromkeys(P.SEEDS, 1))
     return asked
 
 
@@ -65,7 +69,7 @@ def test_without_records_only_counts_are_ours(folder):
     for number in range(1, 10):
         table = T.table(number, folder())
         assert [cell.published for cell in table.cells] == [
-            value for row in T.published(number) for value in list(row.values())[2:]]
+            value for row in P.published(number) for value in list(row.values())[2:]]
         assert not table.sources and not table.notes
         for cell in table.cells:
             exact = cell.metric == "params_m" and cell.row != "Bicubic"
@@ -106,15 +110,15 @@ def test_seeds_are_averaged_image_by_image(folder):
     assert cell.seeds == (0, 1) and cell.records == ("r1.json", "r0.json")
     one = summary(np.mean([first, second], axis=0), people=PEOPLE)  # as if there were no other trainings
     assert cell.ours == pytest.approx(one["mean"]) and cell.high - cell.low > one["high"] - one["low"]
-    text = T.format_table(T.table(7, folder()))
+    text = F.format_table(T.table(7, folder()))
     assert "seen, seeds 0, 1." in " ".join(text.split()) and "[95 %, paired]  seeds" not in text
-    text = T.format_table(T.table(7, folder(record("sparnet-short-0", psnr=first))))  # rows differ in their seeds
+    text = F.format_table(T.table(7, folder(record("sparnet-short-0", psnr=first))))  # rows differ in their seeds
     assert "[95 %, paired]" in text and re.search(r"^PSNR, dB  AMINet .*  0 1$", text, re.MULTILINE)
     assert re.search(r"^PSNR, dB  SPARNet .*  0$", text, re.MULTILINE)
 
 
 def test_an_ablation_needs_several_trainings(folder, monkeypatch, one_training_is_enough):
-    monkeypatch.setattr(T, "SEEDS", one_training_is_enough)
+    monkeypatch.setattr(C, "SEEDS", one_training_is_enough)
     for seed in (0, 1):
         records = folder(record(f"aminet-mini-{seed}", psnr=values(seed)),
                          record(f"without-sa-mini-{seed}", psnr=values(seed + 5)))
@@ -129,7 +133,7 @@ def test_an_ablation_needs_several_trainings(folder, monkeypatch, one_training_i
     expected = paired_difference([values(5), values(6), values(7)], [values(0), values(1), values(2)], people=PEOPLE)
     assert (cell.status, cell.scale, cell.seeds) == ("measured", "mini", (0, 1, 2))
     assert (cell.difference, cell.difference_low, cell.difference_high) == tuple(expected.values())
-    assert T.SEEDS["short"] == 2
+    assert P.SEEDS["short"] == 2
 
 
 def test_the_scale_with_the_most_rows_is_shown(folder):
@@ -214,7 +218,7 @@ def test_an_edited_record_costs_its_own_cells(folder):
     for name in ("r1.json was edited", "cut.json is no whole record", "thin.json", "few.json"):
         assert sum(name in note for note in table.notes) == 1, name
     assert not any("list.json" in note for note in table.notes)
-    text = T.format_table(table)
+    text = F.format_table(table)
     assert "edited: its record was changed by hand" in text and "r1.json was edited" in text
     assert not [note for note in T.table(8, records).notes if "r1.json" in note]  # Table VIII has no such row
 
@@ -224,7 +228,7 @@ def test_weights_chosen_after_the_first_look_are_unproven(folder):
     records = folder(record("aminet-pocket-0", psnr=values(0), created="2030-01-02T00:00:00Z", **late))
     table = T.table(1, records)
     assert [cell.status for cell in table.cells if (cell.row, cell.column) == ("LGFI", "psnr")] == ["unproven"]
-    assert "unproven: the weights were chosen after" in T.format_table(table)
+    assert "unproven: the weights were chosen after" in F.format_table(table)
     assert any("r0.json" in note and "2030-01-03" in note for note in table.notes)
     unknown = folder(record("without-sa-pocket-0", psnr=values(0), chosen=""))
     assert cells(1, unknown)["LGFI w/o SA", "psnr"].status == "unproven"
@@ -264,7 +268,7 @@ def test_a_stand_in_is_never_called_helen(folder):
     assert cell.on == "Flickr portraits, not Helen" and cell.minus_published is None
     assert bicubic.difference == pytest.approx(np.mean(values(1)) - np.mean(values(0)))
     assert found["AMINet", "celeba_psnr"].status == "pending"
-    text = " ".join(T.format_table(table).split())
+    text = " ".join(F.format_table(table).split())
     assert "Ours on Flickr portraits, not Helen" in text and "Paper: Helen. Ours: Flickr portraits, not Helen." in text
     assert "Ours on Helen" not in text and "flickr_test.zip, 40 Flickr portraits, not Helen" in text
     folder(record("aminet-pocket-0", source="helen:test", faces="h", psnr=values(2)))
@@ -300,12 +304,12 @@ def test_fid_is_paired_by_its_draws(folder):
     assert (single.ours, single.low, single.high) == (100, None, None)  # the draws are biased: no interval of their own
     both = cells(8, folder(with_fid("amigan-short-1", 104, draws[1])))["AMIGAN (Ours)", "fid"]
     assert (both.ours, both.seeds) == (102, (0, 1))
-    a, b = (T.Sample(mean, draws=np.array(d)) for mean, d in zip((100, 104), draws))
-    gap = T.difference(a, b)
+    a, b = (C.Sample(mean, draws=np.array(d)) for mean, d in zip((100, 104), draws))
+    gap = C.difference(a, b)
     assert (gap.mean, gap.low, gap.high) == (-4, *np.quantile(np.subtract(*draws), (0.025, 0.975)))
-    assert T.difference(T.average([a, b]), b).low == np.quantile(np.subtract(np.mean(draws, 0), draws[1]), 0.025)
-    assert T.difference(T.Sample(100), T.Sample(104)) == T.Sample(-4)  # no draws: no interval
-    assert T.average([T.Sample(100), T.Sample(104)]) == T.Sample(102)
+    assert C.difference(C.average([a, b]), b).low == np.quantile(np.subtract(np.mean(draws, 0), draws[1]), 0.025)
+    assert C.difference(C.Sample(100), C.Sample(104)) == C.Sample(-4)  # no draws: no interval
+    assert C.average([C.Sample(100), C.Sample(104)]) == C.Sample(102)
 
 
 def test_images_without_a_value_do_not_count(folder):
@@ -327,7 +331,7 @@ def test_a_failed_training_is_named(folder):
     assert note.startswith("Worse than bicubic in PSNR on these CelebA faces, or better by less than 0.2 dB")
     assert note.endswith(f"says nothing of the method: SISN {-0.7 + noise.mean():+.2f}.")
     assert any("SCTANet +0.12." in note for note in T.table(10, records).notes)
-    assert "trained once" in T.format_table(T.table(7, folder(record("aminet-mini-1", psnr=values(2)))))
+    assert "trained once" in F.format_table(T.table(7, folder(record("aminet-mini-1", psnr=values(2)))))
 
     def portraits(name, mean):
         return record(name, source="flickr_test.zip", psnr=values(2, mean), bicubic_psnr=values(2))
@@ -362,28 +366,28 @@ def test_what_is_missing_is_named(folder):
     assert "r0.json has no vif, lpips: its own command with --metrics vif lpips adds it." in table.notes
     assert table.runs == ["without-sa-pocket-0", "without-rdfe-pocket-0", "aminet-s-pocket-0"]
     assert set(table.runs) <= set(SPECS)
-    text = T.format_table(table)
+    text = F.format_table(table)
     assert "python -m aminet reproduce --scale pocket --only without-sa-pocket-0" in text
     table = T.table(6, folder())
     assert table.runs == [
         f"{name}-mini-0" for name in ("sparnet", "sparnet-edff", "sfmnet", "sfmnet-edff")]
-    assert "face recognition on SCface" in T.format_table(T.table(9, folder()))
+    assert "face recognition on SCface" in F.format_table(T.table(9, folder()))
 
 
 def test_every_row_of_the_list_is_printed_and_every_printed_row_is_in_the_list():
-    printed = {(number, row["row"]) for number in T.TABLES for row in T.published(number)}
+    printed = {(number, row["row"]) for number in P.TABLES for row in P.published(number)}
     listed = {row for spec in SPECS.values() for row in spec.rows}
     assert printed - listed == {(7, "Bicubic")} and not listed - printed
     for number, row in printed:
-        assert not T.reference(number, row) or (number, T.reference(number, row)) in printed
+        assert not P.reference(number, row) or (number, P.reference(number, row)) in printed
 
 
-@pytest.mark.parametrize("number", T.TABLES)
+@pytest.mark.parametrize("number", P.TABLES)
 def test_the_text_fits_and_holds_every_digit(number):
     table = T.table(number)
-    lines = T.format_table(table).splitlines()
-    assert max(map(len, lines)) <= 120 and lines[0].startswith(f"Table {T.ROMAN[number]}. ")
-    for row in T.published(number):
+    lines = F.format_table(table).splitlines()
+    assert max(map(len, lines)) <= 120 and lines[0].startswith(f"Table {P.ROMAN[number]}. ")
+    for row in P.published(number):
         printed = [value for column, value in row.items() if column not in ("table", "row")]
         own = [line.split("   ", 1)[1].split() for line in lines if line.startswith(row["row"] + " ")]
         words = [word for line in own for word in line]
@@ -391,14 +395,14 @@ def test_the_text_fits_and_holds_every_digit(number):
 
 
 def test_the_committed_records_fill_the_cells_that_the_readme_quotes():
-    readme = (T.DATA.parent / "README.md").read_text()
+    readme = (DATA.parent / "README.md").read_text()
     for column, name in (("celeba", "celeba_test"), ("helen", "flickr_test")):
         pattern = rf"\| {name} \| bicubic .*\n\|  \| AMINet `pocket` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|"
-        found = cells(7, T.DATA / "records")
+        found = cells(7, DATA / "records")
         ours = [found["AMINet", f"{column}_{metric}"] for metric in ("psnr", "ssim", "vif")]
         assert re.search(pattern, readme), "the README's table has another form"
         if ours[0].scale == "pocket":  # a larger run takes the pocket's place
-            assert tuple(T.number(cell, cell.ours) for cell in ours) == re.search(pattern, readme).groups()
+            assert tuple(F.number(cell, cell.ours) for cell in ours) == re.search(pattern, readme).groups()
 
 
 def test_command_line(refuses, folder, monkeypatch, capsys):
@@ -417,7 +421,7 @@ def test_command_line(refuses, folder, monkeypatch, capsys):
     assert run(5, "--protocol", "dic", "--records", records).startswith("Table V. ")
     assert run("v", "--records", records) == run(5, "--records", records)
     monkeypatch.chdir(records)  # the course's records are found from any folder
-    assert run(5) == T.format_table(T.table(5, T.DATA / "records")) + "\n"
+    assert run(5) == F.format_table(T.table(5, DATA / "records")) + "\n"
 
 
 def test_bad_input_is_refused(tmp_path):

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from aminet import BadInput
-from aminet.amigan import GANRecipe
 from aminet.train import Recipe, batch_of, draw, fit
+from aminet.training.games import GANRecipe
 
 
 class Line:

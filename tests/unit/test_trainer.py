@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from aminet import PRESETS, BadInput
+from aminet.faces.synthetic import faces
 from aminet.protocol import PROTOCOLS, psnr
-from aminet.synthetic import faces
 from aminet.train import Recipe, batch_of, fit, restore
 from aminet.training.device import asked_to_stop, exact, precision, tf32
 from aminet.training.folder import Busy, lock_of
 from aminet.training.games import L1Game
 from aminet.training.trainer import Trainer
-from aminet.weights import load_weights, read_tensors, save_tensors
+from aminet.training.weights import load_weights, read_tensors, save_tensors
 
 TINY = replace(PRESETS["pocket"], channels=4)
 

@@ -7,10 +7,11 @@ import torch
 
 from aminet import PRESETS, AMINet, BadInput
 from aminet.degrade import degrade, upsample
-from aminet.evaluate import earlier, evaluate, read_record, seal, write_record
+from aminet.faces.synthetic import faces
+from aminet.paper.evaluate import evaluate
+from aminet.paper.records import earlier, read_record, seal, write_record
 from aminet.protocol import PROTOCOLS, psnr
-from aminet.synthetic import faces
-from aminet.weights import load_weights, save_weights
+from aminet.training.weights import load_weights, save_weights
 
 HEADER = {"preset": "pocket", "config": PRESETS["pocket"].to_dict(), "images": 0}
 

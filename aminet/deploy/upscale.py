@@ -8,39 +8,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .errors import BadInput
-from .inputs import find
-from .pictures import HR, LR, align, bicubic, from_network, open_image, to_network
-from .weights import write_atomically
-
-YUNET = "face_detection_yunet_2023mar.onnx"
-
-
-def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The eye centres (left of the picture first), in pixels, of the largest face that YuNet finds."""
-    import cv2
-
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its CPU build warns of a missing accelerator
-    model = find(YUNET, "AMINET_WEIGHTS")
-    if not model.exists():
-        raise BadInput(f"the picture is {image.width}x{image.height}, not a {LR}x{LR} face, and finding the face needs "
-                       f"OpenCV's YuNet: put {YUNET} (233 KB, OpenCV Zoo) in a folder and set AMINET_WEIGHTS to it")
-    scale = min(1.0, 1024 / max(image.size))  # YuNet is trained on small pictures
-    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    detector = cv2.FaceDetectorYN.create(str(model), "", small.size, score_threshold=0.6)
-    _, found = detector.detect(np.ascontiguousarray(np.array(small)[:, :, ::-1]))
-    if found is None:
-        raise BadInput("no face found: give a picture with a visible face, or an aligned face of 16x16 pixels")
-    face = max(found, key=lambda row: row[2] * row[3]) / scale
-    right, left = (face[4], face[5]), (face[6], face[7])  # YuNet names the person's own sides
-    return tuple(sorted((tuple(map(float, right)), tuple(map(float, left)))))
+from ..config import HR, LR
+from ..errors import BadInput
+from ..faces.pictures import align, bicubic, from_network, open_image, to_network
+from ..files import write_atomically
+from ..metrics.yunet import eyes
 
 
 def by_torch(weights: str) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
     """A network as a function of float32 (1, 3, H, W) in [-1, 1], and whether it takes the enlarged face."""
     import torch
 
-    from .weights import load_weights
+    from ..training.weights import load_weights
 
     model, _ = load_weights(weights)
 

@@ -9,31 +9,35 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
-from .config import ABLATIONS, AMINET, PRESETS, READINGS, AMINetConfig, Config
-from .config import preset as of_aminet
-from .errors import BadInput
+from ..config import ABLATIONS, AMINET, PRESETS, READINGS, AMINetConfig, Config
+from ..config import preset as of_aminet
+from ..errors import BadInput
 
 if TYPE_CHECKING:  # a configuration can be read where there is no torch
     from torch import nn
 
+    from ..amigan import Adversary
+
+COMPARED = ("fsrgan", "dicgan", "spargan", "sfmgan")  # the GANs of Table VIII
+
 
 def config_class(network: str) -> type[Config] | None:
     """The configuration's class in aminet/baselines/NETWORK.py, None for a file without one (a GAN's)."""
-    module = import_module(f".baselines.{network}", __package__)
+    module = import_module(f".{network}", __package__)
     return next((value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Config)
                  and value.network == network), None)
 
 
 def methods() -> list[str]:
     """The compared methods, by file."""
-    from . import baselines
+    from .. import baselines
 
     return [file.name for file in iter_modules(baselines.__path__) if config_class(file.name)]
 
 
 def find(network: str, suffix: str = "") -> type:
     """The class of a method, or with the suffix `Config` that of its configuration; BadInput for an unknown method."""
-    from . import baselines
+    from .. import baselines
 
     files = [file.name for file in iter_modules(baselines.__path__)]
     cls = config_class(network) if network in files else None
@@ -77,6 +81,17 @@ def build(config: Config) -> nn.Module:
     """The network of a configuration, AMINet or a compared method, with random weights."""
     if config.network:
         return find(config.network)(config)
-    from .model import AMINet
+    from ..model import AMINet
 
     return AMINet(config)
+
+
+def adversary_class(gan: str) -> type[Adversary]:
+    """AMIGAN, or the adversarial side of a compared GAN, in aminet/baselines/GAN.py; BadInput for another name."""
+    if gan == "amigan":
+        from ..amigan import AMIGAN
+
+        return AMIGAN
+    if gan not in COMPARED:
+        raise BadInput(f"unknown GAN {gan!r}: choose one of amigan, {', '.join(COMPARED)}")
+    return getattr(import_module(f".{gan}", __package__), gan.upper())

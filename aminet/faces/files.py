@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from .errors import BadInput
+from ..errors import BadInput
 from .pictures import MAX_BYTES, align, check_size, one_line, open_header, read_file, square, to_rgb
 from .pictures import open_image as open_image  # one picture: also found here
 

@@ -10,7 +10,8 @@ from PIL import Image
 from skimage.data import astronaut
 from torch import Tensor
 
-from .faces import align, to_tensor
+from .files import to_tensor
+from .pictures import align
 
 # Pupil centres (left, right, as seen) in pixels of the original picture: found with OpenCV's YuNet detector,
 # then set by eye on an enlargement. They are fixed here, so that the crops never change.

@@ -1,52 +1,19 @@
 """Weights: safetensors with a JSON sidecar, written atomically, read without executing code."""
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
-from contextlib import contextmanager
 from difflib import get_close_matches
-from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import BadInput
-from .networks import build, read_config
+from ..baselines.registry import build, read_config
+from ..errors import BadInput
+from ..files import DATA, write_atomically
 
 if TYPE_CHECKING:  # `upscale --onnx` finds and writes files where there is no torch
     import torch
 
-PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "weights"
-
-
-@contextmanager
-def writing(path: Path):
-    """Make the folder of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        advice = "free some space or choose another place" if error.errno == ENOSPC else "choose another place"
-        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice}, then run "
-                       "again (a training run continues with --resume)") from error
-
-
-def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write, then rename: the file is the old one or the new one, never half of one. A full disk raises BadInput."""
-    path = Path(path)
-    with writing(path):
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)  # mkstemp makes private files
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+PRETRAINED = DATA / "weights"
 
 
 def read_header(path: str | Path) -> dict:
@@ -134,8 +101,3 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[
         problem = str(error).splitlines()[1].strip()[:100]
         raise BadInput(f"{path} does not fit its own configuration: {problem}...") from error
     return model.to(device).eval(), header
-
-
-def sha256(path: str | Path) -> str:
-    """Hex digest of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

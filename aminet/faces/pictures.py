@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from .errors import BadInput
+from ..errors import BadInput
 
-LR, HR = 16, 128
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")  # plain decoders only: no EPS, no PDF
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000

@@ -1,7 +1,7 @@
 """Facial priors that some compared methods learn from, and only in training: landmarks, parsing maps, attributes.
 
 landmarks: float32 (N, 68, 2), x and y in pixels of the 128x128 face, in the iBUG order. parsing: int64 (N, 128, 128),
-indices in `aminet.synthetic.CLASSES`. attributes: float32 (N, 40), 0 or 1, in CelebA's order.
+indices in `aminet.faces.synthetic.CLASSES`. attributes: float32 (N, 40), 0 or 1, in CelebA's order.
 """
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from . import pretrained
-from .datasets import celeba_attributes
-from .degrade import moves, resize
-from .errors import BadInput
-from .inputs import find, official
-from .pictures import HR
+from ..config import HR
+from ..degrade import moves, resize
+from ..errors import BadInput
+from ..files import find, write_atomically
+from ..metrics import pretrained
+from .official import celeba_attributes
+from .sources import official
 from .synthetic import CLASSES, SyntheticFaces
-from .weights import write_atomically
 
 PRIORS = ("landmarks", "parsing", "attributes")
 # The iBUG order, by component of the face. Left and right are those of the picture.
@@ -55,7 +55,7 @@ def components(maps: Tensor) -> Tensor:
 
 
 def open_priors(faces: Tensor, sources: list[str], names: tuple[str, ...]) -> dict[str, Tensor]:
-    """Those of `names` that can be had of faces (N, 3, 128, 128), which `inputs.open_faces` read from `sources`.
+    """Those of `names` that can be had of faces (N, 3, 128, 128), which `sources.open_faces` read from `sources`.
 
     Synthetic faces have exact landmarks and parsing maps. Photographs have landmarks by a network, run once (see
     `detected_landmarks`), and those of CelebA as published its attributes. BadInput if the network or CelebA's list of

@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import BadInput
-from .pictures import HR, one_line, read_file
-from .weights import find_weights, sha256, write_atomically
+from ..config import HR
+from ..errors import BadInput
+from ..faces.pictures import one_line, read_file
+from ..files import sha256, write_atomically
+from ..training.weights import find_weights
 
 if TYPE_CHECKING:  # `load_onnx` works where there is no torch
     from torch import Tensor
 
-    from .model import AMINet
+    from ..model import AMINet
 
 Network = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = 1e-3  # largest difference to torch that an export may have, in the range [-1, 1]
@@ -127,7 +129,7 @@ def to_int8(content: bytes, faces: Tensor) -> bytes:
 
 def inputs(hr: Tensor) -> np.ndarray:
     """What the network takes for these faces: uint8 (N, 3, 128, 128) -> float32 in [-1, 1]."""
-    from .degrade import network_input
+    from ..degrade import network_input
 
     return network_input(hr).numpy()
 
@@ -142,10 +144,10 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
     """
     import torch
 
+    from ..protocol import PROTOCOLS, psnr
+    from ..training.weights import load_weights
     from .bench import race
     from .fast import faster
-    from .protocol import PROTOCOLS, psnr
-    from .weights import load_weights
 
     target, source = Path(target), find_weights(weights)
     if target.suffix != ".onnx":
@@ -185,8 +187,8 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
 
 def record_of(weights: str | Path, data: dict, rows: list[dict], command: str) -> dict:
     """The rows of `export` as a sealed record. data: what is noted about `faces` and `val`."""
+    from ..paper.records import seal
     from .bench import machine
-    from .evaluate import seal
 
     source = find_weights(weights)
     return seal({"kind": "export", "weights": {"name": source.name, "sha256": sha256(source)}, "data": data,

@@ -2,25 +2,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import BadInput
+from ..errors import BadInput
+from ..files import find
 
 if TYPE_CHECKING:  # `find` is used where there is no torch
     from torch import Tensor
 
 LOADERS = ("celeba", "helen", "scface")
-
-
-def find(path: str | Path, variable: str = "AMINET_FACES") -> Path:
-    """The path itself, or the file of that name in the folder that an environment variable names."""
-    path, folder = Path(path), os.environ.get(variable)
-    if not path.exists() and folder and (Path(folder) / path).exists():
-        return Path(folder) / path
-    return path
 
 
 def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: bool = True) -> tuple[Tensor, dict]:
@@ -38,7 +30,7 @@ def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: b
     if len(sources) == 1 and kind.split("-")[0] in LOADERS and ":" in sources[0]:
         faces = official(sources[0])
     else:
-        from .faces import Faces
+        from .files import Faces
 
         faces = Faces(*map(find, sources), skip_bad=skip_bad)
     images = faces.load(progress=progress)
@@ -53,7 +45,7 @@ def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: b
 def open_training_faces(train: Sequence[str], val: Sequence[str], skip_bad: bool = False,
                         progress: bool = True) -> tuple[Tensor, Tensor, dict]:
     """Faces to train on, faces to choose the weights on, and what a run notes of both; BadInput if they share one."""
-    from .faces import same_faces
+    from .files import same_faces
 
     faces, about = open_faces(train, skip_bad, progress)
     chosen_on, about_val = open_faces(val, skip_bad, progress=False)
@@ -72,7 +64,7 @@ def public(source: str) -> str:
 
 def official(source: str):
     """The `Faces` of `NAME:ROOT:PART`, a part of a data set in its official layout."""
-    from . import datasets
+    from ..faces import official as datasets
 
     name, rest = source.split(":", 1)
     root, _, part = rest.rpartition(":")
@@ -98,3 +90,9 @@ def synthetic(source: str) -> tuple[Tensor, dict]:
     images = faces(n, seed)
     digest = hashlib.sha256(images.numpy().tobytes()).hexdigest()
     return images, {"sources": [f"synthetic:{n}:{seed}"], "images": n, "fingerprint": digest}
+
+
+def noted(source: str) -> str:
+    """A source as `open_faces` notes it."""
+    words = public(source).split(":")
+    return ":".join(words + ["500", "0"][len(words) - 1:]) if words[0] == "synthetic" else ":".join(words)

@@ -27,23 +27,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import AMINetConfig
-from .degrade import HR, degrade, network_input, to_float, upsample
-from .errors import BadInput
-from .evaluate import seal
+from ..baselines.registry import build, preset
+from ..config import AMINetConfig
+from ..degrade import HR, degrade, network_input, to_float, upsample
+from ..errors import BadInput
+from ..faces.synthetic import faces
+from ..files import write_atomically
+from ..ledger import bill, counted, thop_if_there
+from ..model import AMINet
+from ..paper.records import seal
+from ..protocol import PROTOCOLS, psnr
+from ..rdfe import RDFE
+from ..sa import SelfAttention
+from ..skaf import SKAF
+from ..train import Recipe, batch_of
+from ..training.device import usable
+from ..training.weights import load_weights
+from ..transformer import FeedForward
 from .fast import faster
-from .ledger import bill, counted, thop_if_there
-from .model import AMINet
-from .networks import build, preset
-from .protocol import PROTOCOLS, psnr
-from .rdfe import RDFE
-from .sa import SelfAttention
-from .skaf import SKAF
-from .synthetic import faces
-from .train import Recipe, batch_of
-from .training.device import usable
-from .transformer import FeedForward
-from .weights import load_weights, write_atomically
 
 LAST = torch.channels_last
 BYTES = {"fp32": 4, "bf16": 2}
@@ -308,7 +309,7 @@ def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, co
     `speeds`. fp32, channels_last, random weights; eager, and if `fused` (None: unless `quick`) those of Tables VII and
     X compiled as well. `ratio`: to AMINet's time in the same way, above 1 is slower. Parameters and MACs are exact;
     `thop_params`, `thop_macs` are the ones that papers print. `left_out`: what does not compile, and why."""
-    from .reproduce import runs
+    from ..paper.runs import runs
 
     usable(device)
     fused = not quick if fused is None else fused

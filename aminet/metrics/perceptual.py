@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ..degrade import to_float
+from ..errors import BadInput
+from ..protocol import pair
 from . import pretrained
-from .degrade import to_float
-from .errors import BadInput
-from .protocol import pair
+from .yunet import landmarks
 
 NEEDS = {"lpips": ("alexnet",), "identity": ("yunet", "arcface"), "fid": ("inception",)}  # pretrained networks
 BATCH = 16  # images at a time
@@ -29,7 +30,7 @@ ARCFACE_LANDMARKS = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 
 def lpips(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
     """LPIPS per image (Zhang et al. 2018), AlexNet, version 0.1: 0 for equal images, lower is better.
 
-    sr: (N, 3, H, W) uint8, or float in [-1, 1]; hr: uint8. `rounding` is for a float sr, as in `protocol.vif`.
+    sr: (N, 3, H, W) uint8, or float in [-1, 1]; hr: uint8. `rounding` is for a float sr, as in `vif.vif`.
     The network gets RGB in [-1, 1]. Sides of 32 pixels or more, else BadInput.
     """
     sr, hr = pair(sr, hr, rounding)
@@ -71,23 +72,6 @@ def identity(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
         a, b = (embedding(x[i], found) for x in (sr, hr))
         values.append(a @ b / np.sqrt((a @ a) * (b @ b)))
     return np.array(values, dtype=np.float64)
-
-
-def landmarks(image: np.ndarray) -> np.ndarray | None:
-    """The largest face that YuNet finds, in uint8 RGB (3, H, W): (5, 2) pixels (x, y) of the eyes, the nose and the
-    corners of the mouth, left of the picture first. None if there is no face."""
-    import cv2
-
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its CPU build warns of a missing accelerator
-    _, found = detector(image.shape[-1], image.shape[-2]).detect(np.ascontiguousarray(image[::-1].transpose(1, 2, 0)))
-    return None if found is None else max(found, key=lambda row: row[2] * row[3])[4:14].reshape(5, 2)
-
-
-@lru_cache(maxsize=1)
-def detector(width: int, height: int):
-    import cv2
-
-    return cv2.FaceDetectorYN.create(str(pretrained.locate("yunet")), "", (width, height), score_threshold=0.6)
 
 
 def embedding(image: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -5,18 +5,19 @@ and pickles are read without executing code.
 """
 from __future__ import annotations
 
-import hashlib
 import io
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from ..errors import BadInput
+from ..files import sha256
 
-from .errors import BadInput
+if TYPE_CHECKING:  # files are located where there is no torch, too
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ NETWORKS = {
     "yunet": (
         File("face_detection_yunet_2023mar.onnx", 232589,
              "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
-             "the OpenCV Zoo, models/face_detection_yunet"),),
+             "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
+             "face_detection_yunet_2023mar.onnx"),),
 }
 
 
@@ -68,13 +70,25 @@ def locate(name: str) -> Path:
     Raises BadInput for a file whose sha256 is another (nothing is deleted), and when there is no file and no way to
     get one.
     """
+    def look_in(folders: Iterable[Path]) -> Path | None:
+        paths = ((folder / file.name, file) for folder in folders for file in NETWORKS[name])
+        return next((checked(path, file.sha256) for path, file in paths if path.is_file()), None)
+
+    given = os.environ.get("AMINET_WEIGHTS", "").split(os.pathsep)
+    if path := look_in(Path(folder) for folder in given if folder):
+        return path
+    if not installed("torch"):
+        raise BadInput(by_hand(NETWORKS[name][0]))
+    import torch
+
     cache = Path(torch.hub.get_dir()) / "checkpoints"
-    folders = [Path(folder) for folder in os.environ.get("AMINET_WEIGHTS", "").split(os.pathsep) if folder]
-    for folder in (*folders, cache):
-        for file in NETWORKS[name]:
-            if (folder / file.name).is_file():
-                return checked(folder / file.name, file.sha256)
-    return download(NETWORKS[name][0], cache)
+    return look_in([cache]) or download(NETWORKS[name][0], cache)
+
+
+def by_hand(file: File, problem: str = "") -> str:
+    """Say that a file is not at hand, and how a person gets it."""
+    return (f"{file.name} ({file.bytes / 1e6:.1f} MB) is not at hand{problem}: get it from {file.source}, and set "
+            "AMINET_WEIGHTS to its folder")
 
 
 def installed(module: str) -> bool:
@@ -99,36 +113,18 @@ def checked(path: Path, expected: str) -> Path:
     return path
 
 
-def sha256(path: Path) -> str:
-    """Hex digest of a file of any size, computed once per process while the file does not change."""
-    status = path.stat()
-    return _sha256(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache
-def _sha256(path: Path, mtime: int, size: int) -> str:
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from error
-    return digest.hexdigest()
-
-
 def download(file: File, folder: Path) -> Path:
     """Download a file into a folder, with a progress bar; it gets its name only when it is whole and checked."""
-    what = f"{file.name} ({file.bytes / 1e6:.1f} MB)"
     if "://" not in file.source:
-        raise BadInput(f"{what} is not at hand: get it from {file.source}, and set AMINET_WEIGHTS to its folder")
+        raise BadInput(by_hand(file))
+    import torch
+
     path = folder / file.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(file.source, str(path), hash_prefix=file.sha256)
     except (OSError, RuntimeError) as error:  # no network, a full disk; a wrong sha256
-        raise BadInput(f"{what} is not at hand and could not be downloaded to {folder} ({error}): get it from "
-                       f"{file.source}, and set AMINET_WEIGHTS to its folder") from error
+        raise BadInput(by_hand(file, f" and could not be downloaded to {folder} ({error})")) from error
     return path
 
 
@@ -139,6 +135,7 @@ def vgg19() -> tuple[nn.Sequential, str]:
     files are not the same network: torchvision trained its own; the other is Oxford's, with its features divided by
     57.375. Feature sizes and loss weights differ, so note which one a run used.
     """
+    import torch
     from torchvision.models.vgg import cfgs, make_layers
 
     path = locate("vgg19")
@@ -149,6 +146,7 @@ def vgg19() -> tuple[nn.Sequential, str]:
 
 def alexnet() -> nn.Sequential:
     """Torchvision's AlexNet `features` (13 layers, conv1 to pool5) in float32. Input as for `vgg19`."""
+    import torch
     from torchvision.models import AlexNet
 
     with torch.device("meta"):
@@ -158,6 +156,7 @@ def alexnet() -> nn.Sequential:
 
 def inception() -> nn.Module:
     """FID's Inception, torch-fidelity's extractor: uint8 (N, 3, H, W) -> a tuple of float32 (N, 2048)."""
+    import torch
     from torch_fidelity import FeatureExtractorInceptionV3
 
     state = tensors(locate("inception"))
@@ -179,6 +178,8 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
         state = load_file(path)
     else:
+        import torch
+
         state = torch.load(path, map_location="cpu", weights_only=True)
     return {key: value.detach().float() if value.is_floating_point() else value for key, value in state.items()}
 

@@ -6,7 +6,6 @@ Many runs at once are Snakemake's work (Snakefile).
 """
 from __future__ import annotations
 
-import json
 import math
 import os
 import shlex
@@ -14,8 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,129 +21,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .amigan import GANRecipe
-from .config import Config
-from .errors import BadInput
-from .evaluate import add_record, available_metrics, earlier, evaluate, read_record
-from .inputs import LOADERS, find, open_faces, open_training_faces, public
-from .networks import preset
-from .priors import open_priors
-from .protocol import METRICS
-from .train import Recipe
-from .training.device import usable
-from .training.folder import held, in_use
-from .training.games import GANGame, L1Game
-from .training.trainer import Trainer
-from .weights import PRETRAINED, read_header, sha256
+from ..errors import BadInput
+from ..faces.priors import open_priors
+from ..faces.sources import LOADERS, noted, open_faces, open_training_faces
+from ..files import find, sha256
+from ..metrics.measure import METRICS
+from ..training.device import usable
+from ..training.folder import held, in_use
+from ..training.games import GANGame, L1Game
+from ..training.trainer import Trainer
+from ..training.weights import PRETRAINED, read_header
+from .evaluate import available_metrics, evaluate
+from .records import _record, add_record, earlier, read_records
+from .runs import RunSpec, key_of, runs, scale_of
 
-LIST = Path(__file__).with_name("runs.yaml")
 ELSEWHERE = {7, 8}  # the tables that have other faces than CelebA's: their runs alone need more than one test set
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """One run: a network at a scale with a seed.
-
-    name: NETWORK-SCALE-SEED, also its folder in OUT. rows: the (table, row) it serves, as in data/published.
-    preset: the configuration's name, `SIZE` or `SIZE/ROW`. config, recipe: what to train. start: the run whose weights
-    a GAN starts from.
-    """
-
-    name: str
-    network: str
-    scale: str
-    seed: int
-    rows: tuple[tuple[int, str], ...]
-    preset: str
-    config: Config
-    recipe: Recipe
-    start: str | None = None
-
-    @cached_property
-    def key(self) -> str:
-        """What the headers of its weights and records have in common."""
-        return key_of({"config": self.config.to_dict(), "recipe": asdict(self.recipe)})
-
-    def fits(self, header: dict) -> bool:
-        """Whether weights with this header are of this run: the same configuration and recipe."""
-        return (header.get("key") or key_of(header)) == self.key
-
-
-def key_of(header: dict) -> str:
-    """Return a configuration and a recipe as one string, equal for equal ones; "" if a header notes no recipe of ours.
-
-    A recipe of an earlier version did not note everything (see `Recipe.read`).
-    """
-    return _key(json.dumps([header.get("config"), header.get("recipe")], sort_keys=True))
-
-
-@cache
-def _key(noted: str) -> str:
-    config, recipe = json.loads(noted)
-    try:
-        kind = GANRecipe if isinstance(recipe, dict) and "d_lr" in recipe else Recipe
-        return json.dumps([config, asdict(kind.read(recipe))], sort_keys=True)
-    except BadInput:
-        return ""
-
-
-@cache
-def listed() -> dict:
-    """runs.yaml: data, scales and networks."""
-    import yaml
-
-    return yaml.safe_load(LIST.read_text(encoding="utf-8"))
-
-
-def scale_of(name: str) -> dict:
-    """A scale of runs.yaml; its `data` are the list's, unless it has its own. BadInput for an unknown one."""
-    scales = listed()["scales"]
-    if name not in scales:
-        raise BadInput(f"unknown scale {name!r}: choose one of {', '.join(scales)}")
-    return {"data": listed()["data"]} | scales[name]
-
-
-def runs(scale: str | None = None) -> list[RunSpec]:
-    """The runs of a scale, or of all, most important first: every network with the first seed, then with the next."""
-    if scale is None:
-        return [spec for name in listed()["scales"] for spec in runs(name)]
-    return [specify(i, scale, seed) for seed in scale_of(scale)["seeds"] for i, network in
-            enumerate(listed()["networks"]) if scale in network.get("scales", [scale])]
-
-
-@cache
-def specify(i: int, scale: str, seed: int) -> RunSpec:
-    """The run of entry i of `networks`."""
-    network, what = listed()["networks"][i], scale_of(scale)
-    own = dict(what.get("own", {}).get(network["name"], {}))
-    served = own.pop("rows", network["rows"])
-    rows = tuple((int(table), row) for table, row in (text.split(": ", 1) for text in served))
-    size = "/".join([what["size"], *([network["change"]] if "change" in network else [])])
-    start, recipe = None, Recipe(**what["recipe"] | own, seed=seed) if "start" not in network else None
-    if recipe is None:
-        start = f"{network['start']}-{scale}-{seed}"
-        recipe = GANRecipe(**what["gan"] | own, gan=network.get("gan", "amigan"), seed=seed)
-    return RunSpec(f"{network['name']}-{scale}-{seed}", network["name"], scale, seed, rows, size, preset(size), recipe,
-                   start)
-
-
-@cache
-def _by_key() -> dict[str, RunSpec]:
-    return {spec.key: spec for spec in reversed(runs())}
-
-
-def find_run(header: dict) -> RunSpec | None:
-    """The listed run that weights with this header are of; None if there is none."""
-    return _by_key().get(key_of(header)) if key_of(header) else None
-
-
-def choose(specs: list[RunSpec], pattern: str | None) -> list[RunSpec]:
-    """The runs whose names match a pattern, as in a shell (None: all); BadInput when there is none."""
-    chosen = [spec for spec in specs if pattern is None or fnmatchcase(spec.name, pattern)]
-    if not chosen:
-        raise BadInput(f"no run is called {pattern!r}: there are {', '.join(spec.name for spec in specs[:3])} and "
-                       f"{len(specs) - 3} more; --list shows all, --scale chooses")
-    return chosen
 
 
 # Records and weights
@@ -155,34 +45,6 @@ def records_of(spec: RunSpec, records: list[dict]) -> list[dict]:
     """The records of a run's weights under the protocol `paper`, by their content: the file's name does not matter."""
     return [record for record in records if record["key"] == spec.key and record["protocol"]["name"] == "paper"
             and record["weights"].get("images", 0) <= spec.recipe.images]
-
-
-def read_records(folder: str | Path) -> tuple[list[dict], list[str]]:
-    """The sound evaluations in a folder, each with its `key`, and one line for each file that does not count: it was
-    edited or damaged. Records of another kind are passed over."""
-    records, problems = [], []
-    for path in sorted(Path(folder).glob("*.json")):
-        try:
-            if record := _record(path, path.stat().st_mtime_ns):
-                records.append(record)
-        except (BadInput, OSError) as error:
-            problems.append(f"{error}; it does not count")
-    return records, problems
-
-
-@cache
-def _record(path: Path, mtime: int) -> dict[str, Any] | None:
-    record = read_record(path)
-    if record.get("kind") != "evaluation":
-        return None
-    try:
-        about = {"name": record["protocol"]["name"], "sources": record["faces"]["sources"],
-                 "sha256": record["weights"]["sha256"]}
-        key = key_of({"config": record["config"], "recipe": record["weights"].get("recipe")})
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path} is no whole record ({type(error).__name__} {error})") from error
-    slim = {name: value for name, value in record.items() if name not in ("values", "draws")}  # the bulk of it
-    return slim | {"key": key, "about": about}
 
 
 @cache
@@ -199,12 +61,6 @@ def _digest(path: Path, mtime: int) -> str:
 def header_of(path: Path) -> dict:
     """The header of a file of tensors as it is now, with its `key`; {} if there is no file."""
     return _header(path, path.stat().st_mtime_ns) if path.exists() else {}
-
-
-def noted(source: str) -> str:
-    """A source as `open_faces` notes it."""
-    words = public(source).split(":")
-    return ":".join(words + ["500", "0"][len(words) - 1:]) if words[0] == "synthetic" else ":".join(words)
 
 
 @dataclass(frozen=True)
@@ -350,7 +206,7 @@ class Reproduction:
     def open_tests(self, sources: list[str]) -> None:
         """Load test sets, and the faces to train on; BadInput if a file is not there, or if sets share an image: before
         the first training, not after."""
-        from .faces import same_faces
+        from ..faces.files import same_faces
 
         for option, names in (("--faces", self.train), ("--val", self.val), ("--test", sources)):
             for source in names:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .model import AMINet
-from .sa import SelfAttention
+from ..model import AMINet
+from ..sa import SelfAttention
 
 
 class PixelMajorAttention(nn.Module):

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .errors import BadInput
-from .faces import File, each, manifest, open_header, read, scan, square, to_rgb, to_tensor
+from ..errors import BadInput
+from .files import File, each, manifest, open_header, read, scan, to_tensor
+from .pictures import square, to_rgb
 
 
 def check(paths) -> dict:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import BadInput
-from .faces import Faces
+from ..errors import BadInput
+from .files import Faces
 
 CELEBA = ("expected img_align_celeba/ (or .zip), list_eval_partition.txt and identity_CelebA.txt, "
           "as published on mmlab.ie.cuhk.edu.hk/projects/CelebA.html")
@@ -86,7 +86,7 @@ def helen(root, size: int = 128) -> dict[str, Faces]:
     testset), annotation/*.txt (first line the image name, then 194 lines "x , y") and, unless the images
     already lie in test/ or testset/, testnames.txt. A split without images is left out.
 
-    Each face is aligned (`faces.align`) on its eyes: the means of points 114-133 and of points 134-153.
+    Each face is aligned (`pictures.align`) on its eyes: the means of points 114-133 and of points 134-153.
     The paper does not say how it cropped Helen.
     """
     root = Path(root)

@@ -1,0 +1,71 @@
+"""Files: where they are found, how they are written, what tells one from another."""
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import contextmanager
+from errno import ENOSPC
+from functools import lru_cache
+from pathlib import Path
+
+from .errors import BadInput
+
+HERE = Path(__file__).resolve().parent
+# The published tables, the weights and the records: in a clone beside the package, in a wheel (a part of them) inside.
+DATA = HERE / "data" if (HERE / "data").is_dir() else HERE.parent / "data"
+
+
+def find(path: str | Path, variable: str = "AMINET_FACES") -> Path:
+    """The path itself, or the file of that name in the folder that an environment variable names."""
+    path, folder = Path(path), os.environ.get(variable)
+    if not path.exists() and folder and (Path(folder) / path).exists():
+        return Path(folder) / path
+    return path
+
+
+@contextmanager
+def writing(path: Path):
+    """Make the folder of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        advice = "free some space or choose another place" if error.errno == ENOSPC else "choose another place"
+        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice}, then run "
+                       "again (a training run continues with --resume)") from error
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write, then rename: the file is the old one or the new one, never half of one. A full disk raises BadInput."""
+    path = Path(path)
+    with writing(path):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # mkstemp makes private files
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file of any size, computed once per process while the file does not change."""
+    status = path.stat()
+    return _sha256(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache
+def _sha256(path: Path, mtime: int, size: int) -> str:
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from error
+    return digest.hexdigest()
