@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help course test notebooks speed lab clean
+.PHONY: help course test notebooks readme speed lab clean
 
 help:
 	@echo "make course     run every notebook, HTML in runs/"
 	@echo "make test       unit tests, notebook contract, outputs of every notebook, a papermill run"
 	@echo "make notebooks  rebuild the notebooks whose .py changed"
+	@echo "make readme     write the numbers of README.md and RESULTS.md from the records"
 	@echo "make speed      how fast, against the limits of the machine"
 	@echo "make lab        open the course in JupyterLab"
 
@@ -30,12 +31,15 @@ course: .venv/ready
 # Two workers: with more threads than cores they wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: .venv/ready
-	$(BIN)/ruff check -q aminet tests notebooks
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/ruff check -q aminet figures notebooks tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval notebooks/
 
 notebooks: .venv/ready
 	$(BIN)/python notebooks/build.py
+
+readme: .venv/ready
+	$(BIN)/python figures/readme.py
 
 speed: .venv/ready
 	$(BIN)/python -m aminet bench

@@ -6,17 +6,16 @@ torch. Everything else is one module away: `aminet.faces`, `aminet.protocol`, ..
 from importlib import import_module
 
 __version__ = "0.2.0"
-HOMES = {"config": ("ABLATIONS", "PRESETS", "AMINetConfig", "preset"), "edff": ("EDFF",), "errors": ("BadInput",),
-         "lgfi": ("LGFI",), "model": ("AMINet",), "rdfe": ("RDFE", "AttentionUnit", "FeatureRefinement", "Hourglass"),
-         "sa": ("SelfAttention",), "skaf": ("SKAF",)}
-HOME = {name: home for home, names in HOMES.items() for name in names}
-__all__ = sorted(HOME)
+EXPORTS = {"ABLATIONS": "config", "PRESETS": "config", "AMINetConfig": "config", "preset": "baselines.registry",
+           "AMINet": "model", "LGFI": "lgfi", "SelfAttention": "sa", "SKAF": "skaf", "EDFF": "edff", "RDFE": "rdfe",
+           "AttentionUnit": "rdfe", "FeatureRefinement": "rdfe", "Hourglass": "rdfe", "BadInput": "errors"}
+__all__ = sorted(EXPORTS)
 
 
 def __getattr__(name: str):
-    if name not in HOME:
+    if name not in EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{HOME[name]}", __name__), name)
+    return getattr(import_module(f".{EXPORTS[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

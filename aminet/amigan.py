@@ -1,7 +1,7 @@
 """AMIGAN (Sec. III-D, Eqs. 18 to 22): AMINet, trained on against a discriminator and VGG19's features.
 
-The paper prints the losses, their weights and the two step sizes. Its discriminator, its start and its number of
-images are not described. Ours: the discriminator of the works it cites [37, 38], and a start from AMINet's weights.
+The paper prints the losses, their weights and the two step sizes. It does not describe the discriminator and the start.
+Ours: the discriminator of the works it cites [37, 38], and AMINet's weights.
 """
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class Discriminator(nn.Module):
                 normed = norm == "batch" and channels != 3
                 layers.append(bound(nn.Conv2d(channels, width * multiple, kernel, stride, 1, bias=not normed)))
                 channels = width * multiple
-                layers += [nn.BatchNorm2d(channels)] * normed + [nn.LeakyReLU(0.2)]
+                if normed:
+                    layers.append(nn.BatchNorm2d(channels))
+                layers.append(nn.LeakyReLU(0.2))
         self.features = nn.Sequential(*layers)  # (B, 8 width, 4, 4)
         self.judge = nn.Sequential(nn.Flatten(), bound(nn.Linear(16 * channels, 100)), nn.LeakyReLU(0.2),
                                    bound(nn.Linear(100, 1)))
@@ -93,12 +95,11 @@ def r1_penalty(real: Tensor, images: Tensor) -> Tensor:
 class Adversary(nn.Module):
     """The other side of a GAN: its discriminators, and the losses of both players (Eqs. 20 to 22).
 
-    A GAN names what it is made of: `generator`, the network that it plays against; WEIGHTS of the parts of the
-    generator's loss; LOSS, `vanilla` or `hinge`; LR and D_LR, the step sizes of generator and discriminator; MEAN, or
-    sum, of several discriminators' losses; and gives `judge` and, where its generator's loss has other parts, `parts`.
+    A GAN names its `generator`, the WEIGHTS of the generator's loss, its LOSS (`vanilla` or `hinge`), the step sizes
+    LR and D_LR, and whether the MEAN or the sum of several discriminators' losses counts. It gives `judge` and, where
+    its generator's loss has other parts, `parts`. Images are (B, 3, 128, 128) in [-1, 1]; x is what the generator took.
 
     width: of the discriminators. weights, loss: instead of the GAN's own. r1: weight of the R1 penalty.
-    Images are (B, 3, 128, 128) in [-1, 1]; x is what the generator took.
     """
 
     generator = "aminet"
@@ -160,31 +161,28 @@ class AMIGAN(Adversary):
 class Collapse:
     """Says when the game is over: one call per look, with the look's mean values; a sentence if it is, else None.
 
-    real, fake: mean probabilities D(HR) and D(SR). variety: how much the SR faces of a batch differ from each other,
-    as a part of how much the HR faces do. batches: what the look covers. A state counts once it has
-    lasted `patience` batches. sure: the probability from which the discriminator has won.
+    real, fake: mean probabilities D(HR) and D(SR). variety: see `variety`. batches: what the look covers. A state
+    counts once it has lasted `patience` batches. sure: the probability from which the discriminator has won.
     """
 
     def __init__(self, patience: int = 250, sure: float = 0.99):
-        self.patience, self.sure, self.won, self.lost, self.same = patience, sure, 0, 0, 0
+        self.patience, self.sure = patience, sure
+        self.lasted: dict[str, int] = {}  # batches since which each state holds
 
     def __call__(self, real: float, fake: float, variety: float, batches: int = 1) -> str | None:
-        self.won = self.won + batches if real > self.sure and fake < 1 - self.sure else 0
-        self.lost = self.lost + batches if abs(real - fake) < 0.01 else 0
-        self.same = self.same + batches if variety < 0.5 else 0
-        if self.won >= self.patience:
-            return "the discriminator has won: it knows every face, and its gradient no longer teaches"
-        if self.lost >= self.patience:
-            return "the discriminator has given up: it gives real and restored faces the same, so it teaches nothing"
-        if self.same >= self.patience:
-            return "the generator has collapsed: its faces differ from each other less than half as much as real ones"
-        return None
+        states = {
+            "the discriminator has won: it knows every face, and its gradient no longer teaches":
+                real > self.sure and fake < 1 - self.sure,
+            "the discriminator has given up: it gives real and restored faces the same, so it teaches nothing":
+                abs(real - fake) < 0.01,
+            "the generator has collapsed: its faces differ from each other less than half as much as real ones":
+                variety < 0.5}
+        for state, holds in states.items():
+            self.lasted[state] = self.lasted.get(state, 0) + batches if holds else 0
+        return next((state for state, batches in self.lasted.items() if batches >= self.patience), None)
 
 
 @torch.no_grad()
 def variety(sr: Tensor, hr: Tensor) -> Tensor:
-    """How much the SR faces of a batch differ from each other, as a part of how much the HR faces do. One says nothing.
-
-    Shape: two of (B, 3, H, W) -> ().
-    """
+    """How much SR faces (B, 3, H, W) differ from each other, as a part of how much HR faces do. One says nothing."""
     return sr.std(0).mean() / hr.std(0).mean() if len(sr) > 1 else sr.new_ones(())

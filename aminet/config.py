@@ -1,52 +1,116 @@
 """AMINet's configuration: the reading that matches the published counts, and every switch the paper leaves open."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import BadInput
 
+if TYPE_CHECKING:  # a configuration needs no torch
+    from torch import Tensor
+
 LR, HR = 16, 128  # sides of a face in pixels (Sec. IV-A): the network restores HR from LR
 
-CHOICES = {
-    "gate": ("maps", "features"),
-    "scale": ("temperature", "sqrt"),
-    "frm_norm": ("batch", "instance", "none"),
-    "block": ("lgfi", "transformer"),
-    "local": ("rdfe", "ffn", "none"),
-    "skaf": ("everywhere", "edff", "none"),
-}
+
+@dataclass(frozen=True)
+class Limits:
+    """What a dataclass field may hold: a value of exactly this kind that fits (a whole number is a float, too)."""
+
+    kind: type
+    words: str
+    fits: Callable[[Any], bool] = lambda value: True
+
+    def allow(self, value: Any) -> bool:
+        kinds = (int, float) if self.kind is float else (self.kind,)
+        return type(value) in kinds and self.fits(value)
+
+
+def bounded(default: Any, low: float = -inf, high: float = inf, *, above: float = -inf, below: float = inf,
+            multiple: int = 1, kind: type | None = None) -> Any:
+    """Return a dataclass field for a number in a range, or for a tuple of such numbers; see `check_fields`.
+
+    low, high: ends that belong to the range; above, below: ends that do not. NaN and infinity are in no range.
+    multiple: what the number is a multiple of. kind: int or float, where the default does not show it.
+    """
+    kind = kind or type(default)
+    noun = f"a multiple of {multiple}" if multiple > 1 else "a whole number" if kind is int else "a number"
+    ends = {"from": low, "above": above, "to": high, "to below": below}
+    words = " ".join([noun, *(f"{word} {end}" for word, end in ends.items() if isfinite(end))])
+
+    def fits(value: float) -> bool:
+        return low <= value <= high and above < value < below and (multiple == 1 or value % multiple == 0)
+
+    return field(default=default, metadata={"limits": Limits(kind, words, fits)})
+
+
+def one_of(*choices: Any, default: Any = None) -> Any:
+    """Return a dataclass field for one of these choices, or for a tuple of them; see `check_fields`.
+
+    default: if it is not the first choice.
+    """
+    limits = Limits(type(choices[0]), f"one of {', '.join(map(str, choices))}", lambda value: value in choices)
+    return field(default=choices[0] if default is None else default, metadata={"limits": limits})
+
+
+def check_fields(instance: Any) -> None:
+    """Raise BadInput if a field of a dataclass is out of its limits; without any, its type must be the default's.
+
+    A field whose default is a tuple holds a tuple of allowed values. None is allowed where it is the default.
+    """
+    for each in fields(instance):
+        value, kind = getattr(instance, each.name), type(each.default)
+        limits = each.metadata.get("limits", Limits(kind, kind.__name__))
+        if kind is tuple:
+            allowed = isinstance(value, tuple) and all(limits.allow(part) for part in value)
+        else:
+            allowed = limits.allow(value) or value is each.default is None
+        if not allowed:
+            raise BadInput(f"{each.name}={value!r}: expected {'a tuple, each ' if kind is tuple else ''}{limits.words}")
 
 
 @dataclass(frozen=True)
 class Config:
     """What decides a network's architecture.
 
-    network: the file in aminet/baselines, "" for AMINet. enlarged: the network takes the bicubically enlarged face
-    (B, 3, 128, 128), else the LR face itself (B, 3, 16, 16). priors: what its loss takes beside it (aminet.faces.priors).
+    network: the file in aminet/baselines, "" for AMINet.
+    enlarged: the network takes the bicubically enlarged face (B, 3, 128, 128), else the LR face itself (B, 3, 16, 16).
+    multiple, smallest: height and width of its input are multiples of the one, and at least the other.
+    priors: what its loss takes beside faces (aminet.faces.priors).
     """
 
     network: ClassVar[str] = ""
     enlarged: ClassVar[bool] = True
+    multiple: ClassVar[int] = 1
+    smallest: ClassVar[int] = 1
     priors: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
-        for field in fields(self):  # a checkpoint's header is checked like any other input
-            value = getattr(self, field.name)
-            if isinstance(value, list):  # JSON has no tuples
-                object.__setattr__(self, field.name, value := tuple(value))
-            if type(value) is not type(field.default) and not (type(value) is int and field.name == "ffn_expansion"):
-                raise BadInput(f"{field.name}={value!r}: expected {type(field.default).__name__}")
+        for each in fields(self):
+            if isinstance(value := getattr(self, each.name), list):  # JSON has no tuples
+                object.__setattr__(self, each.name, tuple(value))
+        check_fields(self)  # a checkpoint's header is checked like any other input
+
+    def check_input(self, image: Tensor) -> None:
+        """Raise BadInput for what is no batch of images of a size that the network takes."""
+        smallest = max(self.multiple, self.smallest)
+        if image.dim() != 4 or image.shape[1] != 3 or any(n % self.multiple or n < smallest for n in image.shape[2:]):
+            name = type(self).__name__.removesuffix("Config")
+            advice = ("enlarge a 16x16 face first, with aminet.degrade.upsample" if self.enlarged else
+                      "give it the 16x16 face itself")
+            raise BadInput(f"{name} takes (B, 3, H, W) with H and W multiples of {self.multiple}, {smallest} or more, "
+                           f"not {tuple(image.shape)}: {advice}")
 
     def to_dict(self) -> dict:
         return ({"network": self.network} if self.network else {}) | asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict) -> Config:
-        """The configuration that `to_dict` noted, without its `network`; BadInput for anything else."""
+        """Return the configuration that `to_dict` noted, without its `network`; BadInput for anything else."""
         if not isinstance(values, dict):
             raise BadInput("the configuration is no set of names and values")
-        unknown = set(values) - {field.name for field in fields(cls)}
+        unknown = set(values) - {each.name for each in fields(cls)}
         if unknown:
             raise BadInput(f"unknown configuration keys {sorted(unknown)}: written by another version of aminet?")
         return cls(**values)
@@ -76,49 +140,39 @@ class AMINetConfig(Config):
         kernels, pools: SKAF's convolutions and channel poolings (Table V).
     """
 
-    channels: int = 28
-    cap: int = 4
-    heads: tuple[int, ...] = (1, 2, 4, 4)
-    depths: tuple[int, ...] = (3, 3, 2, 2)
+    channels: int = bounded(28, 1, 1024)
+    cap: int = one_of(4, 8)
+    heads: tuple[int, ...] = bounded((1, 2, 4, 4), 1, 1024, kind=int)
+    depths: tuple[int, ...] = bounded((3, 3, 2, 2), 1, 7, kind=int)
     norm: bool = True
     residual: bool = True
-    gate: str = "maps"
-    scale: str = "temperature"
-    frm_norm: str = "batch"
+    gate: str = one_of("maps", "features")
+    scale: str = one_of("temperature", "sqrt")
+    frm_norm: str = one_of("batch", "instance", "none")
     zero_tail: bool = True
     dilated: bool = False
-    block: str = "lgfi"
-    blocks: int = 15
+    block: str = one_of("lgfi", "transformer")
+    blocks: int = bounded(15, 1, 100)
     sa: bool = True
-    local: str = "rdfe"
-    ffn_expansion: float = 26.33
-    skaf: str = "everywhere"
-    paths: tuple[int, ...] = (3, 5, 7)
+    local: str = one_of("rdfe", "ffn", "none")
+    ffn_expansion: float = bounded(26.33, above=0, high=100)
+    skaf: str = one_of("everywhere", "edff", "none")
+    paths: tuple[int, ...] = one_of(3, 5, 7, default=(3, 5, 7))
     attention_unit: bool = True
     refine: bool = True
-    kernels: tuple[int, ...] = (5, 7)
-    pools: tuple[str, ...] = ("avg", "max")
+    kernels: tuple[int, ...] = one_of(5, 7, default=(5, 7))
+    pools: tuple[str, ...] = one_of("avg", "max", default=("avg", "max"))
 
     def __post_init__(self):
         super().__post_init__()
-        for name, allowed in CHOICES.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise BadInput(f"{name}={value!r}: choose one of {', '.join(allowed)}")
-        if not (1 <= self.channels <= 1024 and 1 <= self.blocks <= 100 and 0 < self.ffn_expansion <= 100
-                and self.cap in (4, 8)):
-            raise BadInput(f"channels={self.channels} (1 to 1024), blocks={self.blocks} (1 to 100), ffn_expansion="
-                           f"{self.ffn_expansion} (above 0, to 100) or cap={self.cap} (4 or 8) is out of its range")
-        for name, largest in (("heads", 1024), ("depths", 7)):
-            value = getattr(self, name)
-            if len(value) != 4 or any(type(n) is not int or not 1 <= n <= largest for n in value):
-                raise BadInput(f"{name}={value!r}: four whole numbers from 1 to {largest}, for 128, 64, 32, 16 pixels")
+        for name in ("heads", "depths"):
+            if len(value := getattr(self, name)) != 4:
+                raise BadInput(f"{name}={value!r}: expected four numbers, for 128, 64, 32 and 16 pixels")
         if any(width % heads for width, heads in zip(self.widths, self.heads)):
             raise BadInput(f"heads={self.heads} must divide the widths {self.widths}")
-        for name, allowed in (("paths", (3, 5, 7)), ("kernels", (5, 7)), ("pools", ("avg", "max"))):
-            value = getattr(self, name)
-            known = [n for n in value if n in allowed]
-            if list(value) != known or len(set(known)) < len(known) or not (value or name == "pools"):
-                raise BadInput(f"{name}={value!r}: take each at most once from {', '.join(map(str, allowed))}")
+        for name, least in (("paths", 1), ("kernels", 1), ("pools", 0)):
+            if not len(value := getattr(self, name)) == len(set(value)) >= least:
+                raise BadInput(f"{name}={value!r}: expected {least} or more, each at most once")
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -176,9 +230,11 @@ READINGS = {
 }
 
 
-def preset(name: str) -> AMINetConfig:
-    """The configuration of a preset, or of a row of ABLATIONS or READINGS at its size as `PRESET/ROW`: `pocket/w/o SA`,
-    `aminet/8C`. BadInput for an unknown one."""
+def aminet_preset(name: str) -> AMINetConfig:
+    """Return the configuration of a preset, or of a row of ABLATIONS or READINGS at its size: `PRESET/ROW`.
+
+    Examples: `pocket`, `pocket/w/o SA`, `aminet/8C`. BadInput for an unknown one.
+    """
     base, _, row = name.partition("/")
     if base not in PRESETS:
         raise BadInput(f"unknown preset {base!r}: choose one of {', '.join(PRESETS)}")

@@ -14,7 +14,7 @@ from .errors import BadInput
 
 
 def cubic(x: torch.Tensor) -> torch.Tensor:
-    """Keys' cubic kernel with a = -0.5, as in PIL."""
+    """Return Keys' cubic kernel with a = -0.5, as in PIL."""
     x = x.abs()
     inner = (1.5 * x - 2.5) * x * x + 1
     outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
@@ -24,7 +24,7 @@ def cubic(x: torch.Tensor) -> torch.Tensor:
 @lru_cache(maxsize=16)
 def resize_matrix(before: int, after: int, device: torch.device | str = "cpu",
                   dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """PIL's bicubic weights as an (after, before) matrix, rows summing to one up to PIL's 22-bit rounding."""
+    """Return PIL's bicubic weights as an (after, before) matrix, rows summing to one up to PIL's 22-bit rounding."""
     stretch = max(before / after, 1.0)  # antialiasing widens the kernel when shrinking
     centre = (torch.arange(after, dtype=torch.float64) + 0.5) * before / after
     pixel = torch.arange(before, dtype=torch.float64) + 0.5
@@ -34,9 +34,9 @@ def resize_matrix(before: int, after: int, device: torch.device | str = "cpu",
 
 
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:
-    """PIL's `resize((size, size), BICUBIC)` for a batch. uint8 (N, 3, H, W) -> uint8 (N, 3, size, size).
+    """Resize a batch as PIL's `resize((size, size), BICUBIC)` does. uint8 (N, 3, H, W) -> uint8 (N, 3, size, size).
 
-    BadInput for other types: floats in [-1, 1] would all be rounded to zero.
+    Raises BadInput for other types: floats in [-1, 1] would all be rounded to zero.
     """
     if images.dtype != torch.uint8:
         raise BadInput(f"faces are uint8 from 0 to 255, not {images.dtype}: see `protocol.to_uint8`")
@@ -49,39 +49,42 @@ def resize(images: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def degrade(hr: torch.Tensor) -> torch.Tensor:
-    """HR -> LR. uint8 (N, 3, 128, 128) -> uint8 (N, 3, 16, 16)."""
+    """Reduce HR to LR. uint8 (N, 3, 128, 128) -> uint8 (N, 3, 16, 16)."""
     return resize(hr, LR)
 
 
 def upsample(lr: torch.Tensor) -> torch.Tensor:
-    """LR -> the bicubic face, which is the network's input and the baseline of every table. (N, 3, 128, 128) uint8."""
+    """Enlarge LR to the bicubic face, the network's input and the baseline of every table. (N, 3, 128, 128) uint8."""
     return resize(lr, HR)
 
 
 def pil_degrade(hr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The reference, by PIL itself, for one face: uint8 (3, H, W) -> LR (3, 16, 16) and bicubic (3, 128, 128)."""
+    """Degrade one face by PIL itself, the reference: uint8 (3, H, W) -> LR (3, 16, 16) and bicubic (3, 128, 128)."""
     import numpy as np
     from PIL import Image
 
     lr = Image.fromarray(hr.permute(1, 2, 0).numpy()).resize((LR, LR), Image.Resampling.BICUBIC)
     up = lr.resize((HR, HR), Image.Resampling.BICUBIC)
-    return tuple(torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in (lr, up))
+    lr, up = (torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in (lr, up))
+    return lr, up
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
-    """uint8 0..255 -> float32 in [-1, 1], the network's range."""
+    """Bring uint8 0..255 to float32 in [-1, 1], the network's range."""
     return images.float() / 127.5 - 1
 
 
 def network_input(hr: torch.Tensor, enlarged: bool = True) -> torch.Tensor:
-    """What a network takes for these faces: uint8 (N, 3, 128, 128) -> float32 in [-1, 1], (N, 3, 128, 128) `enlarged`
-    bicubically, or the LR faces (N, 3, 16, 16) themselves."""
+    """Return what a network takes for these faces, float32 in [-1, 1].
+
+    uint8 (N, 3, 128, 128) -> (N, 3, 128, 128) `enlarged` bicubically, or the LR faces (N, 3, 16, 16) themselves.
+    """
     lr = degrade(hr)
     return to_float(upsample(lr) if enlarged else lr)
 
 
 def zoom_matrix(scale: torch.Tensor, offset: torch.Tensor, size: int) -> torch.Tensor:
-    """Bicubic enlargement by `scale` >= 1, cropped to `size` pixels from `offset`. (B,), (B,) -> (B, size, size)."""
+    """Return bicubic matrices: enlarged by `scale` >= 1, `size` pixels from `offset`. (B,), (B,) -> (B, size, size)."""
     pixel = torch.arange(size, device=scale.device)
     centre = (pixel + 0.5 + offset[:, None]) / scale[:, None] - 0.5
     weights = cubic(centre[:, :, None] - pixel)
@@ -89,7 +92,7 @@ def zoom_matrix(scale: torch.Tensor, offset: torch.Tensor, size: int) -> torch.T
 
 
 def send(numbers: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A copy on the device; a GPU fetches it by itself, and the host does not wait."""
+    """Copy numbers to the device; a GPU fetches them by itself, and the host does not wait."""
     return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
 
 
@@ -107,7 +110,7 @@ def moves(b: int, generator: torch.Generator, device: torch.device | str = "cpu"
 
 
 def augment(hr: torch.Tensor, generator: torch.Generator, largest: float = 1.3) -> torch.Tensor:
-    """Random horizontal flip and scale-crop by 1.0 to `largest` (see `moves`). uint8 (B, 3, S, S) -> the same."""
+    """Flip and scale-crop at random, by 1.0 to `largest` (see `moves`). uint8 (B, 3, S, S) -> the same."""
     size = hr.shape[-1]
     scale, top, left, mirrored = moves(len(hr), generator, hr.device, size, largest)
     rows, columns = zoom_matrix(scale, top, size), zoom_matrix(scale, left, size)

@@ -16,7 +16,7 @@ class EDFF(nn.Module):
 
     def __init__(self, channels: int, skaf: bool = True, **skaf_options):
         super().__init__()
-        self.reduce = nn.Conv2d(2 * channels, channels, 1) if skaf else None
+        self.reduce = nn.Conv2d(2 * channels, channels, 1) if skaf else nn.Identity()
         self.skaf = SKAF(channels, **skaf_options) if skaf else None
 
     def forward(self, encoder: torch.Tensor, decoder: torch.Tensor) -> torch.Tensor:

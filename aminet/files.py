@@ -13,7 +13,8 @@ from .errors import BadInput
 
 HERE = Path(__file__).resolve().parent
 # The published tables, the weights and the records: in a clone beside the package, in a wheel (a part of them) inside.
-DATA = HERE / "data" if (HERE / "data").is_dir() else HERE.parent / "data"
+IN_CLONE = not (HERE / "data").is_dir()
+DATA = HERE.parent / "data" if IN_CLONE else HERE / "data"
 
 
 def find(path: str | Path, variable: str = "AMINET_FACES") -> Path:

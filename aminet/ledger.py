@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 import torch
+from tabulate import tabulate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -36,13 +38,16 @@ class Cost:
         return Cost(self.params + other.params, self.conv + other.conv, self.matmul + other.matmul)
 
 
-def nest(parts: dict[str, Cost | dict[str, Cost]], own: Cost = Cost()) -> dict[str, Cost]:
+Bill = dict[str, Cost]  # by the name of the module; "" is the whole
+
+
+def nest(parts: Mapping[str, Cost | Bill], own: Cost = Cost()) -> Bill:
     """The bill of a module from the bills of its parts and what lies in it directly; its own row is ""."""
     total, rows = own, {}
     for name, part in parts.items():
-        part = {"": part} if isinstance(part, Cost) else part
-        total += part[""]
-        rows |= {f"{name}.{inner}" if inner else name: cost for inner, cost in part.items()}
+        inside = {"": part} if isinstance(part, Cost) else part
+        total += inside[""]
+        rows |= {f"{name}.{inner}" if inner else name: cost for inner, cost in inside.items()}
     return {"": total} | rows
 
 
@@ -80,7 +85,7 @@ def hourglass(c: int, height: int, width: int, depth: int, norm: str = "batch") 
     return Cost((3 * depth + 1) * block + 9 * c + 1, 9 * c * c * (3 * pixels - 2 * smallest) + 9 * c * pixels)
 
 
-def feature_refinement(c: int, height: int, width: int, depth: int, norm: str = "batch") -> dict[str, Cost]:
+def feature_refinement(c: int, height: int, width: int, depth: int, norm: str = "batch") -> Bill:
     """Two 3x3 (18c^2), two PReLU (2c), three norms (6c), and the hourglass."""
     weights = 18 * c * c
     own = Cost(weights + 2 * c + 6 * c * (norm == "batch"), weights * height * width)
@@ -88,11 +93,11 @@ def feature_refinement(c: int, height: int, width: int, depth: int, norm: str = 
 
 
 def rdfe(c: int, height: int, width: int, depth: int, paths: tuple[int, ...] = (3, 5, 7),
-         attention_unit: bool = True, refine: bool = True, norm: str = "batch") -> dict[str, Cost]:
+         attention_unit: bool = True, refine: bool = True, norm: str = "batch") -> Bill:
     """Two rounds of depthwise k x k (2 * 83c for 3, 5, 7), 1x1 from nc to c, one more in the AU, FRM."""
     n, taps = len(paths), sum(k * k for k in paths)
     weights = 2 * taps * c + n * c * c
-    parts = {}
+    parts: dict[str, Cost | Bill] = {}
     if attention_unit:
         parts["attention_unit"] = convolution(n * c, c, 1, height, width)
     if refine:
@@ -115,10 +120,9 @@ def skaf(c: int, height: int, width: int, kernels: tuple[int, ...] = (5, 7),
     return Cost(dense + len(kernels) * c + mix + 2, (dense + mix) * height * width)
 
 
-def lgfi(c: int, height: int, width: int, heads: int, depth: int,
-         config: AMINetConfig = AMINET) -> dict[str, Cost]:
+def lgfi(c: int, height: int, width: int, heads: int, depth: int, config: AMINetConfig = AMINET) -> Bill:
     """Norm, the two branches, 1x1 from 2c to c, SKAF: as far as the config keeps them."""
-    parts = {}
+    parts: dict[str, Cost | Bill] = {}
     if config.norm:
         parts["norm"] = layer_norm(c)
     if config.sa:
@@ -133,31 +137,30 @@ def lgfi(c: int, height: int, width: int, heads: int, depth: int,
     return nest(parts)
 
 
-def transformer_block(c: int, height: int, width: int, heads: int,
-                      scale: str = "temperature") -> dict[str, Cost]:
+def transformer_block(c: int, height: int, width: int, heads: int, scale: str = "temperature") -> Bill:
     """Two norms, SA and the feed-forward with its usual expansion of 2.66."""
     return nest({"norm1": layer_norm(c), "sa": self_attention(c, height, width, heads, scale),
                  "norm2": layer_norm(c), "ffn": feed_forward(c, height, width)})
 
 
-def fusion(c: int, height: int, width: int, config: AMINetConfig = AMINET) -> dict[str, Cost]:
+def fusion(c: int, height: int, width: int, config: AMINetConfig = AMINET) -> Bill:
     """The 1x1 from 2c to c and the SKAF behind it, the same two parts in an LGFI and in an EDFF."""
     return {"reduce": convolution(2 * c, c, 1, height, width),
             "skaf": skaf(c, height, width, config.kernels, config.pools, config.dilated)}
 
 
-def down(a: int, b: int, height: int, width: int) -> Cost:
+def halving(a: int, b: int, height: int, width: int) -> Cost:
     """9ab + 9b^2, both on a quarter of the pixels."""
     weights = 9 * a * b + 9 * b * b
     return Cost(weights, weights * (height * width // 4))
 
 
-def up(a: int, b: int, height: int, width: int) -> Cost:
+def doubling(a: int, b: int, height: int, width: int) -> Cost:
     """36ab on the small image, then, after the shuffle, 9b^2 on four times the pixels."""
     return Cost(36 * a * b + 9 * b * b, (36 * a * b + 4 * 9 * b * b) * height * width)
 
 
-def bill(config: AMINetConfig = AMINET, size: int = 128) -> dict[str, Cost]:
+def bill(config: AMINetConfig = AMINET, size: int = 128) -> Bill:
     """The whole network by hand, from head to tail: {"": total, "head": ..., "encoders.0.sa": ..., ...}.
 
     Names are those of `AMINet(config).named_modules()`. A part's cost is contained in its parent's.
@@ -167,44 +170,40 @@ def bill(config: AMINetConfig = AMINET, size: int = 128) -> dict[str, Cost]:
         raise BadInput(f"size={size}: take a multiple of {config.multiple} pixels")
     w, side = config.widths, [size >> level for level in range(4)]
 
-    def stage(level: int) -> dict[str, Cost]:
+    def stage(level: int) -> Bill:
         shape = w[level], side[level], side[level], config.heads[level]
         if config.block == "lgfi":
             return lgfi(*shape, config.depths[level], config)
         return nest({str(i): transformer_block(*shape, config.scale) for i in range(config.blocks)})
 
-    parts = {"head": convolution(3, w[0], 3, size, size)}
+    parts: dict[str, Cost | Bill] = {"head": convolution(3, w[0], 3, size, size)}
     for i in range(3):
         parts[f"encoders.{i}"] = stage(i)
-        parts[f"downs.{i}"] = down(w[i], w[i + 1], side[i], side[i])
+        parts[f"downs.{i}"] = halving(w[i], w[i + 1], side[i], side[i])
     parts["bottleneck"] = nest({str(i): stage(3) for i in range(2 if config.block == "lgfi" else 1)})
     for i in (2, 1, 0):
-        parts[f"ups.{i}"] = up(w[i + 1], w[i], side[i + 1], side[i + 1])
+        parts[f"ups.{i}"] = doubling(w[i + 1], w[i], side[i + 1], side[i + 1])
         parts[f"edffs.{i}"] = nest(fusion(w[i], side[i], side[i], config) if config.skaf != "none" else {})
         parts[f"decoders.{i}"] = stage(i)
     parts["tail"] = convolution(w[0], 3, 3, size, size)
     return nest(parts)
 
 
-def blank(model: nn.Module, size: int) -> torch.Tensor:
-    """One empty image (1, 3, size, size) where the model lives."""
+def blank(model: nn.Module, size: int | None = None) -> torch.Tensor:
+    """One empty image (1, 3, size, size) where the model lives: of 128 pixels, or 16 if it takes the LR face."""
+    size = size or (HR if getattr(model, "config", Config).enlarged else LR)
     return torch.zeros(1, 3, size, size, device=next(model.parameters()).device)
 
 
-def side(model: nn.Module) -> int:
-    """Height and width of what a network takes: 128, or 16 for one that takes the LR face."""
-    return HR if getattr(model, "config", Config).enlarged else LR
-
-
-def counted(model: nn.Module, size: int | None = None) -> dict[str, Cost]:
-    """Every module of `model` as torch counts it, by name ("" is the whole), on one 3 x size x size image (`side`).
+def counted(model: nn.Module, size: int | None = None) -> Bill:
+    """Every module of `model` as torch counts it, by name ("" is the whole), on one image of `blank`.
 
     A copy runs on the model's own device. One built under `torch.device("meta")` has shapes and no values,
     and is counted without computing anything.
     """
     model = copy.deepcopy(model).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(blank(model, size or side(model)))
+        model(blank(model, size))
     flops, root = counter.get_flop_counts(), type(model).__name__
     rows = {}
     for name, module in model.named_modules():
@@ -228,7 +227,7 @@ def thop_counted(model: nn.Module, size: int | None = None) -> tuple[int, int]:
             from thop import profile
         except ImportError as error:
             raise BadInput(f"to count as the paper does: pip install thop setuptools ({error})") from None
-        macs, params = profile(copy.deepcopy(model), (blank(model, size or side(model)),), verbose=False)
+        macs, params = profile(copy.deepcopy(model), (blank(model, size),), verbose=False)[:2]
     return int(params), int(macs)
 
 
@@ -240,7 +239,7 @@ def thop_if_there(model: nn.Module) -> tuple[int, int] | tuple[None, None]:
         return None, None
 
 
-# Parameters and MACs, digit for digit as printed; None where the paper gives none.
+# Parameters and MACs of AMINet, digit for digit as printed; None where the paper gives none.
 PUBLISHED = {
     "aminet": ("12.62M", "15.6G"),  # Tables I, II, III (parameters) and X
     "aminet-s": ("8.2M", "9.4G"),  # Table X
@@ -251,23 +250,11 @@ PUBLISHED = {
     "w/o SKAF": ("8.21M", None),
     "LGFI->Transformer": ("11.32M", None),  # Table II
     "RDFE->FFN": ("12.11M", None),  # Table III
-    "SPARNet, Table VI": ("10.6M", None),  # Table X says 16.6M
-    "SPARNet + EDFF": ("12.1M", None),  # Table VI
-    "SFMNet + EDFF": ("10.7M", None),
-    "FSRNet": ("27.5M", "40.7G"),  # Table X from here
-    "SPARNet": ("16.6M", "7.1G"),
-    "DICNet": ("22.8M", "35.5G"),
-    "AD-GNN": ("15.8M", "15.0G"),
-    "CTCNet": ("22.4M", "47.2G"),
-    "SCTANet": ("27.7M", "10.4G"),
-    "LAAT": ("22.4M", "8.9G"),
-    "ELSFace": ("6.8M", "10.6G"),
-    "SFMNet": ("8.6M", "30.6G"),  # the same size in Table VI
 }
 UNITS = {"M": 10**6, "G": 10**9}
 
 
-def number(printed: str) -> float:
+def value_of(printed: str) -> float:
     """12.62M -> 12620000.0"""
     return float(Decimal(printed[:-1]) * UNITS[printed[-1]])
 
@@ -277,7 +264,9 @@ def match(ours: int, printed: str) -> str | bool:
     digits, value = Decimal(printed[:-1]), Decimal(ours) / UNITS[printed[-1]]
     rounds = value.quantize(digits, ROUND_HALF_UP) == digits
     truncates = value.quantize(digits, ROUND_DOWN) == digits
-    return "both" if rounds and truncates else "rounds" if rounds else "truncates" if truncates else False
+    if rounds and truncates:
+        return "both"
+    return "rounds" if rounds else "truncates" if truncates else False
 
 
 def entry(name: str, config: AMINetConfig) -> dict:
@@ -286,16 +275,15 @@ def entry(name: str, config: AMINetConfig) -> dict:
         model = AMINet(config)
     hand, by_torch = bill(config)[""], counted(model)[""]
     thop_params, thop_macs = thop_if_there(model)
-    row = dict(name=name, params=hand.params, macs=hand.macs, torch_params=by_torch.params,
-               torch_macs=by_torch.macs, thop_params=thop_params, thop_macs=thop_macs)
-    published = PUBLISHED.get(name, (None, None))
+    row: dict = {"name": name, "params": hand.params, "macs": hand.macs, "torch_params": by_torch.params,
+                 "torch_macs": by_torch.macs, "thop_params": thop_params, "thop_macs": thop_macs}
+    printed_params, printed_macs = PUBLISHED.get(name, (None, None))
     # The published counts are thop's, so its MACs are the ones to compare.
-    for key, ours, printed in zip(("params", "macs"), (hand.params, thop_macs), published):
-        row[f"published_{key}"] = number(printed) if printed else None
-        row[f"printed_{key}"] = printed
-        known = printed and ours is not None
-        row[f"{key}_deviation"] = ours / number(printed) - 1 if known else None
-        row[f"{key}_match"] = match(ours, printed) if known else None
+    for key, ours, printed in (("params", hand.params, printed_params), ("macs", thop_macs, printed_macs)):
+        row |= {f"published_{key}": value_of(printed) if printed else None, f"printed_{key}": printed,
+                f"{key}_deviation": None, f"{key}_match": None}
+        if printed and ours is not None:
+            row |= {f"{key}_deviation": ours / value_of(printed) - 1, f"{key}_match": match(ours, printed)}
     return row
 
 
@@ -310,15 +298,6 @@ def ledger() -> list[dict]:
     return [entry(name, config) for name, config in configs.items()]
 
 
-def against(row: dict, key: str) -> tuple[str, str, str]:
-    """The cells "published", "deviation" and "match" of `params` or `macs`."""
-    if (printed := row[f"printed_{key}"]) is None:
-        return "-", "", ""
-    if (how := row[f"{key}_match"]) is None:
-        return printed, "", ""
-    return printed, f"{100 * row[f'{key}_deviation']:+.2f}%", how or "no"
-
-
 LEGEND = """params, G MACs: by hand, at 1x3x128x128; a ! says that PyTorch counts otherwise. thop: the counter behind
 the published MACs, which are compared with it. match: ours becomes the printed digits when it is rounded or truncated.
 aminet-8c and aminet-c32 are other readings of the paper's row, kept because their MACs do not fit: notebook 08."""
@@ -326,20 +305,19 @@ aminet-8c and aminet-c32 are other readings of the paper's row, kept because the
 
 def format_ledger(rows: list[dict]) -> str:
     """The ledger as a table for people."""
-    table = [("name", "params", "published", "deviation", "match",
-              "G MACs", "thop", "published", "deviation", "match")]
+    def marked(row: dict, key: str, text: str) -> str:
+        return text if row[key] == row[f"torch_{key}"] else f"{text}!"
 
-    def same(row: dict, what: str) -> str:
-        return "" if row[what] == row[f"torch_{what}"] else "!"
+    def compared(row: dict, key: str) -> tuple[str, str, str]:
+        how = row[f"{key}_match"]
+        deviation = "" if how is None else f"{row[f'{key}_deviation']:+.2%}"
+        return row[f"printed_{key}"] or "-", deviation, "no" if how is False else how or ""
 
-    for row in rows:
-        table.append((
-            row["name"],
-            f"{row['params']:,}{same(row, 'params')}", *against(row, "params"),
-            f"{row['macs'] / 1e9:.3f}{same(row, 'macs')}",
-            f"{row['thop_macs'] / 1e9:.3f}" if row["thop_macs"] else "-", *against(row, "macs")))
-    first, *others = [max(map(len, column)) for column in zip(*table)]
-    lines = ["  ".join([name.ljust(first)] + [cell.rjust(n) for cell, n in zip(cells, others)]).rstrip()
-             for name, *cells in table]
-    missing = ["thop is left out: it is not installed: pip install thop setuptools"] * (rows[0]["thop_macs"] is None)
-    return "\n".join([*lines, "", LEGEND, *missing])
+    headers = ["name", "params", "published", "deviation", "match", "G MACs", "thop", "published", "deviation", "match"]
+    cells = [(row["name"], marked(row, "params", f"{row['params']:,}"), *compared(row, "params"),
+              marked(row, "macs", f"{row['macs'] / 1e9:.3f}"),
+              f"{row['thop_macs'] / 1e9:.3f}" if row["thop_macs"] else "-", *compared(row, "macs")) for row in rows]
+    lines = [tabulate(cells, headers, colalign=("left", *["right"] * 9), disable_numparse=True), "", LEGEND]
+    if rows[0]["thop_macs"] is None:
+        lines.append("thop is left out: it is not installed: pip install thop setuptools")
+    return "\n".join(lines)

@@ -33,7 +33,7 @@ class LGFI(nn.Module):
             "none": nn.Identity,
         }[config.local]()
         fused = config.skaf == "everywhere"
-        self.reduce = nn.Conv2d(2 * channels, channels, 1) if fused else None
+        self.reduce = nn.Conv2d(2 * channels, channels, 1) if fused else nn.Identity()
         self.skaf = SKAF(channels, config.kernels, config.pools, config.gate, config.dilated) if fused else None
 
     def branches(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

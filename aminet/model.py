@@ -6,7 +6,6 @@ from torch import nn
 
 from .config import AMINetConfig
 from .edff import EDFF
-from .errors import BadInput
 from .lgfi import LGFI
 from .transformer import TransformerBlock
 
@@ -55,13 +54,11 @@ class AMINet(nn.Module):
         self.decoders = nn.ModuleList(stage(level) for level in range(3))
         self.tail = nn.Conv2d(w[0], 3, 3, padding=1)
         if config.zero_tail:
-            nn.init.zeros_(self.tail.weight)
-            nn.init.zeros_(self.tail.bias)
+            for parameter in self.tail.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % self.config.multiple for n in image.shape[2:]):
-            raise BadInput(f"AMINet takes (B, 3, H, W) with H and W multiples of {self.config.multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         x, skips = self.head(image), []
         for encoder, down_ in zip(self.encoders, self.downs):
             skips.append(encoder(x))

@@ -6,28 +6,52 @@ from collections.abc import Callable, Sequence
 import torch
 
 from .errors import BadInput
-from .files import HERE
+from .files import HERE, find
 
-SETUP = {"os", "sys", "Path", "begin", "grade", "show"}  # what the setup cell imports
-FRAMEWORK = {"In", "Out", "get_ipython", "exit", "quit", "open", "PARAMETERS"}
+# What a parameter takes, by the type of its default: how to say it, and the types.
+TAKES = {bool: ("True or False", (bool,)), int: ("a whole number", (int,)), float: ("a number", (float, int)),
+         str: ("text; papermill's -r passes digits as text", (str, type(None)))}
+SOURCES = ("faces", "val", "own")  # parameters that name several folders and zips, separated by spaces
 
 
-def begin(names: dict, parameters: set[str]) -> None:
-    """Start a notebook: refuse unknown papermill parameters, set the plot style, fix the seed.
+def begin(names: dict, parameters: dict) -> None:
+    """Start a notebook: check what papermill set, choose the plots' style, fix the seed. It may run again at any time.
 
-    names: the notebook's `globals()`. parameters: the names that its parameters cell defined. papermill itself only
-    warns of a parameter that the notebook does not have.
+    names: the notebook's `globals()`. parameters: the same as the parameters cell left them, the defaults. BadInput: a
+    parameter that the notebook does not have (papermill itself only warns), or one of another type than its default.
     """
-    unknown = sorted(n for n in names if not n.startswith("_") and n not in parameters | SETUP | FRAMEWORK)
-    if unknown:
-        known = sorted(n for n in parameters - FRAMEWORK if not n.startswith("_"))
-        raise BadInput(f"unknown parameter {', '.join(unknown)}: this notebook has {', '.join(known)}")
+    defaults = {name: value for name, value in parameters.items() if name[0] != "_" and type(value) in TAKES}
+    injected = set_by_papermill(names)
+    check_parameters(injected, defaults)
+    names.update({name: "" for name, value in injected.items() if value is None})
     import matplotlib.pyplot as plt
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     plt.style.use(HERE / "aminet.mplstyle")
     set_matplotlib_formats("jpeg", pil_kwargs={"quality": 75, "optimize": True})  # faces: a fifth of a PNG's bytes
     torch.manual_seed(0)
+
+
+def set_by_papermill(names: dict) -> dict:
+    """Return the parameters that papermill set, by name. It runs a cell of its own, second, and that cell tells."""
+    values: dict = {}
+    for cell in names.get("In", [])[2:3]:
+        if cell.startswith("# Parameters\n"):
+            exec(cell, {}, values)
+    return values
+
+
+def check_parameters(values: dict, defaults: dict) -> None:
+    """Raise BadInput for the first parameter that has no default, or not its type."""
+    unknown = sorted(values.keys() - defaults.keys())
+    if unknown:
+        raise BadInput(f"unknown parameter {', '.join(unknown)}: this notebook has {', '.join(sorted(defaults))}")
+    for name, value in values.items():
+        wanted, types = TAKES[type(defaults[name])]
+        if type(value) not in types:
+            raise BadInput(f"{name} is {value!r}: this notebook wants {wanted}")
+        if name in SOURCES and value and " " in value and find(value).exists():
+            raise BadInput(f"{name} is {value!r}: spaces separate sources; rename it to one without, or link to it")
 
 
 def show(rows: Sequence[Sequence[torch.Tensor]], titles: Sequence[str] = (), labels: Sequence[str] = (),
@@ -64,6 +88,12 @@ def picture_of(x: torch.Tensor):
     if x.is_floating_point():
         x = ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return x.permute(1, 2, 0).numpy()
+
+
+def error_map(result: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+    """Return the mean absolute error of 4x4 pixels, four times brighter, as a gray picture (3, H / 4, W / 4)."""
+    error = torch.nn.functional.avg_pool2d((result - original).abs().mean(0)[None], 4)
+    return 4 * error.expand(3, -1, -1) - 1
 
 
 def grade(answer: Callable, cases: Sequence[tuple[tuple, object]], hint: str, tolerance: float = 1e-4) -> bool:

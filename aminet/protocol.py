@@ -15,6 +15,7 @@ the network; the protocol then turns it into uint8. Per-image results are NumPy 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +24,12 @@ from torch import Tensor
 from .errors import BadInput
 
 ROUNDINGS = ("truncate", "round")
-CHANNELS = ("y", "rgb")
-WINDOWS = ("gaussian", "uniform")
-AVERAGING = ("images", "mse")
+WINDOWS: dict[str, dict[str, Any]] = {  # options of scikit-image's SSIM
+    "gaussian": {"win_size": 11, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
+    "uniform": {"win_size": 7},
+}
+SWITCHES = {"channel": ("y", "rgb"), "sr_rounding": ROUNDINGS, "y_rounding": ROUNDINGS,
+            "ssim_window": tuple(WINDOWS), "averaging": ("images", "mse")}
 
 
 @dataclass(frozen=True)
@@ -53,18 +57,17 @@ class Protocol:
     averaging: str = "images"
 
     def __post_init__(self) -> None:
-        for field, allowed in (("channel", CHANNELS), ("sr_rounding", ROUNDINGS), ("y_rounding", ROUNDINGS),
-                               ("ssim_window", WINDOWS), ("averaging", AVERAGING)):
-            value = getattr(self, field)
-            if value not in allowed:
-                raise BadInput(f"protocol {field} is {value!r}; use one of {', '.join(allowed)}")
+        for switch, positions in SWITCHES.items():
+            position = getattr(self, switch)
+            if position not in positions:
+                raise BadInput(f"protocol {switch} is {position!r}; use one of {', '.join(positions)}")
         if not self.name:
             raise BadInput("a protocol needs a name")
         if type(self.crop) is not int or self.crop < 0:
             raise BadInput(f"protocol crop is {self.crop!r}; use a whole number of pixels, 0 or more")
 
     def describe(self) -> str:
-        """The protocol in one line."""
+        """Return the protocol in one line."""
         past = {"truncate": "truncated", "round": "rounded"}
         channel = "RGB" if self.channel == "rgb" else f"Y of BT.601 (16 to 235) {past[self.y_rounding]}"
         crop = f"{self.crop} px border cropped" if self.crop else "no crop"
@@ -81,7 +84,7 @@ PROTOCOLS = {
 
 
 def to_uint8(x: Tensor, rounding: str = "truncate") -> Tensor:
-    """(..., 3, H, W) float in [-1, 1] to uint8: (x + 1) / 2 * 255, clipped, then truncated or rounded.
+    """Turn (..., 3, H, W) float in [-1, 1] into uint8: (x + 1) / 2 * 255, clipped, then truncated or rounded.
 
     Truncation is not the inverse of x = u / 127.5 - 1: in float32 it lowers 63 of the 256 levels by one. Hand
     uint8 images over as they are. Raises BadInput when x is not float, or holds NaN or infinity.
@@ -97,7 +100,7 @@ def to_uint8(x: Tensor, rounding: str = "truncate") -> Tensor:
 
 
 def luma(x: np.ndarray, rounding: str = "truncate") -> np.ndarray:
-    """(N, 3, H, W) uint8 RGB to (N, H, W) uint8 studio-swing luma.
+    """Turn (N, 3, H, W) uint8 RGB into (N, H, W) uint8 studio-swing luma.
 
     Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255, from 16 to 235. Whole numbers keep it exact:
     floating point is one level off for about 24 of the 16.7 million colours.
@@ -107,87 +110,88 @@ def luma(x: np.ndarray, rounding: str = "truncate") -> np.ndarray:
     return (16 + (65481 * r + 128553 * g + 24966 * b + half) // 255000).astype(np.uint8)
 
 
-def prepare(x: Tensor, protocol: Protocol) -> np.ndarray:
-    """What PSNR and SSIM see of uint8 RGB images: uint8, cropped, (N, H', W') luma or (N, 3, H', W') RGB."""
-    x = _images(x, "the image")
-    if min(x.shape[-2:]) <= 2 * protocol.crop:
-        raise BadInput(f"{x.shape[-1]}x{x.shape[-2]} pixels are too few for a crop of {protocol.crop}")
-    x = luma(x, protocol.y_rounding) if protocol.channel == "y" else x
-    rows, columns = (slice(protocol.crop, side - protocol.crop) for side in x.shape[-2:])
-    return x[..., rows, columns]
+def pair(sr: Tensor, hr: Tensor, rounding: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return both as uint8 arrays of one shape (N, 3, H, W); a float sr is rounded or truncated first.
+
+    Raises BadInput when shapes or types do not fit.
+    """
+    sr = torch.as_tensor(sr)
+    sr = to_uint8(sr, rounding) if sr.is_floating_point() else sr
+    images = []
+    for x, what in ((sr, "the result"), (hr, "the ground truth")):
+        x = torch.as_tensor(x).detach()
+        x = x[None] if x.ndim == 3 else x
+        if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] != 3 or not len(x):
+            raise BadInput(f"{what} must be uint8 of shape (N, 3, H, W), not {x.dtype} of {tuple(x.shape)}")
+        images.append(x.cpu().numpy())
+    if images[0].shape != images[1].shape:
+        raise BadInput(f"result {images[0].shape} and ground truth {images[1].shape} differ in shape; use one size")
+    return images[0], images[1]
+
+
+def prepare(sr: Tensor, hr: Tensor, protocol: Protocol) -> list[np.ndarray]:
+    """Return what PSNR and SSIM see of a result and its ground truth, each uint8 and cropped.
+
+    sr: (N, 3, H, W) uint8, or float in [-1, 1]; hr: uint8. Both become (N, H', W') luma, or (N, 3, H', W') RGB.
+    Raises BadInput when shapes or types do not fit, or a crop leaves nothing.
+    """
+    images, crop = pair(sr, hr, protocol.sr_rounding), protocol.crop
+    height, width = images[0].shape[-2:]
+    if min(height, width) <= 2 * crop:
+        raise BadInput(f"{width}x{height} pixels are too few for a crop of {crop}")
+    views = [luma(x, protocol.y_rounding) for x in images] if protocol.channel == "y" else images
+    return [x[..., crop:height - crop, crop:width - crop] for x in views]
+
+
+def psnr_of_mse(mse: np.ndarray | np.floating) -> np.ndarray:
+    """Return 10 log10(255^2 / MSE), inf where the error is zero."""
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(255**2 / mse)
 
 
 def psnr(sr: Tensor, hr: Tensor, protocol: Protocol) -> np.ndarray:
-    """PSNR per image in dB, 10 log10(255^2 / MSE). Identical images give inf, and inf stays inf in a mean.
+    """Return the PSNR per image in dB. Identical images give inf, and inf stays inf in a mean.
 
-    sr: (N, 3, H, W) uint8, or float in [-1, 1]; hr: uint8. Raises BadInput when shapes or types do not fit.
+    Arguments and errors as for `prepare`.
     """
-    sr, hr = (prepare(x, protocol) for x in pair(sr, hr, protocol.sr_rounding))
-    squared = np.square(sr.astype(np.int32) - hr.astype(np.int32))
-    return _decibels(squared.reshape(len(sr), -1).mean(1))
+    sr_view, hr_view = prepare(sr, hr, protocol)
+    error = sr_view.astype(float) - hr_view.astype(float)
+    return psnr_of_mse(np.mean(error**2, axis=tuple(range(1, error.ndim))))  # over all axes but the images'
 
 
 def ssim(sr: Tensor, hr: Tensor, protocol: Protocol) -> np.ndarray:
-    """SSIM per image by scikit-image, range 255; for "rgb" the channels' mean. Arguments as for `psnr`."""
+    """Return the SSIM per image by scikit-image, range 255; for "rgb" the channels' mean. Arguments as for `psnr`."""
     from skimage.metrics import structural_similarity
 
-    sr, hr = (prepare(x, protocol) for x in pair(sr, hr, protocol.sr_rounding))
-    side = 11 if protocol.ssim_window == "gaussian" else 7
-    if min(sr.shape[-2:]) < side:
-        raise BadInput(f"SSIM needs {side}x{side} pixels after the crop, not {sr.shape[-1]}x{sr.shape[-2]}")
-    options = {"data_range": 255, "channel_axis": 0 if protocol.channel == "rgb" else None}
-    if protocol.ssim_window == "gaussian":
-        options |= {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    return np.array([structural_similarity(a, b, **options) for a, b in zip(sr, hr)])
+    sr_view, hr_view = prepare(sr, hr, protocol)
+    window, (height, width) = WINDOWS[protocol.ssim_window], hr_view.shape[-2:]
+    if min(height, width) < (side := window["win_size"]):
+        raise BadInput(f"SSIM needs {side}x{side} pixels after the crop, not {width}x{height}")
+    channels = 0 if protocol.channel == "rgb" else None
+    return np.array([structural_similarity(a, b, data_range=255, channel_axis=channels, **window)
+                     for a, b in zip(sr_view, hr_view)])
 
 
 def mean_psnr(values: np.ndarray, protocol: Protocol) -> float:
-    """The PSNR of a set, from `psnr` per image: the mean in dB, or that of the squared errors in dB."""
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or not values.size:
-        raise BadInput(f"expected one value per image, at least one; got an array of shape {values.shape}")
-    if protocol.averaging == "images":
-        return float(values.mean())
-    return float(_decibels(255**2 * np.mean(10 ** (-values / 10))))
+    """Return the PSNR of a set, from `psnr` per image (N,): the mean in dB, or that of the squared errors in dB."""
+    if protocol.averaging == "mse":
+        return float(psnr_of_mse(np.mean(255**2 / 10 ** (values / 10))))
+    return float(values.mean())
 
 
 def protocol_table(sr: Tensor, hr: Tensor) -> list[dict[str, str | float]]:
-    """The same images under every protocol, and under `paper` with one switch moved.
+    """Return the same images' numbers under every protocol, and under `paper` with one switch moved.
 
     Rows of {"protocol", "psnr", "ssim", "description"}. Arguments as for `psnr`. The rounding of SR shows
     only with a float sr, the order of averaging with two images or more.
     """
     paper = PROTOCOLS["paper"]
-    switches = [("SR rounded", {"sr_rounding": "round"}), ("Y rounded", {"y_rounding": "round"}),
-                ("8 px cropped", {"crop": 8}), ("RGB", {"channel": "rgb"}),
-                ("7x7 SSIM", {"ssim_window": "uniform"}), ("MSE averaged", {"averaging": "mse"})]
-    variants = [replace(paper, name=f"paper, {name}", **switch) for name, switch in switches]
-    rows = []
-    for protocol in (*PROTOCOLS.values(), *variants):
-        rows.append({"protocol": protocol.name, "psnr": mean_psnr(psnr(sr, hr, protocol), protocol),
-                     "ssim": float(ssim(sr, hr, protocol).mean()), "description": protocol.describe()})
-    return rows
-
-
-def _images(x: Tensor, what: str) -> np.ndarray:
-    """uint8 RGB as a NumPy array (N, 3, H, W)."""
-    x = torch.as_tensor(x).detach()
-    x = x[None] if x.ndim == 3 else x
-    if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] != 3 or not len(x):
-        raise BadInput(f"{what} must be uint8 of shape (N, 3, H, W), not {x.dtype} of {tuple(x.shape)}")
-    return x.cpu().numpy()
-
-
-def pair(sr: Tensor, hr: Tensor, rounding: str) -> tuple[np.ndarray, np.ndarray]:
-    """Both images as uint8 NumPy arrays of one shape; a float sr is rounded or truncated first."""
-    sr = torch.as_tensor(sr)
-    sr = _images(to_uint8(sr, rounding) if sr.is_floating_point() else sr, "the result")
-    hr = _images(hr, "the ground truth")
-    if sr.shape != hr.shape:
-        raise BadInput(f"result {sr.shape} and ground truth {hr.shape} differ in shape; use one size")
-    return sr, hr
-
-
-def _decibels(mse: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return 10 * np.log10(255**2 / mse)
+    moved = [replace(paper, name="paper, SR rounded", sr_rounding="round"),
+             replace(paper, name="paper, Y rounded", y_rounding="round"),
+             replace(paper, name="paper, 8 px cropped", crop=8),
+             replace(paper, name="paper, RGB", channel="rgb"),
+             replace(paper, name="paper, 7x7 SSIM", ssim_window="uniform"),
+             replace(paper, name="paper, MSE averaged", averaging="mse")]
+    return [{"protocol": protocol.name, "psnr": mean_psnr(psnr(sr, hr, protocol), protocol),
+             "ssim": float(ssim(sr, hr, protocol).mean()), "description": protocol.describe()}
+            for protocol in (*PROTOCOLS.values(), *moved)]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from .config import Config
+from .config import Config, bounded, check_fields, one_of
 from .degrade import augment, network_input, send, to_float
 from .errors import BadInput
 
@@ -34,27 +34,22 @@ class Recipe:
     BadInput for a value out of its range, for less than one batch, and for a schedule without an end.
     """
 
-    images: int | None = None
-    batch: int = 32
-    lr: float = 2e-4
-    schedule: str = "constant"
-    ema: float = 0.0
-    val_every: int = 5000
-    seed: int = 0
-    minutes: float | None = None
-    warmup: float = 0.0
+    images: int | None = bounded(None, 1, kind=int)
+    batch: int = bounded(32, 1, 4096)
+    lr: float = bounded(2e-4, above=0)
+    schedule: str = one_of("constant", "cosine")
+    ema: float = bounded(0.0, 0, below=1)
+    val_every: int = bounded(5000, 1)
+    seed: int = bounded(0, 0, 2**40)  # `draw` multiplies it by a million
+    minutes: float | None = bounded(None, above=0, kind=float)
+    warmup: float = bounded(0.0, 0, below=1)
 
     def __post_init__(self):
-        for name, kind, fits, words in RANGES:
-            value = getattr(self, name, None)
-            if value is not None and not (isinstance(value, kind) and not isinstance(value, bool) and fits(value)):
-                raise BadInput(f"{name}={value!r}: give {words}")
+        check_fields(self)
         if self.images is not None and self.images < self.batch:
             raise BadInput(f"images={self.images} is less than one batch of {self.batch}: give --batch {self.images}")
         if self.images is not None and self.minutes is not None:
             raise BadInput("the length of a run is in images or in minutes, not in both")
-        if self.schedule not in ("constant", "cosine"):
-            raise BadInput(f"unknown schedule {self.schedule!r}: choose constant or cosine")
         if self.images is None and self.minutes is None and (self.schedule == "cosine" or self.warmup):
             raise BadInput("the cosine schedule and the warm-up need an end: give --images or --minutes")
 
@@ -73,28 +68,6 @@ class Recipe:
         if not isinstance(noted, dict) or not {"batch", "lr"} <= noted.keys() <= names:
             raise BadInput("the recipe is not one of this version")
         return cls(**noted)
-
-
-def _finite(low: float, high: float = math.inf) -> Callable[[float], bool]:
-    return lambda value: low < value < high
-
-
-# Field, types, test and words, of Recipe and of training.games.GANRecipe. A seed is multiplied by a million in `draw`.
-NUMBER = (int, float)
-RANGES: list[tuple[str, Any, Callable[[Any], bool], str]] = [
-    ("images", int, lambda n: n >= 1, "a whole number, 1 or more"),
-    ("minutes", NUMBER, _finite(0), "a number above zero"),
-    ("batch", int, lambda n: 1 <= n <= 4096, "a whole number from 1 to 4096"),
-    ("lr", NUMBER, _finite(0), "a positive number"),
-    ("ema", NUMBER, lambda d: 0 <= d < 1, "a number in [0, 1)"),
-    ("val_every", int, lambda n: n >= 1, "a whole number, 1 or more"),
-    ("seed", int, lambda n: 0 <= n <= 2**40, "a whole number from 0 to 2**40"),
-    ("warmup", NUMBER, lambda part: 0 <= part < 1, "a part of the run, in [0, 1)"),
-    ("d_lr", NUMBER, _finite(0), "a positive number"),
-    ("width", int, lambda n: 1 <= n <= 1024, "a whole number from 1 to 1024"),
-    *((name, NUMBER, lambda w: 0 <= w < math.inf, "a weight that is not below zero")
-      for name in ("pixel", "perceptual", "adversarial", "r1")),
-]
 
 
 @lru_cache(maxsize=4)

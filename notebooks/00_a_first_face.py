@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 00 · A first face
 #
@@ -26,17 +14,19 @@
 # %% tags=["parameters"]
 picture = ""     # path of a picture of yours: a 16x16 face, or a photograph with a face
 WIDGETS = False  # True in a live notebook: sliders
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -64,7 +54,7 @@ paper = PROTOCOLS["paper"]                                  # how scores are com
 
 
 @torch.inference_mode()
-def restore(bicubic):
+def restored(bicubic):
     """The network's faces. uint8 (N, 3, 128, 128) -> float (N, 3, 128, 128) in [-1, 1]"""
     return model(to_float(bicubic))
 
@@ -73,7 +63,7 @@ names = ["Hopper", "Collins", *(f"synthetic {i}" for i in range(6))]
 hr = torch.cat([torch.stack(list(portraits().values())), faces(6)])  # (8, 3, 128, 128) uint8, the originals
 lr = degrade(hr)                                                     # (8, 3, 16, 16)
 bicubic = upsample(lr)                                               # (8, 3, 128, 128), enlarged again
-sr = restore(bicubic)                                                # (8, 3, 128, 128), the network's answer
+sr = restored(bicubic)                                                # (8, 3, 128, 128), the network's answer
 shown = (0, 1, 5, 7)
 figure = show([[lr[i], bicubic[i], sr[i], hr[i]] for i in shown], height=1.8, labels=[names[i] for i in shown],
               titles=["LR 16×16", "bicubic", "AMINet, pocket size", "original"])
@@ -157,13 +147,13 @@ print(f"{'mean':13s}{score['bicubic'][0].mean():8.2f}{score['AMINet'][0].mean():
 # `luma_of(x)` below gives the brightness of one face as a uint8 tensor of shape (128, 128). Write `decibels(a, b)` for two of those.
 
 # %% tags=["exercise"]
-from aminet.protocol import prepare, to_uint8
+from aminet.protocol import luma, to_uint8
 
 
 def luma_of(x):
     """(3, 128, 128) uint8, or float from the network -> (128, 128) uint8"""
     x = to_uint8(x) if x.is_floating_point() else x
-    return torch.from_numpy(prepare(x[None], paper)[0])
+    return torch.from_numpy(luma(x[None].numpy())[0])
 
 
 CASES_1 = [((luma_of(x[i]), luma_of(hr[i])), float(psnr(x[i:i + 1], hr[i:i + 1], paper)[0]))
@@ -242,7 +232,7 @@ plt.show()
 # %%
 caught = {}
 hook = model.tail.register_forward_hook(lambda module, inputs, output: caught.update(tail=output))
-again = restore(bicubic)
+again = restored(bicubic)
 hook.remove()
 tail = caught["tail"]                                       # (8, 3, 128, 128)
 torch.testing.assert_close(again, to_float(bicubic) + tail)
@@ -365,7 +355,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from aminet.faces.pictures import align
-from aminet.faces.files import to_tensor
+from aminet.faces.dataset import to_tensor
 from aminet.faces.portraits import EYES
 
 with get_sample_data("grace_hopper.jpg") as file:
@@ -380,19 +370,19 @@ def cut(name, shift=0, angle=0):
     return to_tensor(align(photos[name], *((z.real, z.imag) for z in (middle - half, middle + half))))
 
 
-def draw(shift=20, angle=0):
+def explore(shift=20, angle=0):
     """Both portraits, moved."""
     moved = torch.stack([cut(name, shift, angle) for name in photos])
     up = upsample(degrade(moved))
-    rows = [[up[i], x, moved[i]] for i, x in enumerate(restore(up))]
+    rows = [[up[i], x, moved[i]] for i, x in enumerate(restored(up))]
     return show(rows, labels=["Hopper", "Collins"], titles=["bicubic", "AMINet", "original"], height=1.4)
 
 
 assert torch.equal(cut("hopper"), hr[0]) and torch.equal(cut("collins"), hr[1])  # no shift: the portraits themselves
-figure = draw()
+figure = explore()
 if WIDGETS:
     from ipywidgets import interact
-    interact(draw, shift=(-24, 24), angle=(-180, 180, 15))
+    interact(explore, shift=(-24, 24), angle=(-180, 180, 15))
 
 # %% [markdown]
 # Faces 20 pixels too far right. To measure fairly, the window of measurement moves with the face: always the same 72×72 pixels of it.
@@ -412,7 +402,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained",
 for name, colour in zip(photos, ("C0", "C1")):
     moved = torch.stack([cut(name, k) for k in shifts])  # (13, 3, 128, 128)
     up = upsample(degrade(moved))
-    before, after = (torch.tensor(on_face(x, moved)) for x in (up, restore(up)))
+    before, after = (torch.tensor(on_face(x, moved)) for x in (up, restored(up)))
     left.plot(shifts, after, ".-", color=colour, label=f"{name.title()}, AMINet")
     left.plot(shifts, before, ".:", color=colour, label=f"{name.title()}, bicubic")
     right.plot(shifts, after - before, ".-", color=colour, label=name.title())
@@ -461,7 +451,7 @@ ways = {
     "noise 20": noisy(degrade(four), 20),
 }
 before = {name: upsample(x) for name, x in ways.items()}
-after = {name: restore(x) for name, x in before.items()}
+after = {name: restored(x) for name, x in before.items()}
 gains = {name: psnr(after[name], four, paper) - psnr(before[name], four, paper) for name in ways}
 figure = show([[x[1] for x in before.values()], [x[1] for x in after.values()]], titles=list(ways),
               labels=["bicubic", "AMINet"], height=1.5)
@@ -473,7 +463,7 @@ sigmas = [0, 2, 5, 10, 15, 20]
 curve = [gains["as trained"].mean()]
 for sigma in sigmas[1:-1]:
     up = upsample(noisy(degrade(four), sigma))
-    curve.append((psnr(restore(up), four, paper) - psnr(up, four, paper)).mean())
+    curve.append((psnr(restored(up), four, paper) - psnr(up, four, paper)).mean())
 curve.append(gains["noise 20"].mean())
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.9), layout="constrained", sharey=True)
 means = [g.mean() for g in gains.values()]
@@ -507,7 +497,7 @@ cases = {
 }
 odd = torch.stack(list(cases.values()))
 up = upsample(degrade(odd))
-out = restore(up)
+out = restored(up)
 figure = show([up, out, odd], titles=list(cases), labels=["bicubic", "AMINet", "original"], height=1.3)
 for i, (p, q) in enumerate(zip(psnr(up, odd, paper), psnr(out, odd, paper))):
     figure.axes[i].set_xlabel(f"{p:.1f} dB")
@@ -527,7 +517,7 @@ for i, (p, q) in enumerate(zip(psnr(up, odd, paper), psnr(out, odd, paper))):
 
 # %% tags=["exercise"]
 over = hr[:3].flip(-2)
-CASES_3 = [((hr[:3],), float((psnr(restore(upsample(degrade(over))), over, paper)
+CASES_3 = [((hr[:3],), float((psnr(restored(upsample(degrade(over))), over, paper)
                               - psnr(upsample(degrade(over)), over, paper)).mean()))]
 
 
@@ -542,12 +532,12 @@ passed = grade(gain_upside_down, CASES_3, "flip the originals, then degrade, enl
 # one plausible wrong answer, then the solution
 def gain_of(images):
     up = upsample(degrade(images))
-    return float((psnr(restore(up), images, paper) - psnr(up, images, paper)).mean())
+    return float((psnr(restored(up), images, paper) - psnr(up, images, paper)).mean())
 
 
 def turned_at_the_end(images):
     up = upsample(degrade(images))
-    return float((psnr(restore(up).flip(-2), images.flip(-2), paper) - psnr(up.flip(-2), images.flip(-2), paper)).mean())
+    return float((psnr(restored(up).flip(-2), images.flip(-2), paper) - psnr(up.flip(-2), images.flip(-2), paper)).mean())
 
 
 def gain_upside_down(images):
@@ -560,7 +550,7 @@ passed = grade(gain_upside_down, CASES_3, hint, tolerance=0.01)
 
 # %%
 print(f"eight faces: gain {gain.mean():+.2f} dB upright, {gain_upside_down(hr):+.2f} dB upside down")
-turned = restore(upsample(degrade(hr[[1, 5]].flip(-2)))).flip(-2)  # turned back for us
+turned = restored(upsample(degrade(hr[[1, 5]].flip(-2)))).flip(-2)  # turned back for us
 figure = show([[sr[i], turned[j], hr[i]] for j, i in enumerate((1, 5))], height=1.7,
               labels=[names[1], names[5]], titles=["given upright", "upside down", "original"])
 
@@ -583,7 +573,8 @@ if picture:
 
     with TemporaryDirectory() as folder:
         try:
-            beside = to_tensor(open_image(upscale(picture, Path(folder) / "restored.png"))).split(128, dim=-1)
+            result = upscale(picture, Path(folder) / "restored.png")
+            beside = to_tensor(open_image(result.side_by_side)).split(128, dim=-1)
             figure = show([beside], titles=["LR", "bicubic", "AMINet", "aligned original"][:len(beside)], height=2)
         except BadInput as error:
             print("aminet:", error)

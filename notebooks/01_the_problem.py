@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 01 · The problem
 #
@@ -25,17 +13,19 @@
 
 # %% tags=["parameters"]
 WIDGETS = False  # True in a live notebook: sliders
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -124,14 +114,14 @@ def rest(hr, up):
     return ((hr.int() - up.int()) + 128).clamp(0, 255).to(torch.uint8)
 
 
-def psnr(a, b):
+def psnr_rgb(a, b):
     """dB over all three channels. Notebook 02 says why one must say so. (N, 3, H, W) twice -> (N,)"""
     return 10 * torch.log10(255**2 / (a.double() - b.double()).square().mean((1, 2, 3)))
 
 
 figure = show([[pool[i], large[i], rest(pool[i], large[i])] for i in (0, 1)], height=1.8, labels=["Hopper", "Collins"],
               titles=["HR", "= what LR holds", "+ what is lost"])
-print("bicubic, dB over RGB:", np.round(psnr(large, pool).numpy(), 1))
+print("bicubic, dB over RGB:", np.round(psnr_rgb(large, pool).numpy(), 1))
 
 # %% [markdown]
 # ### Exercise 1: which face is hardest?
@@ -141,7 +131,7 @@ print("bicubic, dB over RGB:", np.round(psnr(large, pool).numpy(), 1))
 
 # %% tags=["exercise"]
 chosen = [pool[[5, 7, 0, 2, 1]], pool[[1, 5, 7]]]
-CASES_1 = [((x,), psnr(package.upsample(package.degrade(x)), x).argsort().tolist()) for x in chosen]
+CASES_1 = [((x,), psnr_rgb(package.upsample(package.degrade(x)), x).argsort().tolist()) for x in chosen]
 
 
 def hardest_first(images):
@@ -179,7 +169,7 @@ passed = grade(hardest_first, CASES_1, hint)
 #
 # The stretch $s$ is the antialiasing: when shrinking 8 times, the kernel is 8 times as wide, so that every pixel of HR is heard.
 
-# %% tags=["mirror:aminet/degrade.py"]
+# %%
 from functools import lru_cache
 
 
@@ -230,7 +220,7 @@ plt.show()
 # PIL works on bytes: it computes $x D^\top$, **rounds to bytes**, computes $D(\cdot)$, and rounds to bytes again. With the same two roundings a matrix product on any device gives PIL's picture, and a whole batch at once.
 # Other types than bytes are refused: floats from -1 to 1 would all be rounded to zero.
 
-# %% tags=["mirror:aminet/degrade.py"]
+# %%
 def resize(images: torch.Tensor, size: int) -> torch.Tensor:
     """PIL's `resize((size, size), BICUBIC)` for a batch. uint8 (N, 3, H, W) -> uint8 (N, 3, size, size).
 
@@ -263,7 +253,8 @@ def pil_degrade(hr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     lr = Image.fromarray(hr.permute(1, 2, 0).numpy()).resize((LR, LR), Image.Resampling.BICUBIC)
     up = lr.resize((HR, HR), Image.Resampling.BICUBIC)
-    return tuple(torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in (lr, up))
+    lr, up = (torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in (lr, up))
+    return lr, up
 
 
 # %%
@@ -309,8 +300,8 @@ figure = show([[x[0], degrade(x)[0], upsample(degrade(x))[0], aliased(x)[0], ups
 # In the portrait the same fault makes jagged steps, and single pixels of the glasses decide the colour of a whole LR pixel.
 
 # %%
-gain = psnr(upsample(degrade(pool)), pool) - psnr(upsample(aliased(pool)), pool)
-means = [float(psnr(upsample(f(pool)), pool).mean()) for f in (degrade, aliased)]
+gain = psnr_rgb(upsample(degrade(pool)), pool) - psnr_rgb(upsample(aliased(pool)), pool)
+means = [float(psnr_rgb(upsample(f(pool)), pool).mean()) for f in (degrade, aliased)]
 print(f"bicubic baseline, mean of ten faces: {means[0]:.2f} dB antialiased, {means[1]:.2f} dB not")
 figure, axis = plt.subplots(figsize=(7, 2.2), layout="constrained")
 axis.bar(["Hopper", "Collins", *(f"synth {i}" for i in range(8))], gain, color="C1")
@@ -368,7 +359,7 @@ pairs = [(serious, laughing), (people[1], striped)]
 figure = show([[a, degrade(a[None])[0], degrade(b[None])[0], b] for a, b in pairs], height=1.8,
               titles=["one face", "its LR", "its LR", "another face"], labels=["synthetic", "Collins"])
 for a, b in pairs:
-    print(f"the two faces: {float(psnr(a[None], b[None])):.1f} dB apart, "
+    print(f"the two faces: {float(psnr_rgb(a[None], b[None])):.1f} dB apart, "
           f"LR bytes that differ: {int((degrade(a[None]) != degrade(b[None])).sum())}")
 
 # %% [markdown]
@@ -511,7 +502,7 @@ from aminet.faces.synthetic import CLASSES
 PALETTE = torch.tensor(np.vstack([[0.35, 0.35, 0.35, 1], plt.get_cmap("tab20")(np.arange(18))])[:, :3] * 255)
 
 
-def draw(yaw=20, light=-0.6, expression=0.5, glasses=True):
+def explore(yaw=20, light=-0.6, expression=0.5, glasses=True):
     face = render(replace(start, yaw=yaw, light=light, expression=expression, glasses=glasses))
     overlay = 0.35 * face.image.permute(1, 2, 0) + 0.65 * PALETTE[face.mask.long()]  # (128, 128, 3)
     tiny = degrade(face.image[None])
@@ -524,10 +515,10 @@ def draw(yaw=20, light=-0.6, expression=0.5, glasses=True):
     plt.show()
 
 
-draw()
+explore()
 if WIDGETS:
     from ipywidgets import interact
-    interact(draw, yaw=(-35, 35), light=(-1.0, 1.0), expression=(-1.0, 1.0))
+    interact(explore, yaw=(-35, 35), light=(-1.0, 1.0), expression=(-1.0, 1.0))
 
 # %% [markdown]
 # ## Real data sets
@@ -561,7 +552,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from aminet.faces.files import Faces
+from aminet.faces.dataset import Faces
 
 with TemporaryDirectory() as folder:
     for i, x in enumerate(pool[2:]):
@@ -582,8 +573,10 @@ except BadInput as error:
 #
 # Each face needs four random numbers: its scale, the first row, the first column, and whether it is mirrored. `moves` draws them from a generator on the CPU.
 # So a batch depends on its seed and not on the device. `send` copies these $4 \times B$ numbers to the device where the faces are; nothing else travels, for the matrices are made there.
+#
+# The two functions after it finish a training pair: `network_input` is what the network gets, `to_float` brings bytes to its range from -1 to 1.
 
-# %% tags=["mirror:aminet/degrade.py"]
+# %%
 def zoom_matrix(scale: torch.Tensor, offset: torch.Tensor, size: int) -> torch.Tensor:
     """Bicubic enlargement by `scale` >= 1, cropped to `size` pixels from `offset`. (B,), (B,) -> (B, size, size)."""
     pixel = torch.arange(size, device=scale.device)
@@ -621,9 +614,23 @@ def augment(hr: torch.Tensor, generator: torch.Generator, largest: float = 1.3) 
 
 
 # %%
+def to_float(images: torch.Tensor) -> torch.Tensor:
+    """uint8 0..255 -> float32 in [-1, 1], the network's range."""
+    return images.float() / 127.5 - 1
+
+
+def network_input(hr: torch.Tensor, enlarged: bool = True) -> torch.Tensor:
+    """What a network takes for these faces: uint8 (N, 3, 128, 128) -> float32 in [-1, 1], (N, 3, 128, 128) `enlarged`
+    bicubically, or the LR faces (N, 3, 16, 16) themselves."""
+    lr = degrade(hr)
+    return to_float(upsample(lr) if enlarged else lr)
+
+
 batch = augment(people[1:].expand(6, -1, -1, -1), torch.Generator().manual_seed(1))  # (6, 3, 128, 128)
 again = package.augment(people[1:].expand(6, -1, -1, -1), torch.Generator().manual_seed(1))
 print("equal to the package's:", torch.equal(batch, again))
+for name, x in (("input", network_input(batch)), ("target", to_float(batch))):
+    print(f"{name:7s}{tuple(x.shape)} {x.dtype}, from {x.min():.2f} to {x.max():.2f}")
 figure = show([batch, upsample(degrade(batch))], labels=["HR", "bicubic"], height=1.35)
 figure.suptitle("One portrait, six training pairs")
 plt.show()

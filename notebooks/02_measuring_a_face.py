@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 02 · Measuring a face
 #
@@ -26,17 +14,19 @@
 # %% tags=["parameters"]
 WIDGETS = False  # True in a live notebook: sliders
 FACES = 32       # synthetic faces for the sets
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -63,15 +53,19 @@ import torch
 from aminet import protocol as package
 from aminet.degrade import degrade, resize_matrix, to_float, upsample
 from aminet.faces.portraits import portraits
-from aminet.protocol import PROTOCOLS, Protocol, mean_psnr, psnr, ssim
 from aminet.metrics.vif import gray, vif, vifp
+from aminet.protocol import PROTOCOLS
 
 
+def psnr_of_mse(mse: np.ndarray | np.floating) -> np.ndarray:
+    """10 log10(255^2 / MSE), inf where the error is zero."""
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(255**2 / mse)
 
-def decibels(x, y):
-    """PSNR of two arrays of levels 0..255."""
-    mse = np.mean((np.asarray(x, float) - np.asarray(y, float)) ** 2)
-    return 10 * np.log10(255**2 / mse)
+
+def psnr_of_levels(x, y):
+    """PSNR in dB of two arrays of levels 0..255, all of their numbers alike."""
+    return psnr_of_mse(np.mean((np.asarray(x, float) - np.asarray(y, float)) ** 2))
 
 
 hr = torch.stack(list(portraits().values()))  # (2, 3, 128, 128) uint8: Hopper, Collins
@@ -79,7 +73,7 @@ sr = upsample(degrade(hr))                    # the result to be measured: bicub
 error = (sr.double() - hr.double()).square().mean(1).sqrt()  # (2, 128, 128)
 figure = show([[hr[i], sr[i], error[i]] for i in (0, 1)], labels=["Hopper", "Collins"], height=1.7,
               titles=["truth", "result", "error (bright: large)"])
-print("PSNR over all three channels:", [f"{decibels(a, b):.2f} dB" for a, b in zip(sr, hr)])
+print("PSNR over all three channels:", [f"{psnr_of_levels(a, b):.2f} dB" for a, b in zip(sr, hr)])
 
 # %% [markdown]
 # A decibel is a ratio. One dB more is an error smaller by 11 %, three dB are half the squared error, six dB half the error.
@@ -106,7 +100,7 @@ plt.show()
 # Three things follow. Errors of colour do not count. Opposite errors of two channels cancel. And all differences are smaller by $219/255$,
 # while the formula still divides by $255^2$: that alone is a gift of $20 \log_{10}(255/219)$ dB.
 
-# %% tags=["mirror:aminet/protocol.py"]
+# %%
 def luma(x: np.ndarray, rounding: str = "truncate") -> np.ndarray:
     """(N, 3, H, W) uint8 RGB to (N, H, W) uint8 studio-swing luma, 16 to 235. Whole numbers keep it exact."""
     r, g, b = np.moveaxis(x.astype(np.int32), 1, 0)
@@ -120,7 +114,7 @@ print("luma", luma(hr.numpy()).shape, "· equal to the package's:", bool(same.al
 bw = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)[:, :, None, None]
 print("black and white become", luma(bw).ravel(), f"· the gift: {20 * np.log10(255 / 219):.2f} dB")
 views = {"RGB": np.asarray, "gray, 0 to 255": gray, "Y, 16 to 235": luma}
-table = {name: [decibels(view(a[None].numpy()), view(b[None].numpy())) for a, b in zip(sr, hr)]
+table = {name: [psnr_of_levels(view(a[None].numpy()), view(b[None].numpy())) for a, b in zip(sr, hr)]
          for name, view in views.items()}
 figure, axis = plt.subplots(figsize=(6.5, 2.2), layout="constrained")
 for k, (name, values) in enumerate(table.items()):
@@ -138,7 +132,7 @@ plt.show()
 # A network answers in floating point, a picture has bytes. The scripts of SPARNet, CTCNet and WFEN compute $(x + 1)/2 \cdot 255$ and **truncate**; others round.
 # Truncation is no harmless detail: the result becomes darker by half a level on average, and the truth does not.
 
-# %% tags=["mirror:aminet/protocol.py"]
+# %%
 from torch import Tensor
 
 from aminet.errors import BadInput
@@ -155,6 +149,34 @@ def to_uint8(x: Tensor, rounding: str = "truncate") -> Tensor:
         raise BadInput("the result holds NaN or infinity; check the weights or the training run")
     x = ((x.float() + 1) / 2 * 255).clamp(0, 255)
     return (x.round() if rounding == "round" else x).to(torch.uint8)
+
+
+# %% [markdown]
+# Channel and rounding are two switches of a **protocol**; a third, the crop, follows below. With them PSNR is complete. `prepare` brings both pictures to what is measured: bytes, then the channel, then without the border.
+# `pair` is the package's check: both must be bytes of one shape, and a result in floating point becomes bytes by `to_uint8`. One number comes out per face.
+
+# %%
+from aminet.protocol import Protocol, pair
+
+
+def prepare(sr: Tensor, hr: Tensor, protocol: Protocol) -> list[np.ndarray]:
+    """What PSNR and SSIM see of a result and its ground truth, each uint8 and cropped.
+
+    sr: (N, 3, H, W) uint8, or float in [-1, 1]; hr: uint8. Both become (N, H', W') luma, or (N, 3, H', W') RGB.
+    """
+    images, crop = pair(sr, hr, protocol.sr_rounding), protocol.crop
+    height, width = images[0].shape[-2:]
+    if min(height, width) <= 2 * crop:
+        raise BadInput(f"{width}x{height} pixels are too few for a crop of {crop}")
+    views = [luma(x, protocol.y_rounding) for x in images] if protocol.channel == "y" else images
+    return [x[..., crop:height - crop, crop:width - crop] for x in views]
+
+
+def psnr(sr: Tensor, hr: Tensor, protocol: Protocol) -> np.ndarray:
+    """PSNR per image in dB: (N,). Identical images give inf, and inf stays inf in a mean."""
+    sr_view, hr_view = prepare(sr, hr, protocol)
+    error = sr_view.astype(float) - hr_view.astype(float)
+    return psnr_of_mse(np.mean(error**2, axis=tuple(range(1, error.ndim))))  # over all axes but the images'
 
 
 # %%
@@ -214,6 +236,7 @@ for name, k in (("not cropped", 0), ("8 px cropped", 8)):
 
 # %%
 from aminet.faces.synthetic import faces
+from aminet.protocol import mean_psnr
 
 hrs = faces(FACES, seed=2)                      # (32, 3, 128, 128) uint8
 bicubic = upsample(degrade(hrs))
@@ -231,14 +254,14 @@ print(f"the order of averaging alone: {means['images'] - means['mse']:.2f} dB")
 # %% [markdown]
 # ### Exercise 1: one number from many
 #
-# Given the PSNRs of single images, write `of_the_set(decibels)`: the PSNR, in dB, of the mean squared error of the whole set.
+# Given the PSNRs of single images, write `of_the_set(psnrs)`: the PSNR, in dB, of the mean squared error of the whole set.
 
 # %% tags=["exercise"]
 CASES_1 = [((v,), 10 * np.log10(255**2 / np.mean([255**2 / 10 ** (x / 10) for x in v])))
            for v in (np.array([20.0, 30.0]), values)]
 
 
-def of_the_set(decibels):
+def of_the_set(psnrs):
     ...  # your turn
 
 
@@ -246,17 +269,27 @@ passed = grade(of_the_set, CASES_1, "undo the logarithm, take the mean, and take
 
 # %% tags=["solution"]
 # one plausible wrong answer, then the solution
-def mean_of_ratios(decibels):
-    return 10 * np.log10(np.mean(10 ** (decibels / 10)))
+def mean_of_ratios(psnrs):
+    return 10 * np.log10(np.mean(10 ** (psnrs / 10)))
 
 
-def of_the_set(decibels):
-    return -10 * np.log10(np.mean(10 ** (-decibels / 10)))
+def of_the_set(psnrs):
+    return -10 * np.log10(np.mean(10 ** (-psnrs / 10)))
 
 
 hint = "the squared error is proportional to 10^(-dB/10), with a minus: average the errors, not their inverses."
 passed = grade(mean_of_ratios, CASES_1, hint)
 passed = grade(of_the_set, CASES_1, hint)
+
+# %%
+def mean_psnr(values: np.ndarray, protocol: Protocol) -> float:
+    """The PSNR of a set, from `psnr` per image: the averaging is one more switch of the protocol."""
+    if protocol.averaging == "mse":
+        return float(psnr_of_mse(np.mean(255**2 / 10 ** (values / 10))))
+    return float(values.mean())
+
+
+print(f"yours: {of_the_set(values):.4f} dB, ours: {mean_psnr(values, replace(paper, averaging='mse')):.4f} dB")
 
 # %% [markdown]
 # ## SSIM: what a small window sees
@@ -267,6 +300,7 @@ passed = grade(of_the_set, CASES_1, hint)
 #
 # The score is the mean over all $p$. The definition leaves the window open. The usual one is a Gaussian of 11×11 pixels with $\sigma = 1.5$. scikit-image gives it with
 # `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`; its *default* is a flat box of 7×7, and the score is another one.
+# So the window is a switch of the protocol, too. First by hand, then `ssim` as the course uses it, with scikit-image behind the same `prepare`.
 
 # %%
 from scipy.ndimage import gaussian_filter
@@ -287,6 +321,27 @@ def ssim_map(x, y):
 
 maps = [ssim_map(a, b) for a, b in zip(y_sr, y_hr)]
 by_hand = np.array([m[5:-5, 5:-5].mean() for m in maps])  # where the whole window fits
+
+# %%
+from aminet.protocol import WINDOWS
+
+for name, options in WINDOWS.items():
+    print(f"{name:10s}", options)
+
+
+def ssim(sr: Tensor, hr: Tensor, protocol: Protocol) -> np.ndarray:
+    """SSIM per image by scikit-image, range 255: (N,). For "rgb" the channels' mean."""
+    from skimage.metrics import structural_similarity
+
+    sr_view, hr_view = prepare(sr, hr, protocol)
+    window, (height, width) = WINDOWS[protocol.ssim_window], hr_view.shape[-2:]
+    if min(height, width) < (side := window["win_size"]):
+        raise BadInput(f"SSIM needs {side}x{side} pixels after the crop, not {width}x{height}")
+    channels = 0 if protocol.channel == "rgb" else None
+    return np.array([structural_similarity(a, b, data_range=255, channel_axis=channels, **window)
+                     for a, b in zip(sr_view, hr_view)])
+
+
 np.testing.assert_allclose(by_hand, ssim(sr, hr, paper), atol=1e-6)
 print("by hand:      ", by_hand.round(4))
 print("scikit-image: ", ssim(sr, hr, paper).round(4))
@@ -314,15 +369,66 @@ plt.show()
 #
 # ## One pair, every protocol
 #
-# A `Protocol` is a name for the position of all these switches. Three are ready: `paper`, the lineage of SPARNet, CTCNet and WFEN and by far the likeliest for AMINet;
+# A `Protocol` is a name for the position of all these switches (`SWITCHES` lists the positions each may take). Three are ready: `paper`, the lineage of SPARNet, CTCNet and WFEN and by far the likeliest for AMINet;
 # `dic`, that of DIC, SFMNet and SPADNet; and `rgb`. The paper does not say which one it used. Rows of two protocols never share a table in this course.
-#
+
+# %%
+from dataclasses import dataclass
+
+from aminet.protocol import SWITCHES
+
+
+@dataclass(frozen=True)
+class Protocol:
+    name: str
+    channel: str = "y"
+    sr_rounding: str = "truncate"
+    y_rounding: str = "truncate"
+    crop: int = 0
+    ssim_window: str = "gaussian"
+    averaging: str = "images"
+
+    def __post_init__(self) -> None:
+        for switch, positions in SWITCHES.items():
+            position = getattr(self, switch)
+            if position not in positions:
+                raise BadInput(f"protocol {switch} is {position!r}; use one of {', '.join(positions)}")
+        if not self.name:
+            raise BadInput("a protocol needs a name")
+        if type(self.crop) is not int or self.crop < 0:
+            raise BadInput(f"protocol crop is {self.crop!r}; use a whole number of pixels, 0 or more")
+
+    def describe(self) -> str:
+        """The protocol in one line."""
+        past = {"truncate": "truncated", "round": "rounded"}
+        channel = "RGB" if self.channel == "rgb" else f"Y of BT.601 (16 to 235) {past[self.y_rounding]}"
+        crop = f"{self.crop} px border cropped" if self.crop else "no crop"
+        window = "11x11 gaussian" if self.ssim_window == "gaussian" else "7x7 uniform"
+        mean = "mean over images" if self.averaging == "images" else "squared errors averaged before the log"
+        return f"{self.name}: SR {past[self.sr_rounding]} to uint8, {channel}, {crop}, SSIM {window}, {mean}"
+
+# %% [markdown]
 # The result below is the same bicubic face, this time in floating point as a network would hand it over.
 
 # %%
+def protocol_table(sr: Tensor, hr: Tensor) -> list[dict[str, str | float]]:
+    """The same images under every protocol, and under `paper` with one switch moved."""
+    paper = PROTOCOLS["paper"]
+    moved = [replace(paper, name="paper, SR rounded", sr_rounding="round"),
+             replace(paper, name="paper, Y rounded", y_rounding="round"),
+             replace(paper, name="paper, 8 px cropped", crop=8),
+             replace(paper, name="paper, RGB", channel="rgb"),
+             replace(paper, name="paper, 7x7 SSIM", ssim_window="uniform"),
+             replace(paper, name="paper, MSE averaged", averaging="mse")]
+    return [{"protocol": protocol.name, "psnr": mean_psnr(psnr(sr, hr, protocol), protocol),
+             "ssim": float(ssim(sr, hr, protocol).mean()), "description": protocol.describe()}
+            for protocol in (*PROTOCOLS.values(), *moved)]
+
+
 U = resize_matrix(16, 128)                                            # (128, 16)
 as_float = (U @ degrade(hr).double() @ U.T / 127.5 - 1).clamp(-1, 1)  # bicubic, not yet bytes
-rows = package.protocol_table(as_float, hr)
+rows = protocol_table(as_float, hr)
+print("equal to the package's:", rows == package.protocol_table(as_float, hr), end="\n\n")
 for row in rows:
     print(f"{row['protocol']:22s}{row['psnr']:7.2f} dB   SSIM {row['ssim']:.4f}")
 print("\n" + "\n".join(row["description"] for row in rows[:3]))
@@ -346,26 +452,26 @@ plt.show()
 # Channel, crop and averaging each move the number by more than most pairs of neighbouring rows of Table VII differ. With `WIDGETS = True` every switch is yours:
 
 # %%
-def draw(channel="y", sr_rounding="truncate", y_rounding="truncate", crop=8, ssim_window="gaussian", face=0):
+def explore(channel="y", sr_rounding="truncate", y_rounding="truncate", crop=8, ssim_window="gaussian", face=0):
     protocol = Protocol("mine", channel, sr_rounding, y_rounding, crop, ssim_window)
-    pair = [package.prepare(x[face], protocol)[0] for x in (package.to_uint8(as_float, sr_rounding), hr)]
+    views = prepare(as_float[face], hr[face], protocol)
     scores = (psnr(as_float[face], hr[face], protocol)[0], ssim(as_float[face], hr[face], protocol)[0])
-    pictures = [torch.from_numpy(x).expand(3, -1, -1) for x in pair]  # luma as gray, RGB as it is
+    pictures = [torch.from_numpy(x[0]).expand(3, -1, -1) for x in views]  # luma as gray, RGB as it is
     figure = show([pictures], titles=["the result, as the protocol sees it", "the truth"], height=2.4)
     figure.suptitle(f"PSNR {scores[0]:.2f} dB   SSIM {scores[1]:.4f}")
     plt.show()
 
 
-draw()
+explore()
 if WIDGETS:
     from ipywidgets import interact
-    interact(draw, channel=package.CHANNELS, sr_rounding=ROUNDINGS, y_rounding=ROUNDINGS, crop=(0, 16),
-             ssim_window=package.WINDOWS, face=[("Hopper", 0), ("Collins", 1)])
+    positions = {name: SWITCHES[name] for name in ("channel", "sr_rounding", "y_rounding", "ssim_window")}
+    interact(explore, crop=(0, 16), face=[("Hopper", 0), ("Collins", 1)], **positions)
 
 # %% [markdown]
 # ### Exercise 2: the other lineage
 #
-# Write `psnr_dic(sr, hr)` for two uint8 arrays of shape (3, H, W): Y **rounded** to whole numbers, 8 pixels cut from **every** border, then PSNR. Use `luma` and `decibels` from above.
+# Write `psnr_dic(sr, hr)` for two uint8 arrays of shape (3, H, W): Y **rounded** to whole numbers, 8 pixels cut from **every** border, then PSNR. Use `luma` and `psnr_of_levels` from above.
 
 # %% tags=["exercise"]
 CASES_2 = [((a.numpy(), b.numpy()), psnr(a, b, PROTOCOLS["dic"])[0]) for a, b in zip(sr, hr)]
@@ -380,11 +486,11 @@ passed = grade(psnr_dic, CASES_2, "luma wants (N, 3, H, W): add an axis. Python'
 # %% tags=["solution"]
 # one plausible wrong answer, then the solution
 def two_borders(sr, hr):
-    return decibels(*(luma(x[None], "round")[..., 8:, 8:] for x in (sr, hr)))
+    return psnr_of_levels(*(luma(x[None], "round")[..., 8:, 8:] for x in (sr, hr)))
 
 
 def psnr_dic(sr, hr):
-    return decibels(*(luma(x[None], "round")[..., 8:-8, 8:-8] for x in (sr, hr)))
+    return psnr_of_levels(*(luma(x[None], "round")[..., 8:-8, 8:-8] for x in (sr, hr)))
 
 
 hint = "a picture has four borders: 8:-8 in both directions."

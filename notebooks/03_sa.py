@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 03 · SA: attention between channels
 #
@@ -25,17 +13,19 @@
 # %% tags=["parameters"]
 FACE = "hopper"  # the portrait in the pictures: hopper or collins
 WIDGETS = False  # True in a live notebook: sliders
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -299,7 +289,7 @@ plt.show()
 # This is the whole module, the same code as `aminet/sa.py`. The cell after it checks two things: our class is
 # the package's, and with `scale="sqrt"` it is the step-by-step calculation from above.
 
-# %% tags=["mirror:aminet/sa.py"]
+# %%
 class SelfAttention(nn.Module):
     """Eqs. 1-5. (B, C, H, W) -> (B, C, H, W)."""
 
@@ -523,7 +513,7 @@ gallery(model.encoders[0].sa, inputs["encoders.0.sa"])
 # The temperature decides between the two kinds of row. Multiply the learned one and look.
 
 # %%
-def draw(factor: float = 1.0) -> None:
+def explore(factor: float = 1.0) -> None:
     """Attention of the first SA with its temperature multiplied, for a few factors around the chosen one."""
     sa, x = model.encoders[0].sa, inputs["encoders.0.sa"]
     learned = sa.temperature.detach().clone()
@@ -539,10 +529,10 @@ def draw(factor: float = 1.0) -> None:
     axes[0].set_ylabel("output channel")
     plt.show()
 
-draw()
+explore()
 if WIDGETS:
     from ipywidgets import interact
-    interact(draw, factor=(0.25, 4.0, 0.25))
+    interact(explore, factor=(0.25, 4.0, 0.25))
 
 # %% [markdown]
 # At 0 every output is the same mean of all channels. At 16 times the learned value each row copies few
@@ -576,6 +566,24 @@ def parameters(c: int, h: int) -> int:
 
 passed = grade(forgot_three, CASES_1, "the depthwise 3x3 works on Q, K and V: how many channels is that?")
 passed = grade(parameters, CASES_1, "")
+
+# %% [markdown]
+# With the multiply-adds (MACs) beside the parameters this is the bill of SA, which [notebook 08](08_aminet_and_its_bill.ipynb) adds up for the whole network. Each weight works once per pixel. The two products of attention have no weights at all.
+
+# %%
+from aminet.ledger import Cost
+
+
+def self_attention(c: int, height: int, width: int, heads: int, scale: str = "temperature") -> Cost:
+    """4c^2 + 27c + h: 1x1 to q, k, v (3c^2), depthwise 3x3 on them (27c), 1x1 (c^2), a temperature per head."""
+    weights, pixels = 4 * c * c + 27 * c, height * width
+    return Cost(weights + heads * (scale == "temperature"), weights * pixels, 2 * (c * c // heads) * pixels)
+
+
+for c, h, side in zip(AMINET.widths, AMINET.heads, (128, 64, 32, 16)):
+    cost = self_attention(c, side, side, h)
+    print(f"{side:3d} px, C = {c:3d}: {cost.params:7,d} parameters, {cost.conv / 1e6:5.1f} M MACs in convolutions, "
+          f"{cost.matmul / 1e6:5.1f} M in products of features")
 
 # %% [markdown]
 # ### Exercise 2: channel attention with einsum

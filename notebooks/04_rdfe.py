@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 04 · RDFE: three windows on a face
 #
@@ -26,17 +14,19 @@
 # %% tags=["parameters"]
 FACE = "collins"  # the portrait in the pictures: hopper or collins
 WIDGETS = False  # True in a live notebook: sliders
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -115,7 +105,7 @@ with torch.no_grad():
     torch.testing.assert_close(conv(X), torch.cat(one_by_one, dim=1))
 print("depthwise = a loop over the channels: True")
 
-# %% tags=["mirror:aminet/rdfe.py"]
+# %%
 def norm(kind: str, channels: int) -> nn.Module:
     return {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": nn.Identity}[kind](channels)
 
@@ -278,7 +268,7 @@ for k in (3, 5, 7):
 # convolutions of size $k$ see $n(k-1)+1$.)
 
 # %%
-def draw(kernel: int = 7, layers: int = 2) -> None:
+def explore(kernel: int = 7, layers: int = 2) -> None:
     """The receptive fields of 3, 5 and `kernel` after one to `layers` convolutions, around one eye."""
     figure, axes = plt.subplots(1, 2, figsize=(4.4, 2.5), layout="constrained")
     for axis, picture, title in zip(axes, (hr[0], (image[0] + 1) / 2), ("the face", "what the network gets")):
@@ -294,10 +284,10 @@ def draw(kernel: int = 7, layers: int = 2) -> None:
     figure.suptitle(f"white 3×3, green 5×5, yellow {kernel}×{kernel}; dashed: after {layers}", fontsize=10)
     plt.show()
 
-draw()
+explore()
 if WIDGETS:
     from ipywidgets import interact
-    interact(draw, kernel=(3, 31, 2), layers=(1, 6))
+    interact(explore, kernel=(3, 31, 2), layers=(1, 6))
 
 # %% [markdown]
 # An LR pixel is 8 pixels wide at this resolution. At 128×128 even the widest window, 13 pixels, sees less
@@ -318,7 +308,7 @@ if WIDGETS:
 # is one map in (0, 1), and the map multiplies the feature. The depth is 3, 3, 2, 2 at 128, 64, 32, 16 pixels.
 # With that the published parameter count is met (notebook 08).
 
-# %% tags=["mirror:aminet/rdfe.py"]
+# %%
 class Hourglass(nn.Module):
     """One map in (0, 1) times the input; `depth` halvings. (B, C, H, W) -> (B, C, H, W)."""
 
@@ -352,7 +342,7 @@ class Hourglass(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.attention(x)
 
-# %% tags=["mirror:aminet/rdfe.py"]
+# %%
 class FeatureRefinement(nn.Module):
     """F_frm of Eq. 10: two 3x3, then the hourglass, around a shortcut. (B, C, H, W) -> (B, C, H, W)."""
 
@@ -403,7 +393,7 @@ plt.show()
 #
 # ## The whole module
 
-# %% tags=["mirror:aminet/rdfe.py"]
+# %%
 class RDFE(nn.Module):
     """Eqs. 6-10. (B, C, H, W) -> (B, C, H, W)."""
 
@@ -512,7 +502,7 @@ plt.show()
 # For comparison: RDFE replaced by an FFN (Table III) and by nothing (Table I).
 
 # %%
-from aminet.config import preset
+from aminet import preset
 from aminet.ledger import bill
 from aminet.ledger import rdfe as rdfe_bill
 
@@ -603,6 +593,62 @@ def parameters(c: int, d: int) -> int:
 
 passed = grade(one_round, CASES_1, "how many depthwise rounds? a block of the hourglass has 9c^2 + 3c")
 passed = grade(parameters, CASES_1, "")
+
+# %% [markdown]
+# The bill above counts the same, module in module, and the multiply-adds too: a `Cost` has parameters and MACs, a `Bill` has one for each part. Only the hourglass needs thought. Level $i$ has a skip and an up block on $HW/4^i$ pixels and a down block that writes a quarter of them; the middle block works on $HW/4^d$. The series sums to $HW (3 - 2/4^d)$: however deep, an hourglass costs less than three 3×3 convolutions at full size.
+
+# %%
+from collections.abc import Mapping
+
+from aminet.ledger import Bill, Cost
+
+
+def nest(parts: Mapping[str, Cost | Bill], own: Cost = Cost()) -> Bill:
+    """The bill of a module from the bills of its parts and what lies in it directly; its own row is ""."""
+    total, rows = own, {}
+    for name, part in parts.items():
+        inside = {"": part} if isinstance(part, Cost) else part
+        total += inside[""]
+        rows |= {f"{name}.{inner}" if inner else name: cost for inner, cost in inside.items()}
+    return {"": total} | rows
+
+
+def convolution(a: int, b: int, kernel: int, height: int, width: int, bias: bool = True) -> Cost:
+    """a*b*k*k weights, each used at every output pixel. height, width: of the output."""
+    weights = a * b * kernel * kernel
+    return Cost(weights + b * bias, weights * height * width)
+
+
+def hourglass(c: int, height: int, width: int, depth: int, norm: str = "batch") -> Cost:
+    """3d + 1 blocks of a 3x3 (9c^2), its norm (2c) and PReLU (c), and the 3x3 that draws the map (9c + 1)."""
+    pixels, smallest = height * width, height * width // 4**depth
+    block = 9 * c * c + c + 2 * c * (norm == "batch")
+    return Cost((3 * depth + 1) * block + 9 * c + 1, 9 * c * c * (3 * pixels - 2 * smallest) + 9 * c * pixels)
+
+# %%
+def feature_refinement(c: int, height: int, width: int, depth: int, norm: str = "batch") -> Bill:
+    """Two 3x3 (18c^2), two PReLU (2c), three norms (6c), and the hourglass."""
+    weights = 18 * c * c
+    own = Cost(weights + 2 * c + 6 * c * (norm == "batch"), weights * height * width)
+    return nest({"hourglass": hourglass(c, height, width, depth, norm)}, own)
+
+
+def rdfe(c: int, height: int, width: int, depth: int, paths: tuple[int, ...] = (3, 5, 7),
+         attention_unit: bool = True, refine: bool = True, norm: str = "batch") -> Bill:
+    """Two rounds of depthwise k x k (2 * 83c for 3, 5, 7), 1x1 from nc to c, one more in the AU, FRM."""
+    n, taps = len(paths), sum(k * k for k in paths)
+    weights = 2 * taps * c + n * c * c
+    parts: dict[str, Cost | Bill] = {}
+    if attention_unit:
+        parts["attention_unit"] = convolution(n * c, c, 1, height, width)
+    if refine:
+        parts["refine"] = feature_refinement(c, height, width, depth, norm)
+    return nest(parts, Cost(weights + c, weights * height * width))
+
+
+for c, d in SIZES:
+    assert rdfe(c, 128, 128, d)[""].params == parameters(c, d)
+print("equal to the bill above:", rdfe(28, 128, 128, depth=3) == whole)
 
 # %% [markdown]
 # ### Exercise 2: the receptive field of a stack

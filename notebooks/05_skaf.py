@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 05 · SKAF: choosing, pixel by pixel
 #
@@ -26,17 +14,19 @@
 # %% tags=["parameters"]
 WIDGETS = False  # True in a live notebook: sliders
 SEEDS = 8  # networks that take two training steps each
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -51,7 +41,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import aminet.skaf
-from aminet.config import ABLATIONS, preset
+from aminet import ABLATIONS, preset
 from aminet.degrade import degrade, to_float, upsample
 from aminet.ledger import bill
 from aminet.lgfi import LGFI
@@ -115,14 +105,14 @@ a = face + noise[0] * (0.1 + 0.5 * (1 - left))      # clean on the left
 b = face + noise[1] * (0.1 + 0.5 * left)            # clean on the right
 
 
-def psnr(x):
+def decibels(x):
     return f"{10 * torch.log10(4 / (x - face).square().mean()):.1f} dB"
 
 
 whole = 0.5 * a + 0.5 * b                           # by symmetry, the best weight for the whole image
 local = left * a + (1 - left) * b                   # a map that knows where to look
 show([[a, b, whole, local, left]],
-     titles=[f"A: {psnr(a)}", f"B: {psnr(b)}", f"one weight: {psnr(whole)}", f"a map: {psnr(local)}", "the map of A"])
+     titles=[f"A: {decibels(a)}", f"B: {decibels(b)}", f"one weight: {decibels(whole)}", f"a map: {decibels(local)}", "the map of A"])
 plt.show()
 
 # %% [markdown]
@@ -192,7 +182,7 @@ print(f"second map >= first map at {(w2 >= w1).float().mean():.0%} of the pixels
 #
 # The four equations, with a switch for each thing that Table V removes (`kernels`, `pools`) and for what the paper leaves open (`gate`, below).
 
-# %% tags=["mirror:aminet/skaf.py"]
+# %%
 class SKAF(nn.Module):
     def __init__(self, channels: int, kernels: tuple[int, ...] = (5, 7), pools: tuple[str, ...] = ("avg", "max"),
                  gate: str = "maps", dilated: bool = False):
@@ -331,7 +321,7 @@ LINES = {"maps, bare": ("maps", False, ":"), "maps, LN + residual": ("maps", Tru
          "features, bare (Fig. 2)": ("features", False, ":"), "features, LN + residual": ("features", True, "-")}
 
 
-def draw(*starts):
+def plot_traces(*starts):
     figure, axes = plt.subplots(1, len(starts), figsize=(3.2 * len(starts), 2.8), sharey=True, squeeze=False,
                                 layout="constrained")
     for axis, start in zip(axes[0], starts):
@@ -348,12 +338,12 @@ def draw(*starts):
     plt.show()
 
 
-draw(1, 4, 16)
+plot_traces(1, 4, 16)
 print("Fig. 2, start 4:", " ".join(f"{m:.0e}" for m in trace(4, "features", False)))
 if WIDGETS:
     from ipywidgets import interact
 
-    interact(lambda start: draw(start), start=(0.5, 32.0))
+    interact(lambda start: plot_traces(start), start=(0.5, 32.0))
 
 # %% [markdown]
 # `features` without normalisation and shortcut falls to about 0.01, the size of its biases, when it starts at 1, and overflows when it starts at 4 or 16. Nothing between is stable: this is the repelling fixed point. `maps` shrinks slowly, to about a tenth over eight fusions, and either gate is tame once a LayerNorm gives the branches an input of size 1 and a shortcut carries $x$ around them.
@@ -555,6 +545,23 @@ def solution_2(c, kernels, pools):
 
 passed = grade(wrong_2, CASES_2, "k*k*c*c + c per kernel, then 49 * 2 per map that the mixing reads, + 2")
 passed = grade(solution_2, CASES_2, "")
+
+# %% [markdown]
+# The package's bill has the same line, and the multiply-adds: every weight works once per pixel, a bias never multiplies.
+
+# %%
+from aminet.ledger import Cost
+
+
+def skaf(c: int, height: int, width: int, kernels: tuple[int, ...] = (5, 7),
+         pools: tuple[str, ...] = ("avg", "max"), dilated: bool = False) -> Cost:
+    """A dense 5x5 and 7x7 (74c^2, 2c biases), then 7x7 from the pooled maps to two (98 each, 2 biases)."""
+    dense = sum(9 if dilated and k == 5 else k * k for k in kernels) * c * c
+    mix = 98 * (len(pools) or len(kernels) * c)  # without pooling, from all channels
+    return Cost(dense + len(kernels) * c + mix + 2, (dense + mix) * height * width)
+
+
+print("the first SKAF of AMINet:", skaf(28, 128, 128))
 
 # %% [markdown]
 # ### Exercise 3: how fast does a squared gate grow?

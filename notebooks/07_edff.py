@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 07 · EDFF: where encoder and decoder meet
 #
@@ -25,17 +13,19 @@
 
 # %% tags=["parameters"]
 FACE = "hopper"  # the portrait in the pictures: hopper or collins
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -48,7 +38,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import aminet.edff
-from aminet.config import preset
+from aminet import preset
 from aminet.degrade import degrade, to_float, upsample
 from aminet.ledger import bill, match
 from aminet.faces.portraits import portraits
@@ -129,11 +119,11 @@ for name, value in dict(both=both, mixed=mixed, w1=w1, w2=w2).items():
 fused = encoder * w1 + decoder * w2                # Eq. 16
 print("fused ", tuple(fused.shape))
 
-# %% tags=["mirror:aminet/edff.py"]
+# %%
 class EDFF(nn.Module):
     def __init__(self, channels: int, skaf: bool = True, **skaf_options):
         super().__init__()
-        self.reduce = nn.Conv2d(2 * channels, channels, 1) if skaf else None
+        self.reduce = nn.Conv2d(2 * channels, channels, 1) if skaf else nn.Identity()
         self.skaf = SKAF(channels, **skaf_options) if skaf else None
 
     def forward(self, encoder: torch.Tensor, decoder: torch.Tensor) -> torch.Tensor:

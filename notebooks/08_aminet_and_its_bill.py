@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 08 · AMINet and its bill
 #
@@ -25,17 +13,19 @@
 
 # %% tags=["parameters"]
 WIDGETS = False  # True in a live notebook: sliders
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -54,8 +44,7 @@ import aminet.model
 from aminet.config import ABLATIONS, AMINET, PRESETS, AMINetConfig
 from aminet.degrade import degrade, to_float, upsample
 from aminet.edff import EDFF
-from aminet.errors import BadInput
-from aminet.ledger import PUBLISHED, bill, match, number, thop_counted
+from aminet.ledger import PUBLISHED, bill, match, thop_counted, value_of
 from aminet.lgfi import LGFI
 from aminet.faces.portraits import portraits
 from aminet.transformer import TransformerBlock
@@ -70,7 +59,7 @@ from aminet.training.weights import load_weights
 #
 # (The "weight" that doubles is the height.) What is inside the two operators the paper does not say. We take a strided 3x3 convolution on the way down and a pixel shuffle on the way up, each followed by one more 3x3, without bias. It is a reading; the published counts will test it.
 
-# %% tags=["mirror:aminet/model.py"]
+# %%
 def down(before: int, after: int) -> nn.Sequential:
     """Halve the image. (B, before, H, W) -> (B, after, H/2, W/2)."""
     return nn.Sequential(
@@ -91,7 +80,7 @@ def up(before: int, after: int) -> nn.Sequential:
 #
 # > "Finally, through a convolution with reduced channel dimensions plus a residual connection, we get the HR output face image" (Sec. III-A)
 
-# %% tags=["mirror:aminet/model.py"]
+# %%
 class AMINet(nn.Module):
     def __init__(self, config: AMINetConfig = AMINetConfig()):
         super().__init__()
@@ -115,13 +104,11 @@ class AMINet(nn.Module):
         self.decoders = nn.ModuleList(stage(level) for level in range(3))
         self.tail = nn.Conv2d(w[0], 3, 3, padding=1)
         if config.zero_tail:
-            nn.init.zeros_(self.tail.weight)
-            nn.init.zeros_(self.tail.bias)
+            for parameter in self.tail.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % self.config.multiple for n in image.shape[2:]):
-            raise BadInput(f"AMINet takes (B, 3, H, W) with H and W multiples of {self.config.multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         x, skips = self.head(image), []
         for encoder, down_ in zip(self.encoders, self.downs):
             skips.append(encoder(x))
@@ -433,7 +420,7 @@ variants = {
 def compare(name, table, ours, printed):
     how = match(ours, printed)
     form = {"both": "rounded and truncated", "rounds": "rounded", "truncates": "truncated", False: ""}[how]
-    print(f"{name:18} {table:11} printed {printed:>7}   ours {ours:>14,}   {100 * (ours / number(printed) - 1):+5.2f} %"
+    print(f"{name:18} {table:11} printed {printed:>7}   ours {ours:>14,}   {100 * (ours / value_of(printed) - 1):+5.2f} %"
           f"   match: {bool(how)} {form}".rstrip())
 
 
@@ -522,7 +509,7 @@ channels_tried = range(8, 37, 2)
 curves = {cap: [bill(AMINetConfig(channels=c, cap=cap))[""] for c in channels_tried] for cap in (4, 8)}
 
 
-def draw(channels=28, cap=4):
+def explore(channels=28, cap=4):
     figure, axis = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
     for k, costs in curves.items():
         axis.plot([c.params / 1e6 for c in costs], [c.macs / 1e9 for c in costs], ".-", label=f"widest level {k}C")
@@ -540,10 +527,10 @@ def draw(channels=28, cap=4):
     plt.show()
 
 
-draw()
+explore()
 if WIDGETS:
     from ipywidgets import interact
-    interact(draw, channels=(4, 40), cap=[4, 8])
+    interact(explore, channels=(4, 40), cap=[4, 8])
 
 print(f"{'preset':11} {'C':>2}  {'widths':18} {'hourglasses':12}  {'parameters':>10}  G MACs  what it is")
 WHAT = {"aminet": "the default reading", "aminet-s": "SKAF only in the EDFFs", "aminet-8c": "the text's 8C",

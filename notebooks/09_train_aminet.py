@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 09 · Train AMINet
 #
@@ -35,23 +23,25 @@ warmup = 0.0  # the part of the training in which the step size first rises, for
 ema = 0.0  # decay of averaged weights, for example 0.999; 0: none
 seed = 0
 val_every = 36  # images between two validations; a training in minutes is validated at each quarter
-minutes = 0  # without images the length of the training; with them stop this call after so many; 0: no limit
+minutes = 0.0  # without images the length of the training; with them stop this call after so many; 0: no limit
 start = ""  # weights of the same network to start from
 out = ""  # folder of the run; empty: a temporary one
 resume = False  # continue the run in `out`
 device = "auto"  # or cpu, cuda
 snapshots = 5  # pictures in the film strip
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -69,7 +59,7 @@ from torch.testing import assert_close
 import aminet.train
 from aminet import AMINet, AMINetConfig, BadInput
 from aminet.degrade import augment, degrade, network_input, send, to_float, upsample
-from aminet.faces.files import same_faces
+from aminet.faces.dataset import same_faces
 from aminet.faces.sources import open_faces
 from aminet.baselines.registry import preset as named
 from aminet.files import DATA
@@ -168,7 +158,7 @@ figure = show([[train_faces[0], *varied], [upsample(degrade(train_faces[:1]))[0]
 # %% [markdown]
 # A training that cannot be repeated cannot be debugged. So batch number $k$ depends on the seed and on $k$ alone: each epoch is its own permutation, drawn from a generator of its own, and so is each batch's augmentation. Not on earlier stops, and on the device only by a rounding here and there.
 
-# %% tags=["mirror:aminet/train.py"]
+# %%
 from functools import lru_cache
 
 from torch import Tensor
@@ -240,7 +230,7 @@ for step in range(4):
 #
 # Here is the same loop as a function. What it trains is a **game**: some networks, an Adam for each, and the loss of a batch. For AMINet it is one network and Eq. 17. For AMIGAN in the next notebook it is two networks and two losses, and the loop stays as it is.
 
-# %% tags=["mirror:aminet/train.py"]
+# %%
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 10 · Train AMIGAN
 #
@@ -42,17 +30,19 @@ val_every = 20  # images between two validations
 seed = 0
 out = ""  # folder of the run; empty: a temporary one
 device = "auto"  # or cpu, cuda
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -148,7 +138,7 @@ plt.show()
 #
 # VGG19's own weights are a download of 575 MB. For shapes, counts and checks random weights do, with He's initial values, so that no layer is larger than another by chance.
 
-# %% tags=["mirror:aminet/amigan.py"]
+# %%
 class PerceptualLoss(nn.Module):
     scale: Tensor
     shift: Tensor
@@ -216,7 +206,7 @@ print(f"the first two layers: {100 * terms[:2].sum() / terms.sum():.0f} % with 1
 #
 # $D$ is the probability that a picture is real. The code keeps its **logit** $z$ instead, $D = \sigma(z) = 1/(1+e^{-z})$: then $-\log D = \log(1 + e^{-z})$ is `softplus(-z)`, and no logarithm of zero can occur. `hinge` is the usual alternative, not the paper's.
 
-# %% tags=["mirror:aminet/amigan.py"]
+# %%
 def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "vanilla") -> Tensor:
     if kind == "hinge":
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
@@ -259,7 +249,7 @@ plt.show()
 #
 # The paper does not describe it. Ours has the form of the works it cites for GANs, SRGAN [37] and ESRGAN [38]: 3x3 convolutions and strided 4x4 ones in turn, batch norm behind all but the first, five halvings, two linear layers, one logit.
 
-# %% tags=["mirror:aminet/amigan.py"]
+# %%
 class Discriminator(nn.Module):
     def __init__(self, width: int = 64, norm: str = "batch"):
         super().__init__()
@@ -270,7 +260,9 @@ class Discriminator(nn.Module):
                 normed = norm == "batch" and channels != 3
                 layers.append(bound(nn.Conv2d(channels, width * multiple, kernel, stride, 1, bias=not normed)))
                 channels = width * multiple
-                layers += [nn.BatchNorm2d(channels)] * normed + [nn.LeakyReLU(0.2)]
+                if normed:
+                    layers.append(nn.BatchNorm2d(channels))
+                layers.append(nn.LeakyReLU(0.2))
         self.features = nn.Sequential(*layers)  # (B, 8 width, 4, 4)
         self.judge = nn.Sequential(nn.Flatten(), bound(nn.Linear(16 * channels, 100)), nn.LeakyReLU(0.2),
                                    bound(nn.Linear(100, 1)))
@@ -319,7 +311,7 @@ axis.set(title="how much a layer can magnify", xlabel="layer: ten convolutions, 
 axis.legend(fontsize=8, ncols=2)
 plt.show()
 
-# %% tags=["mirror:aminet/amigan.py"]
+# %%
 def r1_penalty(real: Tensor, images: Tensor) -> Tensor:
     gradient, = torch.autograd.grad(real.sum(), images, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean() / 2
@@ -366,7 +358,7 @@ plt.show()
 #
 # Here are both rows of the table, as two methods of one class. An `Adversary` is the other side of a GAN: its discriminators, and the losses of both players. `judge` gives the logits of a picture; a GAN with more than one discriminator gives more than one. `x` is what the generator took, for a discriminator that wants to see it.
 
-# %% tags=["mirror:aminet/amigan.py"]
+# %%
 class Adversary(nn.Module):
     generator = "aminet"
     WEIGHTS = {"pixel": 1.0, "perceptual": 0.01, "adversarial": 0.01}
@@ -410,7 +402,7 @@ class Adversary(nn.Module):
 # %% [markdown]
 # AMIGAN adds its one discriminator, and all else is as above. The GANs that the paper compares are written in the same way, with other weights, discriminators and parts ([notebook 13](13_compared_gans.ipynb)).
 
-# %% tags=["mirror:aminet/amigan.py"]
+# %%
 class AMIGAN(Adversary):
     def __init__(self, width: int = 64, norm: str = "batch", **options):
         super().__init__(width, **options)
@@ -519,26 +511,33 @@ figure = show([[bicubic[i], sr[i], after[i], change[i], target[i]] for i in rang
 #
 # ## Break it
 #
-# A GAN can end in three ways. The discriminator wins: it is always sure, and Eq. 20's loss has nothing left to teach. The discriminator gives up: it says the same to every picture. Or the generator collapses: it finds one face that the discriminator likes and gives it for every input. The game looks for all three, and believes in one of them once it has lasted for 250 batches. Validation adds a fourth test: the generator must not fall 2 dB below both its start and bicubic.
+# A GAN can end in three ways. The discriminator wins: it is always sure, and Eq. 20's loss has nothing left to teach. The discriminator gives up: it says the same to every picture. Or the generator collapses: it finds one face that the discriminator likes and gives it for every input; `variety` measures that. The game looks for all three, and believes in one of them once it has lasted for 250 batches. Validation adds a fourth test: the generator must not fall 2 dB below both its start and bicubic.
 #
 # Now an unfair game. The generator is small and new, so it starts as bicubic, whose blur is easy to spot. Its step size is a hundredth of the paper's, so it cannot follow. The discriminator is that of the live game. We look at every batch, and three sure looks in a row are enough.
 
-# %% tags=["mirror:aminet/amigan.py"]
+# %%
+@torch.no_grad()
+def variety(sr: Tensor, hr: Tensor) -> Tensor:
+    """How much the SR faces of a batch differ from each other, as a part of how much the HR faces do."""
+    return sr.std(0).mean() / hr.std(0).mean() if len(sr) > 1 else sr.new_ones(())
+
+
 class Collapse:
     def __init__(self, patience: int = 250, sure: float = 0.99):
-        self.patience, self.sure, self.won, self.lost, self.same = patience, sure, 0, 0, 0
+        self.patience, self.sure = patience, sure
+        self.lasted: dict[str, int] = {}  # batches since which each state holds
 
     def __call__(self, real: float, fake: float, variety: float, batches: int = 1) -> str | None:
-        self.won = self.won + batches if real > self.sure and fake < 1 - self.sure else 0
-        self.lost = self.lost + batches if abs(real - fake) < 0.01 else 0
-        self.same = self.same + batches if variety < 0.5 else 0
-        if self.won >= self.patience:
-            return "the discriminator has won: it knows every face, and its gradient no longer teaches"
-        if self.lost >= self.patience:
-            return "the discriminator has given up: it gives real and restored faces the same, so it teaches nothing"
-        if self.same >= self.patience:
-            return "the generator has collapsed: its faces differ from each other less than half as much as real ones"
-        return None
+        states = {
+            "the discriminator has won: it knows every face, and its gradient no longer teaches":
+                real > self.sure and fake < 1 - self.sure,
+            "the discriminator has given up: it gives real and restored faces the same, so it teaches nothing":
+                abs(real - fake) < 0.01,
+            "the generator has collapsed: its faces differ from each other less than half as much as real ones":
+                variety < 0.5}
+        for state, holds in states.items():
+            self.lasted[state] = self.lasted.get(state, 0) + batches if holds else 0
+        return next((state for state, batches in self.lasted.items() if batches >= self.patience), None)
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)

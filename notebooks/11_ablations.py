@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 11 · Ablations
 #
@@ -31,17 +19,19 @@ own = ""  # your faces, folders and zips, also looked for in $AMINET_FACES; empt
 face = "collins"  # the portrait in the heat maps and the film: hopper or collins
 steps = 60  # of the live training
 seed = 0
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -71,11 +61,11 @@ from aminet.baselines.registry import build, preset
 from aminet.files import DATA
 from aminet.faces.portraits import portraits
 from aminet.protocol import PROTOCOLS, psnr
-from aminet.metrics.statistics import paired_difference, summary
+from aminet.metrics.statistics import paired_difference, student_interval, summary
 from aminet.paper.runs import runs
 from aminet.faces.synthetic import faces as draw_faces
-from aminet.paper.published import FACES, ROMAN, SCALES, SEEDS, published, reference
-from aminet.paper.comparison import average, difference, doubt, kind, read
+from aminet.paper.published import FACES, ROMAN, SCALES, SEEDS, published, reference, source_name
+from aminet.paper.comparison import average, difference_of, load_measurements, reason_to_exclude
 from aminet.paper.tables import planned, table
 from aminet.paper.text import side_by_side
 from aminet.train import restore
@@ -173,7 +163,8 @@ def by_seed_gaps(number, cell):
 
 def by_student(gaps):
     """Half of Student's 95 % interval of a mean; infinite for one number."""
-    return student.ppf(0.975, len(gaps) - 1) * np.std(gaps, ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else np.inf
+    interval = student_interval(gaps)
+    return interval["high"] - interval["mean"]
 
 
 def by_training(gaps):
@@ -187,7 +178,7 @@ def compact(number):
     print(f"Table {ROMAN[number]}. {one.caption}.")
     for line in [f"ours on {text}" for text in one.sources.values()] + [f"ours: {text}" for text in one.trainings.values()]:
         print(fill(line, 105, initial_indent="   ", subsequent_indent="      "))
-    print("\n".join(side_by_side(one.cells, 105)))
+    print(side_by_side(one.cells, metrics=5))
     for note in one.notes:
         print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
     left = sum(cell.status != "measured" for cell in one.cells if cell.faces)
@@ -338,9 +329,9 @@ for gap in (0.04, 0.08, 0.11, 0.32):
     factors = [norm.ppf(0.975) if n == 1 else student.ppf(0.975, n - 1) for n in (1, 3, 5)]
     print(f"{gap:9.2f} dB" + "".join(f"{gap / (factor * (2 / n) ** 0.5):15.3f}" for n, factor in zip((1, 3, 5), factors)))
 
-EVERY, _ = read(RECORDS)
-LOOKS = [look for look in EVERY if look.spec and look.protocol == "paper" and not doubt(look, EVERY)[0]
-         and kind(look.source) in FACES["CelebA"][1] and look.spec.scale in SCALES]
+EVERY, _ = load_measurements(RECORDS)
+LOOKS = [look for look in EVERY if look.spec and look.protocol == "paper" and not reason_to_exclude(look, EVERY)[0]
+         and source_name(look.source) in FACES["CelebA"][1] and look.spec.scale in SCALES]
 
 
 def by_seed(networks, scale, metric):
@@ -420,7 +411,7 @@ def contrast(network, own="aminet", metric="psnr"):
             if len(seeds) >= SEEDS[scale]:
                 samples = [average([looks[seed].samples[metric] for seed in seeds]) for looks in (a, b)]
                 gaps = [a[seed].samples[metric].mean - b[seed].samples[metric].mean for seed in seeds]
-                return difference(*samples, people=b[seeds[0]].people), gaps
+                return difference_of(*samples, people=b[seeds[0]].people), gaps
             most = f"{len(seeds)} of {SEEDS[scale]} pairs at {scale}" if seeds else most
     return None, most
 

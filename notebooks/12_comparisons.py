@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 12 · Comparisons
 #
@@ -28,17 +16,19 @@ records = ""  # folder of records; empty: the course's own
 own = ""  # your faces, folders and zips, also looked for in $AMINET_FACES; empty: none
 synthetic = 16  # synthetic faces to restore, beside the two portraits
 seed = 0
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -57,7 +47,6 @@ import torch
 from IPython.display import Markdown, display
 from scipy.stats import kendalltau
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from aminet.baselines import (ad_gnn, ctcnet, dicnet, elsface, facn, fsrnet, han, laat, rcan, san, sctanet, sfmnet,
@@ -65,15 +54,16 @@ from aminet.baselines import (ad_gnn, ctcnet, dicnet, elsface, facn, fsrnet, han
 from aminet.degrade import degrade, to_float, upsample
 from aminet.paper.records import read_record
 from aminet.faces.sources import open_faces
-from aminet.ledger import blank, side
+from aminet.ledger import blank
 from aminet.baselines.registry import build, preset
 from aminet.files import DATA
+from aminet.notebook import error_map
 from aminet.faces.portraits import portraits
 from aminet.protocol import PROTOCOLS, psnr, ssim
 from aminet.paper.runs import runs
 from aminet.sa import SelfAttention
 from aminet.faces.synthetic import faces as draw_faces
-from aminet.paper.published import METRICS, ROMAN, SCALES, published
+from aminet.paper.published import COLUMNS, ROMAN, SCALES, published
 from aminet.paper.tables import planned, speeds, table, timed
 from aminet.paper.text import side_by_side
 from aminet.train import restore
@@ -141,12 +131,12 @@ def way(config):
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)):
             module.register_forward_hook(watch(name.split(".")[0]))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:   # it knows attention's products, too
-        network.eval()(blank(network, side(network)))
+        network.eval()(blank(network))
     return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2, stations
 
 
 # %%
-def draw(config, axis):
+def skyline(config, axis):
     """The way of a face through a network as a skyline."""
     params, macs, stations = way(config)
     total, x, names = sum(macs for *_, macs in stations), 0.0, []
@@ -181,7 +171,7 @@ def meet(name, *pieces):
     """A method: who and what, its drawing, and its own lines."""
     who, what = inspect.getdoc(sys.modules[f"aminet.baselines.{name}"]).split("\n\n")[:2]
     figure, axis = plt.subplots(figsize=(7, 1.1), dpi=64, layout="constrained")
-    WAYS[name] = draw(preset(f"aminet/{name}"), axis)
+    WAYS[name] = skyline(preset(f"aminet/{name}"), axis)
     display(Markdown(f"**{who.partition(':')[0]}**{who.partition(':')[2]}\n\n{what}"))
     plt.show()
     display(Markdown("\n".join(["```python", *(lines(piece) for piece in pieces), "```"])))
@@ -199,7 +189,7 @@ def lines(piece):
 
 
 figure, axis = plt.subplots(figsize=(7.6, 1.4), layout="constrained")
-WAYS["AMINet"] = draw(preset("aminet"), axis)
+WAYS["AMINet"] = skyline(preset("aminet"), axis)
 axis.set_title(f"AMINet, for comparison: {axis.get_title('left')}", fontsize=8, loc="left")
 for kind, colour in KINDS.items():
     axis.bar(0, 0, color=colour, label=kind)
@@ -285,7 +275,7 @@ def compact(number):
     print(f"Table {ROMAN[number]}. {one.caption}.")
     for line in [f"ours on {text}" for text in one.sources.values()] + [f"ours: {text}" for text in one.trainings.values()]:
         print(fill(line, 105, initial_indent="   ", subsequent_indent="      "))
-    print("\n".join(side_by_side(one.cells, 105)))
+    print(side_by_side(one.cells, metrics=5))
     for note in one.notes:
         print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
     left = sum(cell.status != "measured" for cell in one.cells if cell.faces)
@@ -440,7 +430,7 @@ def gallery(which, rows, width=9, errors=True):
         grid, labels = [], []
         for i in which:
             grid.append([*(RESULTS[row][i] for row in part), target[i]])
-            maps = [4 * F.avg_pool2d((RESULTS[row][i] - target[i]).abs().mean(0)[None], 4).expand(3, -1, -1) - 1 for row in part]
+            maps = [error_map(RESULTS[row][i], target[i]) for row in part]
             grid += [[*maps, None]] * errors
             labels += [names[i], *["error x 4"] * errors]
         figure = show(grid, [*part, "original"], labels, height=0.95)
@@ -487,7 +477,7 @@ print("best of all on so many pictures: " + ", ".join(f"{row} {n}" for row, n in
 # %% tags=["nbval-ignore-output"]
 rows = [row for row in published(7) if row["row"] != "Bicubic"]
 names_7 = [name for name in rows[0] if name not in ("table", "row")]
-signed = np.array([[float(row[name]) * (1 if METRICS[name.split("_")[1]].higher else -1) for row in rows] for name in names_7])
+signed = np.array([[float(row[name]) * (1 if COLUMNS[name.split("_")[1]].higher else -1) for row in rows] for name in names_7])
 places = (-signed).argsort(1).argsort(1) + 1                                                        # (8, 16)
 figure, axis = plt.subplots(figsize=(6.4, 3.1), layout="constrained")
 for i in np.argsort(places[0]):
@@ -606,14 +596,14 @@ else:
 # %% tags=["nbval-ignore-output"]
 for name in ("celeba_psnr", "celeba_ssim", "celeba_vif", "celeba_lpips"):
     cells = [cell for cell in TABLES[7].cells if cell.column == name and cell.ours is not None and cell.row != "Bicubic"]
-    better = [cell for cell in cells if cell.reference and cell.difference * (1 if METRICS[cell.metric].higher else -1) > 0]
+    better = [cell for cell in cells if cell.reference and cell.difference * (1 if COLUMNS[cell.metric].higher else -1) > 0]
     sure = [cell.row for cell in better if cell.difference_low * cell.difference_high > 0]
     worse = [cell for cell in cells if cell.reference and cell not in better and cell.difference_low * cell.difference_high > 0]
     if any(cell.row == "AMINet" for cell in cells) and len(cells) > 1:
-        print(f"{METRICS[cells[0].metric].name:9s} AMINet is number {len(better) + 1} of {len(cells)} ({cells[0].scale}); by the interval, which is too narrow, behind "
+        print(f"{COLUMNS[cells[0].metric].name:9s} AMINet is number {len(better) + 1} of {len(cells)} ({cells[0].scale}); by the interval, which is too narrow, behind "
               f"{', '.join(sure) or 'nobody'}; before {len(worse)}")
     else:
-        print(f"{METRICS[name.split('_')[1]].name:9s} pending: no compared method has been trained at AMINet's scale")
+        print(f"{COLUMNS[name.split('_')[1]].name:9s} pending: no compared method has been trained at AMINet's scale")
 size = sorted((cell for cell in TABLES[10].cells if cell.metric == "params_m"), key=lambda cell: cell.ours)
 work = sorted((cell for cell in TABLES[10].cells if cell.metric == "macs_g"), key=lambda cell: cell.ours)
 print(f"size      number {[cell.row for cell in size].index('AMINet') + 1} of {len(size)} in parameters (smallest first), "
@@ -666,7 +656,7 @@ def solution_1(quality, cost):
 passed = grade(wrong_1, CASES_1, "two equal networks do not dominate each other")
 passed = grade(solution_1, CASES_1, "")
 for name in ("macs_g", "params_m", "speed_ms"):
-    print(f"{METRICS[name].name:12s}", ", ".join(list(X)[i] for i in solution_1(column(10, "psnr"), column(10, name))))
+    print(f"{COLUMNS[name].name:12s}", ", ".join(list(X)[i] for i in solution_1(column(10, "psnr"), column(10, name))))
 
 # %% [markdown]
 # AMINet is on the fronts of parameters and of speed, not on that of multiply-adds: SCTANet has the same 28.26 dB for 10.4 G, two thirds of the work. Table X prints it, and Table VII leaves it out.

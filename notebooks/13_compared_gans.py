@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 13 · The GANs compared
 #
@@ -29,17 +17,19 @@ own = ""  # your faces, folders and zips, also looked for in $AMINET_FACES; empt
 synthetic = 24  # synthetic faces to restore, beside the two portraits
 steps = 30  # of the live game
 seed = 0
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -68,6 +58,7 @@ from aminet.degrade import degrade, to_float, upsample
 from aminet.paper.records import read_record
 from aminet.faces.sources import open_faces
 from aminet.files import DATA
+from aminet.notebook import error_map
 from aminet.faces.portraits import portraits
 from aminet.protocol import PROTOCOLS, psnr
 from aminet.metrics.statistics import paired_difference
@@ -449,7 +440,7 @@ eight = table(8, RECORDS)
 print(f"Table VIII. {eight.caption}.\n   the paper: {FACES['Helen'][0]}")
 for line in [f"ours on {text}" for text in eight.sources.values()] + [f"ours: {text}" for text in eight.trainings.values()]:
     print(fill(line, 105, initial_indent="   ", subsequent_indent="      "))
-print("\n".join(side_by_side(eight.cells, 105)))
+print(side_by_side(eight.cells))
 for note in eight.notes:
     print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
 
@@ -636,11 +627,6 @@ drawn = np.arange(mine + 2, len(hr))
 picked = [*range(mine + 2), drawn[SCORE[ranked_by][drawn].argmax()], drawn[SCORE[ranked_by][drawn].argmin()]]
 labels = [*(f"yours {i + 1}" for i in range(mine)), *portraits(), "best", "worst"]
 lr = degrade(hr)
-
-
-def error_map(result, original):
-    """Mean absolute error of 4x4 pixels, four times brighter, as a gray picture."""
-    return 4 * F.avg_pool2d((result - original).abs().mean(0)[None], 4).expand(3, -1, -1) - 1
 
 
 def sheet(names):

@@ -1,15 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: notebooks///ipynb,notebooks///py:percent
-#     notebook_metadata_filter: kernelspec,-all
-#     cell_metadata_filter: tags,-all
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # A · Symbols and shapes
 #
@@ -26,17 +14,19 @@
 # %% tags=["parameters"]
 preset_name = "aminet"  # whose U is traced and drawn: aminet, aminet-s, aminet-8c, aminet-c32, pocket
 WIDGETS = False         # True in a live notebook: a menu of presets
-PARAMETERS = {*globals(), "PARAMETERS"}
+PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
-import os
 import sys
 from pathlib import Path
 
-if not Path("../aminet").exists():  # on Colab: fetch the course and what its image lacks
-    get_ipython().system("git clone -q https://github.com/aminet-course/aminet /content/aminet")
-    get_ipython().system("pip install -q -r /content/aminet/notebooks/colab.txt")
-    os.chdir("/content/aminet/notebooks")
+if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("../aminet/notebook.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
 from aminet.notebook import begin, grade, show
 
@@ -210,7 +200,7 @@ def frame(axis, config, blocks):
     axis.grid(False)
 
 # %%
-def draw(preset_name=preset_name):
+def explore(preset_name=preset_name):
     """The U of a preset."""
     config = PRESETS[preset_name]
     blocks = layout(trace(config, image))
@@ -232,10 +222,10 @@ def draw(preset_name=preset_name):
     return figure
 
 
-figure = draw()
+figure = explore()
 if WIDGETS:
     from ipywidgets import interact
-    interact(draw, preset_name=list(PRESETS))
+    interact(explore, preset_name=list(PRESETS))
 
 # %% [markdown]
 # $h$ is the number of heads of SA and $d$ the depth of the hourglass in RDFE at that level; neither is stated in the paper.

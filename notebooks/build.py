@@ -1,6 +1,6 @@
 """Build notebooks: NN_name.py (percent format, the only source) -> NN_name.ipynb, executed, with outputs.
 
-    python notebooks/build.py              build what is out of date (its source changed since the last build)
+    python notebooks/build.py              build what is out of date (changed since the last build, in either file)
     python notebooks/build.py 03 08        build these
     python notebooks/build.py --all        build all
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -19,25 +21,29 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).resolve().parent
+# The project's address is written down once; badges, the clone line and the pages repeat it.
+ADDRESS = re.findall(r'^Repository = "https://(.+)"$', (HERE.parent / "pyproject.toml").read_text(), re.M)[0]
 
 
 def sources() -> list[Path]:
     return sorted(HERE.glob("[0-9A]*_*.py"))
 
 
-def fingerprint(source: Path) -> str:
-    return hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+def fingerprint(notebook: nbformat.NotebookNode) -> str:
+    """A digest of the cells without outputs: the same for a source and for the .ipynb that says the same."""
+    cells = [[cell.cell_type, cell.source.strip("\n"), cell.metadata.get("tags", [])] for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
 
 
 def empty(source: Path) -> nbformat.NotebookNode:
-    """The notebook of a source, without outputs: stable cell ids, and the source's fingerprint in its metadata."""
-    notebook = jupytext.read(source)
+    """The notebook of a source, without outputs: stable cell ids, and the cells' fingerprint in its metadata."""
+    notebook = jupytext.read(source, fmt="py:percent")
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{source.stem[:2].strip('_').lower()}-{number:02d}"
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-        "source": fingerprint(source),
+        "source": fingerprint(notebook),
     }
     return notebook
 
@@ -68,8 +74,37 @@ def merge_streams(cell: nbformat.NotebookNode) -> None:
 
 
 def out_of_date(source: Path) -> bool:
+    """Whether a source or its .ipynb has changed since the build."""
     built = source.with_suffix(".ipynb")
-    return not built.exists() or nbformat.read(built, 4).metadata.get("source") != fingerprint(source)
+    if not built.exists():
+        return True
+    notebook = nbformat.read(built, 4)
+    return notebook.metadata != empty(source).metadata or notebook.metadata["source"] != fingerprint(notebook)
+
+
+def other_addresses(text: str) -> set[str]:
+    """The addresses on GitHub in a text that are not the project's."""
+    return {name for name in re.findall(r"github(?:\.com)?/[\w.-]+/[\w-]+", text)
+            if name.replace("github/", "github.com/") != ADDRESS}
+
+
+def reason_not_to_build(source: Path) -> str:
+    """One line if a build would lose an edit of the .ipynb, or write another address than the project's; else ""."""
+    built = source.with_suffix(".ipynb")
+    if built.exists():
+        notebook = nbformat.read(built, 4)
+        if fingerprint(notebook) not in (notebook.metadata.get("source"), fingerprint(empty(source))):
+            return (f"{built.name} was edited and {source.name} does not say the same: `jupytext --to py:percent "
+                    f"notebooks/{built.name}` keeps the first's cells, deleting {built.name} the second's")
+    others = other_addresses(source.read_text())
+    return f"{source.name} has {', '.join(others)}, pyproject.toml has {ADDRESS}: change one of them" if others else ""
+
+
+def selected(names: list[str], every: bool) -> list[Path]:
+    """The sources of these numbers or names; without a name all of them, or those that are out of date."""
+    if not names:
+        return [source for source in sources() if every or out_of_date(source)]
+    return [source for source in sources() if any(source.stem.startswith(name.removesuffix(".py")) for name in names)]
 
 
 def main() -> int:
@@ -77,11 +112,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="numbers or names, for example 03 or 08_aminet_and_its_bill")
     parser.add_argument("--all", action="store_true", help="build all of them")
     arguments = parser.parse_args()
-    chosen = [s for s in sources() if any(s.stem.startswith(n.removesuffix(".py")) for n in arguments.names)]
-    if arguments.names and not chosen:
+    to_build = selected(arguments.names, arguments.all)
+    if arguments.names and not to_build:
         print(f"build: no notebook matches {' '.join(arguments.names)}", file=sys.stderr)
         return 2
-    for source in chosen or [s for s in sources() if arguments.all or out_of_date(s)]:
+    for source in to_build:
+        if reason := reason_not_to_build(source):
+            print(f"build: {reason}", file=sys.stderr)
+            return 2
         start = time.perf_counter()
         build(source)
         size = source.with_suffix(".ipynb").stat().st_size / 1024

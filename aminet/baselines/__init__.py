@@ -1,1 +1,1 @@
-"""The compared methods, each in its own file, written from its paper. `aminet.baselines.registry` knows them by name."""
+"""The compared methods, each in a file of its own, written from its paper. `registry` knows them by name."""

@@ -27,8 +27,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 from .laat import ChannelGate
 
 NEIGHBOURS = 5
@@ -44,15 +43,8 @@ class ADGNNConfig(Config):
     enlarged: ClassVar[bool] = False
     multiple: ClassVar[int] = 4  # halved, then patches of 2x2
 
-    channels: int = 184
-    blocks: int = 14
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 2 <= self.channels <= 1024 or self.channels % 2:
-            raise BadInput(f"channels={self.channels}: take an even number from 2 to 1024")
-        if not 1 <= self.blocks <= 100:
-            raise BadInput(f"blocks={self.blocks}: take 1 to 100")
+    channels: int = bounded(184, 2, 1024, multiple=2)
+    blocks: int = bounded(14, 1, 100)
 
 
 def patches(x: torch.Tensor, size: int, stride: int) -> torch.Tensor:
@@ -175,9 +167,6 @@ class ADGNN(nn.Module):
             *ups, nn.Conv2d(c, c, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(c, 3, 3, padding=1))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"ADGNN takes the LR face, (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}")
+        self.config.check_input(image)
         x = self.cdg(self.head(image))
         return self.tail(x + self.blocks(x)) + F.interpolate(image, scale_factor=8, mode="bicubic")

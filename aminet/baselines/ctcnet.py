@@ -30,8 +30,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 from ..transformer import TransformerBlock
 
 BLOCKS = (4, 6, 6)  # Transformer blocks of an LGCM at 128, 64 and 32 pixels
@@ -47,12 +46,7 @@ class CTCNetConfig(Config):
     network: ClassVar[str] = "ctcnet"
     multiple: ClassVar[int] = 64  # two halvings, then an hourglass of four
 
-    channels: int = 32
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 2 <= self.channels <= 1024 or self.channels % 2:
-            raise BadInput(f"channels={self.channels}: take an even number from 2 to 1024")
+    channels: int = bounded(32, 2, 1024, multiple=2)
 
 
 def conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -255,10 +249,7 @@ class CTCNet(nn.Module):
             self.tail.weight.mul_(0.1)  # the untrained net is near its bicubic input
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"CTCNet takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         x, skips = self.head(image), []
         for encoder, down in zip(self.encoders, self.downs):
             x = encoder(x)

@@ -31,8 +31,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 from ..faces.priors import COMPONENTS, components, heatmaps
 from ..transformer import LayerNorm
 
@@ -51,13 +50,8 @@ class DICNetConfig(Config):
     enlarged: ClassVar[bool] = False
     priors: ClassVar[tuple[str, ...]] = ("landmarks",)
 
-    channels: int = 48
-    steps: int = 4
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not (1 <= self.channels <= 1024 and 2 <= self.steps <= 20):
-            raise BadInput(f"channels={self.channels} (1 to 1024) or steps={self.steps} (2 to 20) is out of its range")
+    channels: int = bounded(48, 1, 1024)
+    steps: int = bounded(4, 2, 20)
 
     @property
     def landmark_channels(self) -> int:
@@ -200,10 +194,7 @@ class DICNet(nn.Module):
 
     def every_step(self, image: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The faces (B, 3, 8H, 8W) and the heatmaps (B, 68, 2H, 2W) of all steps."""
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"DICNet takes the LR face, (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}")
+        self.config.check_input(image)
         enlarged = F.interpolate(image, scale_factor=8.0, mode="bilinear")
         first = x = self.head(image)
         faces, maps, feature = [], [], None

@@ -30,8 +30,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 from ..transformer import LayerNorm
 from .swinir import Group
 
@@ -47,12 +46,7 @@ class ELSFaceConfig(Config):
     enlarged: ClassVar[bool] = False
     multiple: ClassVar[int] = 4  # doubled, then windows of 8
 
-    channels: int = 120
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 2 <= self.channels <= 1024 or self.channels % 2:
-            raise BadInput(f"channels={self.channels}: take an even number from 2 to 1024")
+    channels: int = bounded(120, 2, 1024, multiple=2)
 
 
 def conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -147,10 +141,7 @@ class ELSFace(nn.Module):
         self.tail = nn.Sequential(double(half), double(half), conv(half, 3))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"ELSFace takes the LR face, (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}")
+        self.config.check_input(image)
         x = F.interpolate(self.head(image), scale_factor=2, mode="bilinear")
         texture, contour = (half * style for half, style in zip(x.chunk(2, dim=1), self.styles(image)))
         for _ in range(2):

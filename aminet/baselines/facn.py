@@ -28,8 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 
 ATTRIBUTES = 40
 SPREAD = -4.0  # log variance of the untrained capsules
@@ -41,17 +40,11 @@ class FACNConfig(Config):
     """channels: C, the width of all features; a sub-capsule has C/8 values. blocks: residual blocks at 16x16, twice."""
 
     network: ClassVar[str] = "facn"
-    multiple: ClassVar[int] = 1
     enlarged: ClassVar[bool] = False
     priors: ClassVar[tuple[str, ...]] = ("attributes",)
 
-    channels: int = 64
-    blocks: int = 16
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not (1 <= self.channels <= 1024 and 1 <= self.blocks <= 100):
-            raise BadInput(f"channels={self.channels} (1 to 1024) or blocks={self.blocks} (1 to 100) is out of range")
+    channels: int = bounded(64, 1, 1024)
+    blocks: int = bounded(16, 1, 100)
 
     @property
     def values(self) -> int:
@@ -130,10 +123,7 @@ class FACN(nn.Module):
 
     def generate(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """The capsules of a face, see `Capsules`. (B, 3, H, W) -> (B, 40, 2D, H, W) and the others."""
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"FACN takes the LR face, (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}")
+        self.config.check_input(image)
         return self.capsules(self.encoder(image))
 
     def draw(self, capsules: torch.Tensor) -> torch.Tensor:

@@ -27,13 +27,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import HR, Config
-from ..errors import BadInput
+from ..config import HR, Config, bounded
 from ..faces.priors import heatmaps
 
 LANDMARKS = 68
 PARTS = ("background", "skin", "l_brow", "r_brow", "l_eye", "r_eye", "nose", "u_lip", "mouth", "l_lip", "hair")
-# Which of these each of `aminet.faces.synthetic.CLASSES` is: glasses are skin; ears, neck, cloth and hat are background.
+# Which of these each of `aminet.faces.synthetic.CLASSES` is. Glasses are skin; ears, neck, cloth, hat are background.
 PART_OF = (0, 1, 2, 3, 4, 5, 1, 0, 0, 0, 6, 8, 7, 9, 0, 0, 0, 10, 0)
 
 
@@ -45,12 +44,7 @@ class FSRNetConfig(Config):
     multiple: ClassVar[int] = 16  # one halving, then three in an hourglass
     priors: ClassVar[tuple[str, ...]] = ("landmarks", "parsing")
 
-    channels: int = 64
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 1 <= self.channels <= 1024:
-            raise BadInput(f"channels={self.channels}: take 1 to 1024")
+    channels: int = bounded(64, 1, 1024)
 
 
 def parts(parsing: torch.Tensor) -> torch.Tensor:
@@ -130,10 +124,7 @@ class FSRNet(nn.Module):
 
     def everything(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The face and the coarse face, each (B, 3, H, W), and the maps (B, 68 + 11, H/2, W/2)."""
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"FSRNet takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         coarse = self.coarse(image)
         prior = self.prior(coarse)
         return self.decoder(torch.cat([self.encoder(coarse), prior], dim=1)), coarse, self.maps(prior)

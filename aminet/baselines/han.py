@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .rcan import RCANConfig, ResidualGroup, check_lr, conv, enlarge
+from .rcan import RCANConfig, ResidualGroup, conv, enlarge
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class HAN(nn.Module):
         self.tail = enlarge(c)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        check_lr("HAN", image)
+        self.config.check_input(image)
         x = y = self.head(image)
         outputs = []
         for group in self.groups:

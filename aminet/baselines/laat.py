@@ -28,8 +28,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 from ..transformer import LayerNorm
 
 PATCHES = (4, 2, 1, 1)  # side of a fine token in pixels, at 128, 64, 32 and 16 pixels
@@ -42,12 +41,7 @@ class LAATConfig(Config):
     network: ClassVar[str] = "laat"
     multiple: ClassVar[int] = 16  # three halvings, then regions of 2x2 tokens
 
-    channels: int = 32
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 1 <= self.channels <= 1024:
-            raise BadInput(f"channels={self.channels}: take 1 to 1024")
+    channels: int = bounded(32, 1, 1024)
 
 
 def haar(bands: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -198,10 +192,7 @@ class LAAT(nn.Module):
         self.tail = nn.Sequential(nn.Conv2d(2 * c, 3, 3, padding=1), nn.LeakyReLU(0.2))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"LAAT takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         x, skips = self.head(image), []
         for encoder, down in zip(self.encoders, self.downs):
             x = encoder(x)

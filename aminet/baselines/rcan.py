@@ -19,8 +19,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,11 @@ class RCANConfig(Config):
     """channels: C. groups: residual groups; blocks: residual blocks in each."""
 
     network: ClassVar[str] = "rcan"
-    multiple: ClassVar[int] = 1
     enlarged: ClassVar[bool] = False
 
-    channels: int = 64
-    groups: int = 10
-    blocks: int = 20
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not (1 <= self.channels <= 1024 and 1 <= self.groups <= 100 and 1 <= self.blocks <= 100):
-            raise BadInput(f"channels={self.channels} (1 to 1024), groups={self.groups} or blocks={self.blocks} "
-                           "(1 to 100) is out of its range")
+    channels: int = bounded(64, 1, 1024)
+    groups: int = bounded(10, 1, 100)
+    blocks: int = bounded(20, 1, 100)
 
 
 def conv(before: int, after: int) -> nn.Conv2d:
@@ -50,12 +42,6 @@ def enlarge(channels: int) -> nn.Sequential:
     """Eight times as large, then RGB. (B, C, H, W) -> (B, 3, 8H, 8W)."""
     steps = [layer for _ in range(3) for layer in (conv(channels, 4 * channels), nn.PixelShuffle(2))]
     return nn.Sequential(*steps, conv(channels, 3))
-
-
-def check_lr(name: str, image: torch.Tensor) -> None:
-    """BadInput for what is no batch of LR faces (B, 3, H, W)."""
-    if image.dim() != 4 or image.shape[1] != 3 or min(image.shape[2:]) < 1:
-        raise BadInput(f"{name} takes LR faces (B, 3, H, W) with H and W multiples of 1, not {tuple(image.shape)}")
 
 
 class ChannelAttention(nn.Module):
@@ -106,6 +92,6 @@ class RCAN(nn.Module):
         self.tail = enlarge(c)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        check_lr("RCAN", image)
+        self.config.check_input(image)
         x = self.head(image)
         return self.tail(x + self.last(self.groups(x)))

@@ -5,12 +5,12 @@ A new method is a file there, with a class and its configuration (RCAN and RCANC
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..config import ABLATIONS, AMINET, PRESETS, READINGS, AMINetConfig, Config
-from ..config import preset as of_aminet
+from ..config import ABLATIONS, AMINET, PRESETS, READINGS, AMINetConfig, Config, aminet_preset
 from ..errors import BadInput
 
 if TYPE_CHECKING:  # a configuration can be read where there is no torch
@@ -21,33 +21,31 @@ if TYPE_CHECKING:  # a configuration can be read where there is no torch
 COMPARED = ("fsrgan", "dicgan", "spargan", "sfmgan")  # the GANs of Table VIII
 
 
-def config_class(network: str) -> type[Config] | None:
-    """The configuration's class in aminet/baselines/NETWORK.py, None for a file without one (a GAN's)."""
-    module = import_module(f".{network}", __package__)
-    return next((value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Config)
-                 and value.network == network), None)
+@cache
+def methods() -> dict[str, type[Config]]:
+    """Return the compared methods: the name of each file in this folder, and the class of its configuration."""
+    from . import __path__
+
+    modules = {file.name: import_module(f".{file.name}", __package__) for file in iter_modules(__path__)}
+    return {name: value for name, module in modules.items() for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, Config) and value.network == name}
 
 
-def methods() -> list[str]:
-    """The compared methods, by file."""
-    from .. import baselines
-
-    return [file.name for file in iter_modules(baselines.__path__) if config_class(file.name)]
-
-
-def find(network: str, suffix: str = "") -> type:
-    """The class of a method, or with the suffix `Config` that of its configuration; BadInput for an unknown method."""
-    from .. import baselines
-
-    files = [file.name for file in iter_modules(baselines.__path__)]
-    cls = config_class(network) if network in files else None
-    if cls is None:
+def config_class(network: str) -> type[Config]:
+    """Return the class of a method's configuration; BadInput for an unknown method."""
+    if network not in list(methods()):  # a list, for what a file's header notes may be unhashable
         raise BadInput(f"unknown network {network!r}: choose one of {', '.join(methods())}")
-    return cls if suffix else getattr(import_module(cls.__module__), cls.__name__.removesuffix("Config"))
+    return methods()[network]
+
+
+def network_class(network: str) -> type[nn.Module]:
+    """Return the class of a method's network: RCAN of RCANConfig; BadInput for an unknown method."""
+    config = config_class(network)
+    return getattr(import_module(config.__module__), config.__name__.removesuffix("Config"))
 
 
 def preset(name: str) -> Config:
-    """The configuration of a preset, or of a row or method at its size as `PRESET/ROW`: `pocket/w/o SA`, `pocket/rcan`.
+    """Return the configuration of a preset, or of a row or method at its size as `PRESET/ROW`: `pocket/rcan`.
 
     A method is made narrower as the preset is narrower than `aminet`, to a multiple of 8 channels; `sparnet+edff` has a
     switch set. BadInput for others.
@@ -56,13 +54,11 @@ def preset(name: str) -> Config:
     if not row and base not in PRESETS and base.partition("+")[0] in methods():
         raise BadInput(f"{name} has no size: pocket/{name} is small, aminet/{name} has its authors' size")
     if not row or base not in PRESETS or row in (*ABLATIONS, *READINGS, "8C"):
-        return of_aminet(name)
+        return aminet_preset(name)
     network, _, switch = row.partition("+")
-    try:
-        cls = find(network, "Config")
-    except BadInput:
-        raise BadInput(f"unknown row {row!r}: choose one of "
-                       f"{', '.join([*ABLATIONS, *READINGS, '8C', *methods()])}") from None
+    if network not in methods():
+        raise BadInput(f"unknown row {row!r}: choose one of {', '.join([*ABLATIONS, *READINGS, '8C', *methods()])}")
+    cls: type[Any] = methods()[network]
     if switch and switch not in {field.name for field in fields(cls) if field.default is False}:
         raise BadInput(f"{network} has no switch {switch!r}")
     config, share = cls(**({switch: True} if switch else {})), PRESETS[base].channels / AMINET.channels
@@ -70,24 +66,24 @@ def preset(name: str) -> Config:
 
 
 def read_config(values: dict) -> Config:
-    """The configuration that `Config.to_dict` noted; BadInput for anything else."""
+    """Return the configuration that `Config.to_dict` noted; BadInput for anything else."""
     if not isinstance(values, dict):
         raise BadInput("the configuration is no set of names and values")
-    cls = find(values["network"], "Config") if "network" in values else AMINetConfig
+    cls = config_class(values["network"]) if "network" in values else AMINetConfig
     return cls.from_dict({key: value for key, value in values.items() if key != "network"})
 
 
 def build(config: Config) -> nn.Module:
-    """The network of a configuration, AMINet or a compared method, with random weights."""
-    if config.network:
-        return find(config.network)(config)
-    from ..model import AMINet
+    """Return the network of a configuration, AMINet or a compared method, with random weights."""
+    if isinstance(config, AMINetConfig):
+        from ..model import AMINet
 
-    return AMINet(config)
+        return AMINet(config)
+    return network_class(config.network)(config)
 
 
 def adversary_class(gan: str) -> type[Adversary]:
-    """AMIGAN, or the adversarial side of a compared GAN, in aminet/baselines/GAN.py; BadInput for another name."""
+    """Return AMIGAN, or the adversarial side of a compared GAN, in its file here; BadInput for another name."""
     if gan == "amigan":
         from ..amigan import AMIGAN
 

@@ -23,8 +23,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 from ..transformer import TransformerBlock
 
 BLOCKS = (4, 6, 6, 8)  # at 128, 64, 32 and 16 pixels
@@ -39,12 +38,7 @@ class RestormerConfig(Config):
     network: ClassVar[str] = "restormer"
     multiple: ClassVar[int] = 8
 
-    channels: int = 32
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 2 <= self.channels <= 1024 or self.channels % 2:
-            raise BadInput(f"channels={self.channels}: take an even number from 2 to 1024")
+    channels: int = bounded(32, 2, 1024, multiple=2)
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -93,10 +87,7 @@ class Restormer(nn.Module):
         self.tail = conv(joined[0], 3)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"Restormer takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         x, skips = self.head(image), []
         for encoder, shrink in zip(self.encoders, self.downs):
             x = encoder(x)

@@ -25,7 +25,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ..errors import BadInput
+from ..config import bounded
 from .rcan import RCANConfig, conv, enlarge
 
 STEPS = 5  # of Newton-Schulz
@@ -39,8 +39,8 @@ class SANConfig(RCANConfig):
     network: ClassVar[str] = "san"
     multiple: ClassVar[int] = 2  # quarters of the image
 
-    groups: int = 20
-    blocks: int = 10
+    groups: int = bounded(20, 1, 100)
+    blocks: int = bounded(10, 1, 100)
 
 
 def square_root(matrix: torch.Tensor) -> torch.Tensor:
@@ -149,10 +149,7 @@ class SAN(nn.Module):
         self.tail = enlarge(c)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"SAN takes LR faces (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}")
+        self.config.check_input(image)
         x = self.head(image)
         y = source = self.non_local(x)
         for group in self.groups:

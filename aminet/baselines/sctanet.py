@@ -30,8 +30,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 from ..transformer import LayerNorm
 from .swinir import WINDOW, WindowAttention, conv, linear, mlp
 
@@ -46,15 +45,9 @@ class SCTANetConfig(Config):
     multiple: ClassVar[int] = WINDOW
     enlarged: ClassVar[bool] = False
 
-    channels: int = 180
-    groups: int = 4
-    blocks: int = 6
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not (8 <= self.channels <= 1024 and 1 <= self.groups <= 100 and 1 <= self.blocks <= 100):
-            raise BadInput(f"channels={self.channels} (8 to 1024), groups={self.groups} (1 to 100) or "
-                           f"blocks={self.blocks} (1 to 100) is out of its range")
+    channels: int = bounded(180, 8, 1024)
+    groups: int = bounded(4, 1, 100)
+    blocks: int = bounded(6, 1, 100)
 
 
 class MultiScale(nn.Module):
@@ -195,9 +188,6 @@ class SCTANet(nn.Module):
         nn.init.zeros_(self.tail[-1].bias)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"SCTANet takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: give it the 16x16 face itself")
+        self.config.check_input(image)
         x = self.head(image)
         return self.tail(x + self.body(x)) + F.interpolate(image, scale_factor=8, mode="bicubic")

@@ -31,9 +31,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import Config
+from ..config import Config, bounded
 from ..edff import EDFF
-from ..errors import BadInput
 
 HEADS = 8
 SILENT = 1e-4  # amplitudes below have no phase; those of a feature of order 1 are of order 1
@@ -46,13 +45,8 @@ class SFMNetConfig(Config):
     network: ClassVar[str] = "sfmnet"
     multiple: ClassVar[int] = 8
 
-    channels: int = 64
+    channels: int = bounded(64, HEADS, 1024, multiple=HEADS)
     edff: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 1 <= self.channels <= 1024 or self.channels % HEADS:
-            raise BadInput(f"channels={self.channels}: take a multiple of {HEADS} up to 1024")
 
 
 def conv(before: int, after: int, bias: bool = True) -> nn.Conv2d:
@@ -218,10 +212,7 @@ class SFMNet(nn.Module):
 
     def features(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the two tails see: the spatial and the frequency feature, each (B, C, H, W)."""
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"SFMNet takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         s, f, skips = self.spatial.head(image), self.frequency.head(image), []
         for level, encoder in enumerate(self.encoders):
             skips.append((s, f))

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..errors import BadInput
+from ..config import bounded
 from .rcan import RCANConfig, conv, enlarge
 
 FOLD = 8  # pixels to a side that become channels
@@ -39,13 +39,9 @@ class SISNConfig(RCANConfig):
     multiple: ClassVar[int] = FOLD
     enlarged: ClassVar[bool] = True
 
-    groups: int = 10
-    blocks: int = 10
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.channels % SPLITS:
-            raise BadInput(f"channels={self.channels}: take a multiple of {SPLITS}")
+    channels: int = bounded(64, SPLITS, 1024, multiple=SPLITS)
+    groups: int = bounded(10, 1, 100)
+    blocks: int = bounded(10, 1, 100)
 
 
 def pointwise(before: int, after: int) -> tuple[nn.Module, nn.Module]:
@@ -112,9 +108,6 @@ class SISN(nn.Module):
         self.tail = enlarge(c)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"SISN takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         x = self.head(image)
         return self.tail(x + self.last(self.groups(x)))

@@ -31,8 +31,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..config import HR, Config
-from ..errors import BadInput
+from ..config import HR, Config, bounded
 from ..faces.priors import COMPONENTS, components, heatmaps
 from .laat import ChannelGate
 
@@ -48,13 +47,8 @@ class SPADNetConfig(Config):
     multiple: ClassVar[int] = 8
     priors: ClassVar[tuple[str, ...]] = ("landmarks",)
 
-    channels: int = 64
-    blocks: int = 6
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not (1 <= self.channels <= 1024 and 1 <= self.blocks <= 100):
-            raise BadInput(f"channels={self.channels} (1 to 1024) or blocks={self.blocks} (1 to 100) is out of range")
+    channels: int = bounded(64, 1, 1024)
+    blocks: int = bounded(6, 1, 100)
 
 
 def conv(before: int, after: int, gain: float = 1.0) -> nn.Conv2d:
@@ -160,10 +154,7 @@ class SPADNet(nn.Module):
 
     def both(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The face (B, 3, H, W) and its components' heatmaps (B, 5, H, W)."""
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"SPADNet takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         first = x = heat = self.head(image)
         for stage in self.stages:
             x, heat = stage(x, heat)

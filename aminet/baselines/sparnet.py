@@ -22,9 +22,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ..config import Config
+from ..config import Config, bounded
 from ..edff import EDFF
-from ..errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,10 @@ class SPARNetConfig(Config):
 
     network: ClassVar[str] = "sparnet"
     multiple: ClassVar[int] = 32  # five halvings: the last hourglass, or three FAUs and the hourglass there
+    smallest: ClassVar[int] = 64  # at 32 the smallest feature is one pixel, which has nothing to reflect
 
-    channels: int = 32
+    channels: int = bounded(32, 1, 1024)
     edff: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 1 <= self.channels <= 1024:
-            raise BadInput(f"channels={self.channels}: take 1 to 1024")
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -121,8 +116,7 @@ class FAU(nn.Module):
 class SPARNet(nn.Module):
     """The whole network. The input is the LR face, already enlarged bicubically.
 
-    Shape: (B, 3, H, W) in [-1, 1] -> (B, 3, H, W); H and W are multiples of 32 from 64 on, else BadInput: at 32 the
-    smallest feature is one pixel, which has nothing to reflect.
+    Shape: (B, 3, H, W) in [-1, 1] -> (B, 3, H, W); H and W are multiples of 32 from 64 on, else BadInput.
     """
 
     def __init__(self, config: SPARNetConfig = SPARNetConfig()):
@@ -139,10 +133,7 @@ class SPARNet(nn.Module):
         self.tail = conv(w[0], 3)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 64 for n in image.shape[2:]):
-            raise BadInput(f"SPARNet takes (B, 3, H, W) with H and W multiples of {multiple} from 64 on, "
-                           f"not {tuple(image.shape)}: enlarge a 16x16 face first, with aminet.degrade.upsample")
+        self.config.check_input(image)
         x, skips = self.head(image), []
         for encoder in self.encoders:
             skips.append(x)

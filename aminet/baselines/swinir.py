@@ -23,8 +23,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ..config import Config
-from ..errors import BadInput
+from ..config import Config, bounded
 from ..transformer import LayerNorm
 
 WINDOW = 8  # side, in pixels
@@ -38,15 +37,9 @@ class SwinIRConfig(Config):
     multiple: ClassVar[int] = WINDOW
     enlarged: ClassVar[bool] = False
 
-    channels: int = 180
-    groups: int = 6
-    blocks: int = 6
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not (1 <= self.channels <= 1024 and 1 <= self.groups <= 100 and 1 <= self.blocks <= 100):
-            raise BadInput(f"channels={self.channels} (1 to 1024), groups={self.groups} (1 to 100) or "
-                           f"blocks={self.blocks} (1 to 100) is out of its range")
+    channels: int = bounded(180, 1, 1024)
+    groups: int = bounded(6, 1, 100)
+    blocks: int = bounded(6, 1, 100)
 
     @property
     def tail(self) -> int:
@@ -178,9 +171,6 @@ class SwinIR(nn.Module):
         self.tail = nn.Sequential(conv(c, tail), nn.LeakyReLU(), *doublings, conv(tail, 3))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        multiple = self.config.multiple
-        if image.dim() != 4 or image.shape[1] != 3 or any(n % multiple or n < 1 for n in image.shape[2:]):
-            raise BadInput(f"SwinIR takes (B, 3, H, W) with H and W multiples of {multiple}, "
-                           f"not {tuple(image.shape)}: give it the 16x16 face itself")
+        self.config.check_input(image)
         x = self.head(image)
         return self.tail(x + self.body(x))

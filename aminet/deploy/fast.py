@@ -103,12 +103,12 @@ def faster(model: AMINet, bf16: bool = False, compiled: bool = False) -> nn.Modu
             if isinstance(child, SelfAttention):
                 setattr(parent, name, PixelMajorAttention(child))
         if isinstance(parent, nn.Sequential):  # a BatchNorm after a convolution only scales and shifts its weights
-            for i in range(1, len(parent)):
-                if isinstance(parent[i], nn.BatchNorm2d) and isinstance(parent[i - 1], nn.Conv2d):
-                    parent[i - 1], parent[i] = fuse_conv_bn_eval(parent[i - 1], parent[i]), nn.Identity()
+            for i, (conv, norm) in enumerate(zip(parent, parent[1:])):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    parent[i], parent[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     if bf16:
         network.to(torch.bfloat16)
-        network.head, network.tail = (nn.Sequential(To(torch.bfloat16), network.head),
-                                      nn.Sequential(network.tail, To(torch.float32)))
+        network.add_module("head", nn.Sequential(To(torch.bfloat16), network.head))
+        network.add_module("tail", nn.Sequential(network.tail, To(torch.float32)))
     # oneDNN's convolutions work in channels_last; from any other layout they copy their input and output.
     return (Compiled if compiled else Faster)(network.to(memory_format=torch.channels_last))

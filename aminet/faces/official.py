@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInput
-from .files import Faces
+from .dataset import Faces
 
 CELEBA = ("expected img_align_celeba/ (or .zip), list_eval_partition.txt and identity_CelebA.txt, "
           "as published on mmlab.ie.cuhk.edu.hk/projects/CelebA.html")
@@ -17,48 +17,42 @@ SCFACE = ("expected mugshot_frontal_cropped_all/ and surveillance_cameras_distan
           "as released by www.scface.org")
 
 
-def celeba(root, split: str = "random", seed: int = 0, train: int = 18_000, test: int = 1_000, val: int = 500,
-           size: int = 128) -> dict[str, Faces]:
-    """CelebA from its official files: {"train", "val", "test"} -> Faces, centre crop 178, resized to size.
+def celeba(root, split: str = "random", seed: int = 0, train: int = 18_000, test: int = 1_000,
+           val: int = 500) -> dict[str, Faces]:
+    """Open CelebA from its official files: {"train", "val", "test"} -> Faces, centre crop 178.
 
-    root holds img_align_celeba/ or img_align_celeba.zip, list_eval_partition.txt and, for "identity",
-    identity_CelebA.txt.
-    split: "random" draws all three from the 202,599 images, as the paper's sizes suggest (Sec. IV: 18,000 and
-        1,000; its lists are unpublished), so that a person may be in two of them; "identity" draws from the
-        official partitions and leaves out every person of a later one, so that no person is in two.
+    root holds img_align_celeba/ (or .zip), list_eval_partition.txt and, for "identity", identity_CelebA.txt.
+    split: "random" draws all three from the 202,599 images, as the paper's sizes suggest (Sec. IV: 18,000 and 1,000;
+        its lists are unpublished), so that a person may be in two of them; "identity" draws from the official
+        partitions and leaves out every person of a later one, so that no person is in two.
     seed: images are ranked by the SHA-256 of "seed/name", the same on every machine and version.
     """
-    root = Path(root)
+    root, counts = Path(root), {"train": train, "val": val, "test": test}
     images = next((p for p in (root / "img_align_celeba", root / "img_align_celeba.zip") if p.exists()), None)
     if images is None:
         raise BadInput(f"{root}: no img_align_celeba in it; {CELEBA}")
-
-    def ranked(names) -> list[str]:
-        return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-
-    partition = _celeba_list(root / "list_eval_partition.txt")
-    if split == "random":
-        order = ranked(partition)
-        parts = {"train": order[:train], "test": order[train:train + test], "val": order[train + test:][:val]}
-    elif split == "identity":
-        person = _celeba_list(root / "identity_CelebA.txt")
-        parts, seen = {}, set()
-        for part, code, count in (("test", "2", test), ("val", "1", val), ("train", "0", train)):
-            pool = [name for name in partition if partition[name] == code and person.get(name) not in seen]
-            parts[part] = ranked(pool)[:count]
-            seen |= {person.get(name) for name in pool}
-    else:
+    if split not in ("random", "identity"):
         raise BadInput(f"split {split!r}: choose random or identity")
-    for part, count in (("train", train), ("val", val), ("test", test)):
+    partition = _celeba_list(root / "list_eval_partition.txt")
+    ranked = sorted(partition, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    if split == "random":
+        parts = {"train": ranked[:train], "test": ranked[train:train + test], "val": ranked[train + test:][:val]}
+    else:
+        person, parts, seen = _celeba_list(root / "identity_CelebA.txt"), {}, set()
+        for part, code in (("test", "2"), ("val", "1"), ("train", "0")):
+            pool = [name for name in ranked if partition[name] == code and person.get(name) not in seen]
+            parts[part] = pool[:counts[part]]
+            seen |= {person.get(name) for name in pool}
+    for part, count in counts.items():
         if len(parts[part]) < count:
             raise BadInput(f"{root}: only {len(parts[part])} images for {part}, {count} asked; {CELEBA}")
     base = root if images.is_dir() else images  # either way the names start with img_align_celeba/
-    return {part: Faces(base, size=size, crop=178, names=sorted(f"img_align_celeba/{n}" for n in parts[part]))
-            for part in ("train", "val", "test")}
+    return {part: Faces(base, crop=178, names=sorted(f"img_align_celeba/{name}" for name in parts[part]))
+            for part in counts}
 
 
 def _celeba_list(path: Path) -> dict[str, str]:
-    """Lines "name value"."""
+    """Read lines "name value"."""
     if not path.is_file():
         raise BadInput(f"{path.parent}: no {path.name} in it; {CELEBA}")
     rows = [line.split() for line in _lines(path)]
@@ -68,7 +62,7 @@ def _celeba_list(path: Path) -> dict[str, str]:
 
 
 def celeba_attributes(root, faces: Faces) -> np.ndarray:
-    """The 40 attributes of each of `celeba`'s faces, from list_attr_celeba.txt: float32 (N, 40), 1 where it has one."""
+    """Read the 40 attributes of `celeba`'s faces from list_attr_celeba.txt: float32 (N, 40), 1 for those it has."""
     path = Path(root) / "list_attr_celeba.txt"
     if not path.is_file():
         raise BadInput(f"{root}: no {path.name} in it, which holds the attributes of CelebA's faces")
@@ -79,15 +73,13 @@ def celeba_attributes(root, faces: Faces) -> np.ndarray:
     return np.array([[value == "1" for value in values] for values in wanted], np.float32)
 
 
-def helen(root, size: int = 128) -> dict[str, Faces]:
-    """Helen from its official files: {"train", "test"} -> Faces (2,000 and 330 images in the full set).
+def helen(root) -> dict[str, Faces]:
+    """Open Helen from its official files: {"train", "test"} -> Faces (2,000 and 330 images in the full set).
 
-    root holds the unzipped images (helen_1 .. helen_5, or train_1 .. train_4 and test, or trainset and
-    testset), annotation/*.txt (first line the image name, then 194 lines "x , y") and, unless the images
-    already lie in test/ or testset/, testnames.txt. A split without images is left out.
-
-    Each face is aligned (`pictures.align`) on its eyes: the means of points 114-133 and of points 134-153.
-    The paper does not say how it cropped Helen.
+    root holds the unzipped images (helen_1 .. helen_5, or train_1 .. train_4 and test, or trainset and testset),
+    annotation/*.txt (first line the image name, then 194 lines "x , y") and, unless the images already lie in test/ or
+    testset/, testnames.txt. A split without images is left out. Each face is aligned (`pictures.align`) on its eyes,
+    the means of points 114-133 and of points 134-153: the paper does not say how it cropped Helen.
     """
     root = Path(root)
     images = {p.stem: p.relative_to(root).as_posix()
@@ -107,11 +99,11 @@ def helen(root, size: int = 128) -> dict[str, Faces]:
             raise BadInput(f"{root}: no {what} {min(stems)}.jpg; {HELEN}")
     parts = {"train": sorted(name for stem, name in images.items() if stem not in tests),
              "test": sorted(images[stem] for stem in tests)}
-    return {part: Faces(root, size=size, names=names, eyes=eyes) for part, names in parts.items() if names}
+    return {part: Faces(root, names=names, eyes=eyes) for part, names in parts.items() if names}
 
 
 def _helen_eyes(path: Path) -> tuple[str, tuple]:
-    """One annotation: image name without suffix, and the eye centres, left first as seen."""
+    """Read one annotation: image name without suffix, and the eye centres, left first as seen."""
     name, *lines = _lines(path) or [""]
     try:
         points = np.array([[float(v) for v in line.split(",")] for line in lines])
@@ -123,18 +115,16 @@ def _helen_eyes(path: Path) -> tuple[str, tuple]:
     return Path(name.strip()).stem, tuple(sorted(tuple(eye.tolist()) for eye in eyes))
 
 
-def scface(root, size: int = 128, landmarks=None) -> dict[str, Faces]:
-    """SCface from its official folders: group -> Faces. 130 people, first field of every file name.
+def scface(root, landmarks=None) -> dict[str, Faces]:
+    """Open SCface from its official folders: group -> Faces. 130 people, first field of every file name.
 
-    The set has three distances, not five: 1 is 4.20 m, 2 is 2.60 m, 3 is 1.00 m; and five visible-light
-    cameras (1-5), two infrared ones (6, 7) and an infrared mugshot camera (8). Groups:
+    The set has three distances, not five: 1 is 4.20 m, 2 is 2.60 m, 3 is 1.00 m; and five visible-light cameras (1-5),
+    two infrared ones (6, 7) and an infrared mugshot camera (8). Infrared groups need their folders. Groups:
       "gallery"                              mugshot_frontal_cropped_all/001_frontal.jpg
       "distance1" .. "distance3"             surveillance_cameras_distance_D/cam_C/001_camC_D.jpg, cameras 1-5
       "cam1_distance1" .. "cam7_distance3"   one camera at one distance
       "ir_distance1" .. "ir_distance3"       cameras 6 and 7
       "ir_gallery"                           surveillance_cameras_IR_cam8/001_cam8.jpg
-    Infrared groups are there only when their folders are.
-
     landmarks: text file of lines "001_cam1_1 x y x y ..." (the two eyes first, as in the set's own lists):
         faces are then aligned on the eyes. Without it each image is centre-cropped to a square.
     """
@@ -145,7 +135,7 @@ def scface(root, size: int = 128, landmarks=None) -> dict[str, Faces]:
         for folder in folders:
             if not (root / folder).is_dir():
                 raise BadInput(f"{root}: no {folder}/ in it; {SCFACE}")
-        return Faces(*(root / folder for folder in folders), size=size, eyes=eyes)
+        return Faces(*(root / folder for folder in folders), eyes=eyes)
 
     groups = {"gallery": group("mugshot_frontal_cropped_all")}
     for d in (1, 2, 3):
@@ -162,7 +152,7 @@ def scface(root, size: int = 128, landmarks=None) -> dict[str, Faces]:
 
 
 def _scface_eyes(path: Path) -> dict[str, tuple]:
-    """Image name without suffix -> the eye centres, left first as seen."""
+    """Read the eye centres, left first as seen, by image name without suffix."""
     if not path.is_file():
         raise BadInput(f"{path}: no such landmark file")
     eyes = {}
@@ -177,5 +167,5 @@ def _scface_eyes(path: Path) -> dict[str, tuple]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty."""
+    """Read the lines of a text file that are not empty."""
     return [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

@@ -7,12 +7,14 @@ to 8 bit, and the EXIF orientation is applied. Pixels of no known range (32-bit,
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..config import HR
 from ..errors import BadInput
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")  # plain decoders only: no EPS, no PDF
@@ -31,7 +33,7 @@ def check_size(size: int) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file that is not too large."""
+    """Return the bytes of a file that is not too large."""
     try:
         check_size(path.stat().st_size)
         return path.read_bytes()
@@ -40,7 +42,7 @@ def read_file(path: Path) -> bytes:
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """One image file -> RGB image of any size, upright. Raises BadInput that names it."""
+    """Read one image file: RGB of any size, upright. BadInput names the file."""
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"no such file: {path}")
@@ -51,7 +53,7 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def open_header(data: bytes) -> Image.Image:
-    """The bytes of an image file -> image, not yet decoded, after the checks that need only its header."""
+    """Open the bytes of an image file, not yet decoded, after the checks that need only its header."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
@@ -69,7 +71,7 @@ def open_header(data: bytes) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An opened image -> RGB, upright."""
+    """Decode an opened image: RGB, upright."""
     try:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16-bit grey
@@ -83,12 +85,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def one_line(error: Exception) -> str:
-    """An error of another library in one line."""
+    """Return an error of another library in one line."""
     return " ".join(str(error).split())[:100] or type(error).__name__
 
 
 def square(image: Image.Image, side: int | None = None) -> Image.Image:
-    """The centred square of this side in pixels, or the largest one."""
+    """Cut out the centred square of this side in pixels, or the largest one."""
     side = side or min(image.size)
     if side > min(image.size):
         raise BadInput(f"{image.width}x{image.height} is smaller than the {side} px crop")
@@ -96,33 +98,31 @@ def square(image: Image.Image, side: int | None = None) -> Image.Image:
     return image.crop((x, y, x + side, y + side))
 
 
-def align(image: Image.Image, left: tuple[float, float], right: tuple[float, float],
-          size: int = 128) -> Image.Image:
+def align(image: Image.Image, left: tuple[float, float], right: tuple[float, float]) -> Image.Image:
     """Rotate, scale and shift so that the eyes lie on row 52 of 128, 38 px apart, centred on column 64.
 
     left, right: eye centres as seen in the image, in continuous pixels (a pixel's centre is at +0.5).
     The picture is warped at a multiple of the final size that keeps its detail, then reduced with
     antialiasing. What falls outside the picture is mirrored.
     """
-    distance = float(np.hypot(right[0] - left[0], right[1] - left[1]))
+    distance = math.dist(left, right)
     if distance < 4:
         raise BadInput("the eyes are less than 4 px apart: no face to align")
-    unit = size / 128
-    reduce = max(1, int(distance / (152 * unit)))
+    reduce = max(1, int(distance / 152))
     image = image.reduce(reduce)
-    left, right = complex(*left) / reduce, complex(*right) / reduce
-    times = max(1, int(np.ceil(distance / reduce / (38 * unit))))
+    left_eye, right_eye = complex(*left) / reduce, complex(*right) / reduce
+    times = max(1, math.ceil(distance / reduce / 38))
     # Source pixels per pixel of the enlarged output, as a complex number: scale and rotation in one.
-    step = (right - left) / (38 * unit * times)
-    origin = (left + right) / 2 - step * complex(64, 52) * unit * times
-    corners = [origin + step * size * times * corner for corner in (0, 1, 1j, 1 + 1j)]
+    step = (right_eye - left_eye) / (38 * times)
+    origin = (left_eye + right_eye) / 2 - step * complex(64, 52) * times
+    corners = [origin + step * HR * times * corner for corner in (0, 1, 1j, 1 + 1j)]
     outside = max(max(-c.real, -c.imag, c.real - image.width, c.imag - image.height) for c in corners)
-    pad = max(0, int(np.ceil(outside)))
+    pad = max(0, math.ceil(outside))
     if pad:
-        image = Image.fromarray(np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="symmetric"))
+        image = Image.fromarray(np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="symmetric"))
     matrix = (step.real, -step.imag, origin.real + pad, step.imag, step.real, origin.imag + pad)
-    big = image.transform((size * times, size * times), Image.AFFINE, matrix, Image.BICUBIC)
-    return big.resize((size, size), Image.BICUBIC)
+    enlarged = image.transform((HR * times, HR * times), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    return bicubic(enlarged, HR)
 
 
 def bicubic(image: Image.Image, size: int) -> Image.Image:
@@ -131,12 +131,12 @@ def bicubic(image: Image.Image, size: int) -> Image.Image:
 
 
 def to_network(image: Image.Image) -> np.ndarray:
-    """RGB picture -> float32 (1, 3, H, W) in [-1, 1], the network's range."""
+    """Turn an RGB picture into float32 (1, 3, H, W) in [-1, 1], the network's range."""
     return (np.asarray(image, np.float32) / 127.5 - 1).transpose(2, 0, 1)[None]
 
 
 def from_network(x: np.ndarray) -> Image.Image:
-    """Float (1, 3, H, W) in [-1, 1] -> RGB picture: (x + 1) / 2 * 255, clipped and rounded."""
+    """Turn float (1, 3, H, W) in [-1, 1] into an RGB picture: (x + 1) / 2 * 255, clipped and rounded."""
     if not np.isfinite(x).all():
         raise BadInput("the result holds NaN or infinity: check the weights")
     levels = np.rint(((x[0].astype(np.float32) + 1) / 2 * 255).clip(0, 255))

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.data import astronaut
 from torch import Tensor
 
-from .files import to_tensor
+from .dataset import to_tensor
 from .pictures import align
 
 # Pupil centres (left, right, as seen) in pixels of the original picture: found with OpenCV's YuNet detector,

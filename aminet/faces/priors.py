@@ -6,7 +6,7 @@ indices in `aminet.faces.synthetic.CLASSES`. attributes: float32 (N, 40), 0 or 1
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ..errors import BadInput
 from ..files import find, write_atomically
 from ..metrics import pretrained
 from .official import celeba_attributes
-from .sources import official
+from .sources import Source, published_set
 from .synthetic import CLASSES, SyntheticFaces
 
 PRIORS = ("landmarks", "parsing", "attributes")
@@ -54,27 +54,26 @@ def components(maps: Tensor) -> Tensor:
     return torch.stack([maps[:, indices].amax(1) for indices in COMPONENTS.values()], dim=1)
 
 
-def open_priors(faces: Tensor, sources: list[str], names: tuple[str, ...]) -> dict[str, Tensor]:
-    """Those of `names` that can be had of faces (N, 3, 128, 128), which `sources.open_faces` read from `sources`.
+def open_priors(faces: Tensor, sources: Sequence[str], names: Sequence[str]) -> dict[str, Tensor]:
+    """Return those of `names` that can be had of faces (N, 3, 128, 128), which `open_faces` read from `sources`.
 
-    Synthetic faces have exact landmarks and parsing maps. Photographs have landmarks by a network, run once (see
-    `detected_landmarks`), and those of CelebA as published its attributes. BadInput if the network or CelebA's list of
-    attributes is not at hand.
+    Synthetic faces have exact landmarks and parsing maps: the faces themselves are not needed. Photographs have
+    landmarks by a network, run once (see `detected_landmarks`), and those of CelebA as published its attributes.
+    BadInput if the network or CelebA's list of attributes is not at hand.
     """
-    kind, *numbers = sources[0].split(":")
-    if kind != "synthetic":
-        found = {"landmarks": detected_landmarks(faces)} if "landmarks" in names else {}
-        if "attributes" in names and kind.split("-")[0] == "celeba" and numbers:
-            root = find(sources[0].split(":", 1)[1].rpartition(":")[0])
-            found["attributes"] = torch.from_numpy(celeba_attributes(root, official(sources[0])))
-        return found
-    if not (names := [name for name in names if name != "attributes"]):
-        return {}
-    n, seed = (int(number) for number in numbers + ["500", "0"][len(numbers):])
-    drawn = [SyntheticFaces(n, seed).face(i) for i in range(n)]
-    found = {"landmarks": lambda: torch.stack([torch.as_tensor(face.landmarks) for face in drawn]),
-             "parsing": lambda: torch.stack([torch.as_tensor(face.mask) for face in drawn]).long()}
-    return {name: found[name]() for name in names}
+    source, priors = Source.parse(sources[0]), {}
+    if source.kind != "synthetic":
+        if "landmarks" in names:
+            priors["landmarks"] = detected_landmarks(faces)
+        if "attributes" in names and source.kind.startswith("celeba"):
+            priors["attributes"] = torch.from_numpy(celeba_attributes(find(source.root), published_set(source)))
+    elif set(names) - {"attributes"}:
+        drawn = [SyntheticFaces(source.n, source.seed).face(i) for i in range(source.n)]
+        if "landmarks" in names:
+            priors["landmarks"] = torch.stack([torch.as_tensor(face.landmarks) for face in drawn])
+        if "parsing" in names:
+            priors["parsing"] = torch.stack([torch.as_tensor(face.mask) for face in drawn]).long()
+    return priors
 
 
 def detected_landmarks(faces: Tensor) -> Tensor:
@@ -84,12 +83,12 @@ def detected_landmarks(faces: Tensor) -> Tensor:
     """
     from safetensors.torch import load, save
 
-    digest = sha256(faces.contiguous().numpy()).hexdigest()
+    digest = sha256(faces.numpy().tobytes()).hexdigest()
     path = Path(torch.hub.get_dir()) / "aminet" / f"landmarks-{digest[:16]}.safetensors"
     try:
-        found = load(path.read_bytes())["landmarks"]
-        if found.shape == (len(faces), 68, 2):
-            return found
+        landmarks = load(path.read_bytes())["landmarks"]
+        if landmarks.shape == (len(faces), 68, 2):
+            return landmarks
     except (OSError, SafetensorError, KeyError):  # none yet, or damaged: found again
         pass
     from onnxruntime import InferenceSession
@@ -101,14 +100,15 @@ def detected_landmarks(faces: Tensor) -> Tensor:
         # It expects a face that fills two thirds of 192x192 pixels, which an aligned one does; it answers in [-1, 1].
         answer = session.run(None, {name: resize(face[None], 192).float().numpy()})[0]
         points.append((torch.from_numpy(answer).reshape(106, 2)[IBUG] + 1) * HR / 2)
-    found = torch.stack(points)
-    write_atomically(path, save({"landmarks": found}))
-    return found
+    landmarks = torch.stack(points)
+    write_atomically(path, save({"landmarks": landmarks}))
+    return landmarks
 
 
 def check_priors(network: nn.Module, priors: Iterable[str]) -> None:
     """BadInput if the loss of a network needs a prior that is not there; those with a default may be missing."""
-    parameters = inspect.signature(network.loss).parameters.values() if hasattr(network, "loss") else ()
+    loss = getattr(network, "loss", None)
+    parameters = inspect.signature(loss).parameters.values() if callable(loss) else ()
     needed = [p.name for p in parameters if p.name in PRIORS and p.default is p.empty]
     if missing := [name for name in needed if name not in priors]:
         raise BadInput(f"{type(network).__name__} learns from the {' and '.join(missing)} of the faces, which these do "
@@ -116,10 +116,10 @@ def check_priors(network: nn.Module, priors: Iterable[str]) -> None:
 
 
 def priors_of(priors: dict[str, Tensor], index: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """The priors of a batch of `train.draw`, moved as `degrade.augment` moves its faces."""
-    how = {"landmarks": move_landmarks, "parsing": move_parsing, "attributes": lambda values, *_: values}
+    """Return the priors of a batch of `train.draw`, moved as `degrade.augment` moves its faces."""
+    move = {"landmarks": move_landmarks, "parsing": move_parsing, "attributes": lambda values, *_: values}
     drawn = moves(len(index), generator)
-    return {name: how[name](values[index], *drawn) for name, values in priors.items()}
+    return {name: move[name](values[index], *drawn) for name, values in priors.items()}
 
 
 def move_landmarks(points: Tensor, scale: Tensor, rows: Tensor, columns: Tensor, mirrored: Tensor) -> Tensor:

@@ -3,19 +3,63 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+from torch import Tensor
 
 from ..errors import BadInput
 from ..files import find
+from . import official
+from .dataset import Faces, same_faces
+from .synthetic import faces as synthetic_faces
 
-if TYPE_CHECKING:  # `find` is used where there is no torch
-    from torch import Tensor
-
-LOADERS = ("celeba", "helen", "scface")
+DATA_SETS = ("celeba", "celeba-identity", "helen", "scface")  # in their official layouts
 
 
-def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: bool = True) -> tuple[Tensor, dict]:
+@dataclass(frozen=True)
+class Source:
+    """One source of faces; `str` is what a record notes of it: no folder of this machine.
+
+    kind: `path`, one of DATA_SETS, or `synthetic`. root: the path, or the data set's folder. part: of the data set.
+    n, seed: how many synthetic faces, and of which seed.
+    """
+
+    kind: str
+    root: str = ""
+    part: str = ""
+    n: int = 500
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, text: str | Path) -> Source:
+        """Read `PATH`, `NAME:ROOT:PART` or `synthetic[:N[:SEED]]`; BadInput if a part or a number is wrong."""
+        kind, *rest = str(text).split(":")
+        if kind == "synthetic":
+            if len(rest) > 2 or not all(number.isdigit() for number in rest) or rest and int(rest[0]) < 1:
+                raise BadInput(f"{text!r}: write synthetic, synthetic:N or synthetic:N:SEED, as synthetic:500:1")
+            return cls(kind, **dict(zip(("n", "seed"), map(int, rest))))
+        if kind in DATA_SETS and rest:
+            root, part = ":".join(rest[:-1]), rest[-1]
+            if not root:
+                raise BadInput(f"{text!r}: write {kind}:ROOT:PART, for example {kind}:/data/{kind}:test")
+            return cls(kind, root, part)
+        return cls("path", str(text))
+
+    def __str__(self) -> str:
+        if self.kind == "synthetic":
+            return f"synthetic:{self.n}:{self.seed}"
+        return Path(self.root).name if self.kind == "path" else f"{self.kind}:{self.part}"
+
+
+def canonical(text: str | Path) -> str:
+    """Return a source as records note it: `celeba:/data/celeba:test` as `celeba:test`."""
+    return str(Source.parse(text))
+
+
+def open_faces(sources: str | Path | Sequence[str], skip_bad: bool = False,
+               progress: bool = True) -> tuple[Tensor, dict]:
     """Load faces, uint8 (N, 3, 128, 128), and say what they are: sources, count, fingerprint, the number of the person
     on each image (where a manifest.csv tells), and how many files were skipped.
 
@@ -23,76 +67,45 @@ def open_faces(sources: str | Sequence[str], skip_bad: bool = False, progress: b
         `celeba:ROOT:PART`, `celeba-identity:ROOT:PART` (train, val, test), `helen:ROOT:PART`, `scface:ROOT:PART`: a
         part of a data set in its official layout; `synthetic[:N[:SEED]]`: our own faces, 500 of seed 0.
     """
-    sources = [str(source) for source in ([sources] if isinstance(sources, (str, Path)) else sources)]
-    kind = sources[0].split(":")[0]
-    if len(sources) == 1 and kind == "synthetic":
-        return synthetic(sources[0])
-    if len(sources) == 1 and kind.split("-")[0] in LOADERS and ":" in sources[0]:
-        faces = official(sources[0])
-    else:
-        from .files import Faces
-
-        faces = Faces(*map(find, sources), skip_bad=skip_bad)
+    texts = [sources] if isinstance(sources, (str, Path)) else sources
+    if not texts:
+        raise BadInput("no faces given: name a folder, a zip, or synthetic:100")
+    first, *others = [Source.parse(text) for text in texts]
+    if others and any(source.kind != "path" for source in (first, *others)):
+        raise BadInput(f"{' '.join(map(str, texts))}: give folders and zips, or one set of another kind alone")
+    about: dict[str, Any] = {"sources": [str(source) for source in (first, *others)]}
+    if first.kind == "synthetic":
+        images = synthetic_faces(first.n, first.seed)
+        digest = hashlib.sha256(images.numpy().tobytes()).hexdigest()
+        return images, about | {"images": len(images), "fingerprint": digest}
+    faces = Faces(*map(find, texts), skip_bad=skip_bad) if first.kind == "path" else published_set(first)
     images = faces.load(progress=progress)
-    about = {"sources": [public(source) for source in sources], "images": len(images),
-             "fingerprint": faces.fingerprint}
-    if faces.people:  # numbered, not named
-        numbers = {person: i for i, person in enumerate(dict.fromkeys(faces.people))}
+    about |= {"images": len(images), "fingerprint": faces.fingerprint}
+    if faces.people:
+        numbers = {person: number for number, person in enumerate(dict.fromkeys(faces.people))}
         about["people"] = [numbers[person] for person in faces.people]
-    return images, about | ({"skipped": len(faces.skipped)} if faces.skipped else {})
+    if faces.skipped:
+        about["skipped"] = len(faces.skipped)
+    return images, about
 
 
 def open_training_faces(train: Sequence[str], val: Sequence[str], skip_bad: bool = False,
                         progress: bool = True) -> tuple[Tensor, Tensor, dict]:
-    """Faces to train on, faces to choose the weights on, and what a run notes of both; BadInput if they share one."""
-    from .files import same_faces
-
-    faces, about = open_faces(train, skip_bad, progress)
-    chosen_on, about_val = open_faces(val, skip_bad, progress=False)
-    if shared := same_faces(faces, chosen_on):
+    """Load the faces to train on and those to choose the weights on, and say what a run notes of both; BadInput if
+    they share one."""
+    train_faces, about_train = open_faces(train, skip_bad, progress)
+    val_faces, about_val = open_faces(val, skip_bad, progress=False)
+    if shared := same_faces(train_faces, val_faces):
         raise BadInput(f"{shared} validation images are also in --faces: give --val images that are not trained on")
-    noted = {part: {k: v for k, v in known.items() if k != "people"}
-             for part, known in (("train", about), ("val", about_val))}
-    return faces, chosen_on, noted
+    for about in (about_train, about_val):
+        about.pop("people", None)
+    return train_faces, val_faces, {"train": about_train, "val": about_val}
 
 
-def public(source: str) -> str:
-    """A source without the folders of this machine: records are published."""
-    name, *rest = source.split(":")
-    return ":".join([name, *rest[-1:]]) if rest and name.split("-")[0] in LOADERS else Path(source).name
-
-
-def official(source: str):
-    """The `Faces` of `NAME:ROOT:PART`, a part of a data set in its official layout."""
-    from ..faces import official as datasets
-
-    name, rest = source.split(":", 1)
-    root, _, part = rest.rpartition(":")
-    if not root:
-        raise BadInput(f"{source!r}: write {name}:ROOT:PART, for example {name}:/data/{name}:test")
-    loader, _, split = name.partition("-")
-    parts = getattr(datasets, loader)(find(root), **({"split": split} if split else {}))
-    if part not in parts:
-        raise BadInput(f"{source!r}: {name} has the parts {', '.join(parts)}")
-    return parts[part]
-
-
-def synthetic(source: str) -> tuple[Tensor, dict]:
-    """The faces of `synthetic[:N[:SEED]]`."""
-    from .synthetic import faces
-
-    numbers = source.split(":")[1:]
-    if len(numbers) > 2 or not all(number.isdigit() for number in numbers):
-        raise BadInput(f"{source!r}: write synthetic, synthetic:N or synthetic:N:SEED, for example synthetic:500:1")
-    n, seed = (int(number) for number in numbers + ["500", "0"][len(numbers):])
-    if n < 1:
-        raise BadInput(f"{source!r}: at least one face, please")
-    images = faces(n, seed)
-    digest = hashlib.sha256(images.numpy().tobytes()).hexdigest()
-    return images, {"sources": [f"synthetic:{n}:{seed}"], "images": n, "fingerprint": digest}
-
-
-def noted(source: str) -> str:
-    """A source as `open_faces` notes it."""
-    words = public(source).split(":")
-    return ":".join(words + ["500", "0"][len(words) - 1:]) if words[0] == "synthetic" else ":".join(words)
+def published_set(source: Source) -> Faces:
+    """Return a part of a data set in its official layout; BadInput if it has no such part."""
+    name, _, split = source.kind.partition("-")
+    parts = getattr(official, name)(find(source.root), **({"split": split} if split else {}))
+    if source.part not in parts:
+        raise BadInput(f"{source}: {source.kind} has the parts {', '.join(parts)}")
+    return parts[source.part]

@@ -6,7 +6,6 @@ by row. Colour is painted on the surface, shaded in linear light at twice the si
 pixels of a 128 x 128 picture; the origin is the point between the eyes, x to the right, y down, z to the
 viewer. Seen from the front, the eyes are about 38 px apart on row 52.
 """
-
 from __future__ import annotations
 
 import math
@@ -31,12 +30,10 @@ _HAIR = {  # room above the skull and beside it, hanging length, lift of the hai
 STYLES = tuple(_HAIR)
 # sRGB tables: skin light to dark; hair black to blond, then grey; eyes brown to blue and grey
 _SKIN = ((248, 213, 192), (241, 196, 168), (226, 173, 138), (197, 141, 106), (150, 100, 74), (96, 65, 51))
-_HAIRS = ((22, 18, 18), (44, 30, 24), (84, 54, 36), (134, 76, 44), (196, 152, 92), (224, 198, 150),
-          (170, 166, 162))
+_HAIRS = ((22, 18, 18), (44, 30, 24), (84, 54, 36), (134, 76, 44), (196, 152, 92), (224, 198, 150), (170, 166, 162))
 _IRIS = ((60, 36, 22), (92, 58, 34), (112, 92, 50), (84, 110, 76), (82, 120, 156), (112, 128, 140))
-_RANGES = {"identity": (0, 2**63), "yaw": (-35, 35), "expression": (-1, 1), "light": (-1, 1),
-           "strength": (0, 1), "skin": (0, 1), "hair": (0, len(STYLES) - 1), "tone": (0, 1),
-           "background": (0, 2**63)}
+_RANGES = {"identity": (0, 2**63), "yaw": (-35, 35), "expression": (-1, 1), "light": (-1, 1), "strength": (0, 1),
+           "skin": (0, 1), "hair": (0, len(STYLES) - 1), "tone": (0, 1), "background": (0, 2**63)}
 _MAX = 1_000_000  # faces of one seed of the data set
 
 
@@ -72,11 +69,9 @@ class FaceParams:
 class Face(NamedTuple):
     """image: uint8 (3,size,size) RGB. landmarks: float32 (68,2), x and y in pixels. mask: uint8 (size,size).
 
-    Landmarks in the iBUG order: 0-16 jaw, 17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth.
-    The mask holds indices in `CLASSES`, the order of CelebAMask-HQ as BiSeNet numbers it: 0 background,
-    1 skin, 2 l_brow, 3 r_brow, 4 l_eye, 5 r_eye, 6 eye_g, 7 l_ear, 8 r_ear, 9 ear_r, 10 nose, 11 mouth,
-    12 u_lip, 13 l_lip, 14 neck, 15 neck_l, 16 cloth, 17 hair, 18 hat. Left and right are those of the
-    picture. Eyes seen through glasses stay eyes; ear_r, neck_l and hat are never drawn.
+    Landmarks in the iBUG order: 0-16 jaw, 17-26 brows, 27-35 nose, 36-47 eyes, 48-67 mouth. The mask holds indices in
+    `CLASSES`, the order of CelebAMask-HQ as BiSeNet numbers it. Left and right are those of the picture. Eyes seen
+    through glasses stay eyes; ear_r, neck_l and hat are never drawn.
     """
 
     image: torch.Tensor
@@ -109,14 +104,13 @@ def _shape(identity: int) -> SimpleNamespace:
 
     return SimpleNamespace(
         masc=masc, width=draw(35.5, 40, 2), top=draw(45, 52), chin=draw(58, 66, 4), jaw=draw(1.9, 2.6, 0.7),
-        taper=draw(0.54, 0.68, -0.08), eyes=draw(18.1, 19.9), eye_w=draw(8.4, 10),
-        eye_up=draw(3.1, 4.8, -0.7), eye_low=draw(1.9, 2.9), tilt=draw(-0.14, 0.06), crease=draw(1.6, 3.4),
-        iris=draw(0, 1), gaze=draw(-1.2, 1.2), brow=draw(-13.5, -10.5, 1.5), arch=draw(0.5, 3, -1),
-        brow_w=draw(1.2, 2.3, 0.9), nose=draw(20, 25, 1), nose_w=draw(5.2, 8.2, 1), nose_h=draw(8, 12.5),
-        mouth=draw(36.5, 40.5, 2), mouth_w=draw(13, 16.5), lip_up=draw(2.2, 4.2, -1),
-        lip_low=draw(3.2, 5.6, -1), cheek=draw(0.5, 3), chin_z=draw(2, 5), age=draw(0, 1) ** 2,
-        hairline=draw(30, 37), part=draw(-18, 18), volume=draw(0.6, 1.7), blush=draw(0, 1),
-        freckles=max(0, draw(-1.5, 1)),
+        taper=draw(0.54, 0.68, -0.08), eyes=draw(18.1, 19.9), eye_w=draw(8.4, 10), eye_up=draw(3.1, 4.8, -0.7),
+        eye_low=draw(1.9, 2.9), tilt=draw(-0.14, 0.06), crease=draw(1.6, 3.4), iris=draw(0, 1), gaze=draw(-1.2, 1.2),
+        brow=draw(-13.5, -10.5, 1.5), arch=draw(0.5, 3, -1), brow_w=draw(1.2, 2.3, 0.9),
+        nose=draw(20, 25, 1), nose_w=draw(5.2, 8.2, 1), nose_h=draw(8, 12.5),
+        mouth=draw(36.5, 40.5, 2), mouth_w=draw(13, 16.5), lip_up=draw(2.2, 4.2, -1), lip_low=draw(3.2, 5.6, -1),
+        cheek=draw(0.5, 3), chin_z=draw(2, 5), age=draw(0, 1) ** 2, hairline=draw(30, 37), part=draw(-18, 18),
+        volume=draw(0.6, 1.7), blush=draw(0, 1), freckles=max(0, draw(-1.5, 1)),
         paint=min(1, max(0, draw(-1, 1, -1.6))), beard=min(1, max(0, draw(-0.9, 0.6, 1.8))))
 
 
@@ -182,11 +176,14 @@ class _Canvas:
             box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             part = self.image[(slice(None), *box)]
             part += alpha[box] * (np.broadcast_to(colour, self.image.shape)[(slice(None), *box)] - part)
-        if name and sides is None:
-            self.label[alpha > 0.5] = CLASSES.index(name)
+        if name and sides is not None:
+            self.mark((alpha > 0.5) & (sides < 0), "l_" + name)
+            self.mark((alpha > 0.5) & (sides > 0), "r_" + name)
         elif name:
-            self.label[(alpha > 0.5) & (sides < 0)] = CLASSES.index("l_" + name)
-            self.label[(alpha > 0.5) & (sides > 0)] = CLASSES.index("r_" + name)
+            self.mark(alpha > 0.5, name)
+
+    def mark(self, where, name):
+        self.label[where] = CLASSES.index(name)
 
 
 class _Light:
@@ -313,13 +310,13 @@ class _Head:
         a = s.eyes + s.eye_w * np.array([-0.9, -0.36, 0.36, 0.9, 0.36, -0.36])  # corner, upper, corner, lower
         _, up, low = self.lids(a)
         eye = np.stack([a, up + (low - up) * np.array([0.5, 0.1, 0.1, 0.5, 0.88, 0.88])], 1)
-        t = self.mouth_w * np.array([-0.94, -0.6, -0.25, 0, 0.25, 0.6, 0.94, 0.6, 0.3, 0, -0.3, -0.6,
-                                     -0.85, -0.35, 0, 0.35, 0.85, 0.35, 0, -0.35])
+        t = self.mouth_w * np.array([-0.94, -0.6, -0.25, 0, 0.25, 0.6, 0.94, 0.6, 0.3, 0, -0.3, -0.6, -0.85, -0.35, 0,
+                                     0.35, 0.85, 0.35, 0, -0.35])
         top, mid, low, bottom = self.lips(t)
         top, bottom = 0.88 * top + 0.12 * mid, 0.88 * bottom + 0.12 * low
         mouth = np.stack([t, np.concatenate([top[:7], bottom[7:12], mid[12:17], low[17:]])], 1)
-        x, y = np.concatenate([jaw, brow[::-1] * (-1, 1), brow, bridge, base,
-                               eye[[3, 2, 1, 0, 5, 4]] * (-1, 1), eye, mouth]).T
+        x, y = np.concatenate([jaw, brow[::-1] * (-1, 1), brow, bridge, base, eye[[3, 2, 1, 0, 5, 4]] * (-1, 1), eye,
+                               mouth]).T
         sin = np.clip(x / self.width(y), -1, 1)
         return np.stack([self.turn(*self.surface(sin, np.sqrt(1 - sin * sin), y))[0], y], 1)
 
@@ -395,9 +392,9 @@ def _body(canvas, head, tone, light, rng, inside, px, y):
     canvas.over(_edge(y - collar), cloth * light.on(px / 90, -0.3, 0.8) * (0.4 + 0.6 * shadow), "cloth")
 
 
-def _paint(head, p, tone, hair, rng, x, y) -> tuple[_Canvas, np.ndarray]:
-    """The unlit colours and the classes of the face, and where it is wet (lips)."""
-    s, n, a, side = head.s, len(y), np.abs(x), np.sign(x)
+def _paint_skin(head, p, tone, rng, x, y) -> _Canvas:
+    """Unlit skin with blush, freckles and rings under the eyes."""
+    s, n, a = head.s, len(y), np.abs(x)
     fine = _noise(rng, n // 2, n)
     face = _Canvas(tone * (1 + 0.05 * _noise(rng, 6, n) + 0.035 * _noise(rng, 30, n) + 0.03 * fine), "skin")
     red = _bell(a - 23, 11) * _bell(y - 19, 9) + 0.8 * _bell(x, 7) * _bell(y - s.nose, 6)
@@ -405,22 +402,27 @@ def _paint(head, p, tone, hair, rng, x, y) -> tuple[_Canvas, np.ndarray]:
     face.image *= 1 - (0.2 + 0.5 * s.blush) * (1 - 0.6 * p.skin) * red * _rgb(0.02, 0.3, 0.26)
     face.image *= 1 - s.freckles * spots * _rgb(0.4, 0.6, 0.7)
     face.image *= 1 - (0.14 + 0.2 * s.age) * _bell(a - s.eyes + 1, 8) * _bell(y - 5, 3.5)  # under the eyes
+    return face
 
-    # Nose and beard
-    tip = s.nose
+
+def _paint_nose_and_beard(face, head, tone, hair, rng, x, y) -> None:
+    s, n, a, tip = head.s, len(y), np.abs(x), head.s.nose
     nose = 3 + (s.nose_w - 0.5) * np.clip((y + 6) / (tip + 6), 0, 1)
-    face.label[(a < nose) & (y > -5) & (y < tip + 6)] = CLASSES.index("nose")
-    top, mid, low, bottom = head.lips(x)
+    face.mark((a < nose) & (y > -5) & (y < tip + 6), "nose")
     if s.beard > 0.15:
         cheeks = _ramp(y - 8 - 26 * _ramp(head.width(y[:, :1]) - a, 3, 22), -8, 11)
-        cheeks = cheeks * (1 - 0.9 * _bell(x, 10) * _bell(y - bottom - 2, 2.5))
+        cheeks = cheeks * (1 - 0.9 * _bell(x, 10) * _bell(y - head.lips(x)[3] - 2, 2.5))
         area = np.maximum(cheeks, _ramp(y, tip + 6, tip + 8) * _edge(head.mouth_w + 4 - a, 6))
         fuzz = np.clip(0.75 + 0.25 * _noise(rng, n // 2, n), 0, 1)
         face.over(area * fuzz * s.beard * (0.9 if s.beard > 0.5 else 0.6), 0.7 * hair + 0.02)
     face.over(0.75 * _bell(a - 0.52 * s.nose_w, 1.5) * _bell(y - tip - 4.6, 1.1), 0.12 * tone)
     face.over(0.3 * _bell(a - s.nose_w - 1.8) * _bell(y - tip - 2, 3.4), 0.3 * tone)
 
-    # Mouth
+
+def _paint_mouth(face, head, tone, rng, x, y) -> np.ndarray:
+    """Returns where it is wet."""
+    s, n, a = head.s, len(y), np.abs(x)
+    top, mid, low, bottom = head.lips(x)
     near = _edge(head.mouth_w - a, 1)
     lips = tone * _rgb(0.8, 0.42, 0.42) * (1 - 0.5 * s.paint) + 0.5 * s.paint * _rgb(0.6, 0.08, 0.1)
     lips = lips * (1 + 0.1 * _noise(rng, 60, n))
@@ -433,16 +435,21 @@ def _paint(head, p, tone, hair, rng, x, y) -> tuple[_Canvas, np.ndarray]:
         face.over(near * _edge(np.minimum(y - mid, low - y) + 0.1, 0.8), cave, "mouth")
     line = max(0.25, 0.8 - 0.4 * head.gap) * near * _bell(y - mid, 0.55)
     face.over(line + 0.35 * _bell(a - head.mouth_w, 1.5) * _bell(y - mid, 1.5), 0.1 * tone)
+    return near * _edge(np.minimum(y - top, bottom - y), 1)
 
-    # Brows
-    t = (a - s.eyes + 9.5) / 20.5
+
+def _paint_brows(face, head, tone, hair, rng, x, y) -> None:
+    s, side = head.s, np.sign(x)
+    t = (np.abs(x) - s.eyes + 9.5) / 20.5
     half = s.brow_w * (1 - 0.75 * np.clip(t, 0, 1) ** 2.5) * _ramp(t, -0.12, 0.2) + 0.5
     brow = _edge(half - np.abs(y - head.brow(np.clip(t, 0, 1))), 1.6)
     brow *= _edge(20.4 - 20 * t, 2) * _edge(20 * t + 2, 2)
     grain = _strands(rng, (x + y * side) / 60 + 0.5, y / 100 + 0.5)
     face.over(0.9 * brow, (0.55 * hair + 0.15 * tone) * np.clip(1 - 0.5 * grain, 0.4, 2), "brow", side)
 
-    # Eyes
+
+def _paint_eyes(face, head, p, tone, x, y) -> None:
+    s, a, side = head.s, np.abs(x), np.sign(x)
     e, lid, under = head.lids(a)
     span = _edge((1.06 - np.abs(e)) * s.eye_w, 1.5)
     shadow = _ramp(lid - y, -1, 0) * _ramp(y - lid, -6, -1)
@@ -459,7 +466,6 @@ def _paint(head, p, tone, hair, rng, x, y) -> tuple[_Canvas, np.ndarray]:
     lash = 0.75 + 0.35 * s.paint + 0.3 * np.clip(e, 0, 1)
     face.over(np.minimum((0.9 + 0.3 * s.paint) * span * _bell(y - lid, lash), 0.95), 0.012)
     face.over(0.4 * span * _bell(y - under, 0.6), 0.15 * tone)
-    return face, near * _edge(np.minimum(y - top, bottom - y), 1)
 
 
 def _ear(head, tone, light, sign, px, y):
@@ -479,7 +485,7 @@ def _glasses(canvas, head, rng, px, y, x):
     lens = _edge((1 - q) * tall)
     seen = (lens > 0.5) & (canvas.label != CLASSES.index("l_eye")) & (canvas.label != CLASSES.index("r_eye"))
     canvas.over(0.1 * lens * (1 + _bell(gx - 17.8 + y - 2, 4)), 0.9)
-    canvas.label[seen] = CLASSES.index("eye_g")
+    canvas.mark(seen, "eye_g")
     bridge = _edge(0.8 * wire - np.abs(y - 0.5 + 0.03 * gx**2), 0.8) * (gx < 18.8 - wide)
     arms = _edge(0.8 * wire - np.abs(y + 1), 0.8) * (gx > 17.3 + wide) * (np.abs(x) < head.width(y[:, :1]))
     rims = _edge(wire - np.abs(q - 1) * tall, 0.8)
@@ -509,8 +515,12 @@ def render(params: FaceParams, size: int = 128) -> Face:
     for ear in ears:
         canvas.over(*ear)
 
-    face, wet = _paint(head, p, tone, hair, grain, x, y)
-    zy, zx = np.gradient(depth, 128 / n)
+    face = _paint_skin(head, p, tone, grain, x, y)
+    _paint_nose_and_beard(face, head, tone, hair, grain, x, y)
+    wet = _paint_mouth(face, head, tone, grain, x, y)
+    _paint_brows(face, head, tone, hair, grain, x, y)
+    _paint_eyes(face, head, p, tone, x, y)
+    zy, zx = (np.gradient(depth, 128 / n, axis=axis) for axis in (0, 1))
     zx[:, 1:-1] = (zx[:, :-2] + zx[:, 1:-1] + zx[:, 2:]) / 3  # a section is a polygon: smooth its corners
     nz = 1 / np.sqrt(1 + zx * zx + zy * zy)
     nx, ny = -zx * nz, -zy * nz
@@ -566,4 +576,5 @@ class SyntheticFaces(torch.utils.data.Dataset):
 
 def faces(n: int, seed: int = 0) -> torch.Tensor:
     """The first n faces of a seed: uint8 (n,3,128,128)."""
-    return torch.stack(list(SyntheticFaces(n, seed)))
+    drawn = SyntheticFaces(n, seed)
+    return torch.stack([drawn[i] for i in range(n)])

@@ -15,7 +15,7 @@ METRICS = ("psnr", "ssim", "vif", "vifp", "lpips", "identity", "fid")  # fid is 
 
 def measure(sr: Tensor, hr: Tensor, protocol: Protocol,
             metrics: tuple[str, ...] = ("psnr", "ssim")) -> dict[str, np.ndarray]:
-    """Metrics per image, {name: (N,) array}: all of METRICS but fid, which is of a set. Arguments as for `psnr`."""
+    """Return metrics per image, {name: (N,) array}: any of METRICS but fid, else BadInput. Arguments as for `psnr`."""
     from . import perceptual
 
     functions = {"psnr": lambda: psnr(sr, hr, protocol), "ssim": lambda: ssim(sr, hr, protocol),

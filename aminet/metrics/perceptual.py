@@ -1,11 +1,11 @@
 """Perceptual metrics by pretrained networks: LPIPS, the identity of a face, and FID.
 
-They see whole uint8 RGB images, so of a protocol only the rounding of a float result concerns them. (The `dic` lineage
-fed its LPIPS with Y from 0 to 255: its numbers are others.)
+They see whole uint8 RGB images. (The `dic` lineage fed its LPIPS with Y from 0 to 255: its numbers are others.)
 """
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -27,19 +27,17 @@ ARCFACE_LANDMARKS = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 
                               (70.7299, 92.2041)])
 
 
-def lpips(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
-    """LPIPS per image (Zhang et al. 2018), AlexNet, version 0.1: 0 for equal images, lower is better.
+def lpips(sr: Tensor, hr: Tensor) -> np.ndarray:
+    """Return LPIPS per image (Zhang et al. 2018), AlexNet, version 0.1: 0 for equal images, lower is better.
 
-    sr: (N, 3, H, W) uint8, or float in [-1, 1]; hr: uint8. `rounding` is for a float sr, as in `vif.vif`.
-    The network gets RGB in [-1, 1]. Sides of 32 pixels or more, else BadInput.
+    sr: (N, 3, H, W) uint8, or float in [-1, 1], which is truncated; hr: uint8. The network gets RGB in [-1, 1].
+    Sides of 32 pixels or more, else BadInput.
     """
-    sr, hr = pair(sr, hr, rounding)
-    if min(hr.shape[-2:]) < 32:
-        raise BadInput(f"LPIPS needs 32x32 pixels or more; these are {hr.shape[-1]}x{hr.shape[-2]}")
+    result, original = pair(sr, hr, "truncate")
+    if min(original.shape[-2:]) < 32:
+        raise BadInput(f"LPIPS needs 32x32 pixels or more; these are {original.shape[-1]}x{original.shape[-2]}")
     network = lpips_network()
-    with torch.inference_mode():
-        return np.concatenate([network(*(to_float(torch.from_numpy(x[part])) for x in (sr, hr))).flatten().numpy()
-                               for part in parts(len(hr), "lpips")]).astype(np.float64)
+    return in_batches(lambda a, b: network(to_float(a), to_float(b)).flatten(), "lpips", result, original)
 
 
 @lru_cache
@@ -55,35 +53,34 @@ def lpips_network() -> nn.Module:
     return network.requires_grad_(False).eval()
 
 
-def identity(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
-    """Cosine similarity per image of ArcFace's embeddings of sr and hr (Deng et al. 2019): 1 for the same face.
+def identity(sr: Tensor, hr: Tensor) -> np.ndarray:
+    """Return the cosine per image of ArcFace's embeddings of sr and hr (Deng et al. 2019): 1 for the same face.
 
     The network is insightface's MobileFaceNet. Both images are aligned by the five landmarks that YuNet finds in hr,
     so only the pixels of sr count, not what a detector makes of them. nan where YuNet finds no face in hr.
     Not Table IX's number: its face network is not published. Arguments as for `lpips`.
     """
-    sr, hr = pair(sr, hr, rounding)
-    values = []
-    for i in tqdm(range(len(hr)), desc="identity", leave=False, disable=len(hr) <= BATCH):
-        found = landmarks(hr[i])
-        if found is None:
+    pairs, values = list(zip(*pair(sr, hr, "truncate"))), []
+    for result, original in tqdm(pairs, desc="identity", leave=False, disable=len(pairs) <= BATCH):
+        points = landmarks(original)
+        if points is None:
             values.append(np.nan)
             continue
-        a, b = (embedding(x[i], found) for x in (sr, hr))
+        a, b = embedding(result, points), embedding(original, points)
         values.append(a @ b / np.sqrt((a @ a) * (b @ b)))
     return np.array(values, dtype=np.float64)
 
 
-def embedding(image: np.ndarray, found: np.ndarray) -> np.ndarray:
+def embedding(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """ArcFace's (512,) embedding of uint8 RGB (3, H, W) with these landmarks, aligned to 112x112 by a similarity."""
     import cv2
     from skimage.transform import estimate_transform
 
-    matrix = estimate_transform("similarity", found, ARCFACE_LANDMARKS).params[:2]
+    matrix = estimate_transform("similarity", points, ARCFACE_LANDMARKS).params[:2]
     aligned = cv2.warpAffine(np.ascontiguousarray(image.transpose(1, 2, 0)), matrix, (112, 112)).astype(np.float32)
     session = arcface()
     inputs = {session.get_inputs()[0].name: ((aligned - 127.5) / 127.5).transpose(2, 0, 1)[None]}
-    return session.run(None, inputs)[0][0].astype(np.float64)
+    return np.asarray(session.run(None, inputs)[0], np.float64)[0]
 
 
 @lru_cache
@@ -97,16 +94,9 @@ def arcface():
 
 
 def inception_features(images: Tensor) -> np.ndarray:
-    """What FID compares: uint8 (N, 3, H, W) -> float64 (N, 2048), by torch-fidelity's Inception."""
-    network = inception()
-    with torch.inference_mode():
-        return np.concatenate([network(images[part])[0].numpy() for part in parts(len(images), "inception")]
-                              ).astype(np.float64)
-
-
-@lru_cache
-def inception() -> nn.Module:
-    return pretrained.inception().to(memory_format=torch.channels_last)  # a third faster on a CPU
+    """Return what FID compares: uint8 (N, 3, H, W) -> float64 (N, 2048), by torch-fidelity's Inception."""
+    network = pretrained.inception()
+    return in_batches(lambda x: network(x)[0], "inception", images)
 
 
 def fid(a: np.ndarray, b: np.ndarray) -> float:
@@ -153,7 +143,9 @@ def fid_draws(a: np.ndarray, b: np.ndarray, people=None, n: int = 100, seed: int
     return np.array(values)
 
 
-def parts(n: int, name: str):
-    """Slices of BATCH out of n images, with a progress bar if there are many."""
-    return (slice(start, start + BATCH) for start in tqdm(range(0, n, BATCH), desc=name, leave=False,
-                                                          disable=n <= BATCH))
+@torch.inference_mode()
+def in_batches(function: Callable[..., Tensor], name: str, *images: np.ndarray | Tensor) -> np.ndarray:
+    """Return a function of some images, float64 (N, ...), BATCH at a time, with a progress bar if there are many."""
+    starts = tqdm(range(0, len(images[0]), BATCH), desc=name, leave=False, disable=len(images[0]) <= BATCH)
+    return np.concatenate([function(*(torch.as_tensor(x[start:start + BATCH]) for x in images)).numpy()
+                           for start in starts]).astype(np.float64)

@@ -1,6 +1,9 @@
-"""Means with their 95 % intervals: bootstrap over people and trainings."""
+"""Means with their 95 % intervals: by bootstrap over people and trainings, and by Student's t over trainings."""
 
 from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -8,29 +11,48 @@ from ..errors import BadInput
 
 
 def summary(values: np.ndarray, seed: int = 0, n: int = 2000, people=None) -> dict[str, float]:
-    """Mean of per-image values with its 95% interval from n bootstrap draws: {"mean", "low", "high"}.
+    """Return the mean of per-image values with its 95 % interval from n bootstrap draws: {"mean", "low", "high"}.
 
     values: (N,), or (S, N) of S trainings on the same images: then trainings are drawn as well as people.
-    people: who is on each image. Images of one person resemble each other, so whole people are drawn; without it
+    people: (N,), who is on each image. Images of one person resemble each other, so whole people are drawn. Without it
         every image counts as a person of its own, and the interval is too narrow if that is not so.
 
     Images without a value (nan) do not count; if none has one, all three are nan.
-    The interval is for other people of the same kind, and with S > 1 for other trainings: of few trainings it is too
-    narrow. One training says nothing of others.
+    The interval is for other people of the same kind, and with S > 1 for other trainings. Of few trainings it is too
+    narrow (see `student_interval`), and one training says nothing of others.
     """
-    return _bootstrap([_values(values)], seed, n, people)
+    return _bootstrap([_by_training(values)], seed, n, people)
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, seed: int = 0, n: int = 2000, people=None) -> dict[str, float]:
-    """`summary` of a - b, image by image. Narrower than those of a and b: the images' spread cancels.
+    """Return the `summary` of a - b, image by image. It is narrower than those of a and b: the images' spread cancels.
 
-    a, b: (N,) or (S, N), of the same images. As many trainings on both sides are pairs, of equal seeds, and drawn as
-    such; of unequal numbers each side's are drawn by themselves, and a single one not at all.
+    a, b: (N,) or (S, N), of the same images, else BadInput. Equal numbers of trainings are pairs of equal seeds, and
+    are drawn as pairs. Of unequal numbers each side's are drawn by themselves, and a single one not at all.
     """
-    a, b = _values(a), _values(b)
+    a, b = _by_training(a), _by_training(b)
     if a.shape[1] != b.shape[1]:
         raise BadInput(f"a paired difference needs the same images: {a.shape[1]} against {b.shape[1]} values")
     return _bootstrap([a - b] if len(a) == len(b) else [a, -b], seed, n, people)
+
+
+def student_interval(values, confidence: float = 0.95) -> dict[str, float]:
+    """Return the mean of a few numbers, one of each training, with Student's interval: {"mean", "low", "high"}.
+
+    It says where the mean of very many trainings lies, if their luck is normally distributed. With three trainings the
+    spread itself is hardly known: the half-width is 4.3 standard errors, not 1.96. The images' own noise is left out.
+    values: (S,), at least one, else BadInput. A single training tells of no other: its interval is infinite.
+    """
+    from scipy.stats import t  # slow to import, and most callers draw bootstraps alone
+
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or not values.size:
+        raise BadInput(f"expected one value per training, at least one; got an array of shape {values.shape}")
+    half = np.inf
+    if len(values) > 1:
+        half = t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    mean = values.mean()
+    return {"mean": float(mean), "low": float(mean - half), "high": float(mean + half)}
 
 
 def _bootstrap(sides: list[np.ndarray], seed: int, n: int, people) -> dict[str, float]:
@@ -39,26 +61,49 @@ def _bootstrap(sides: list[np.ndarray], seed: int, n: int, people) -> dict[str, 
     person = np.arange(images) if people is None else np.asarray(people)
     if len(person) != images:
         raise BadInput(f"{len(person)} people given for {images} images")
-    known = ~np.isnan(sum(values.sum(0) for values in sides))
-    if not known.any():
+    defined = ~np.isnan(sum(values.sum(0) for values in sides))
+    if not defined.any():
         return dict.fromkeys(("mean", "low", "high"), float("nan"))
-    person = np.unique(person[known], return_inverse=True)[1]
-    count, rng = np.bincount(person), np.random.default_rng(seed)
-    draws = rng.integers(len(count), size=(n, len(count)))
-    means = np.zeros(n)
+    person = np.unique(person[defined], return_inverse=True)[1]
+    images_of = np.bincount(person)
+    times, state = _draw_people(len(images_of), n, seed)
+    rng, drawn_means = np.random.default_rng(), np.zeros(n)
+    rng.bit_generator.state = state
     for values in sides:
-        total, trainings = np.stack([np.bincount(person, row) for row in values[:, known]]), len(values)
-        each = total[:, draws].sum(-1) / count[draws].sum(1)  # (S, n)
+        trainings = len(values)
+        total = np.stack([np.bincount(person, row) for row in values[:, defined]])  # (S, people)
+        means = _drawn_sums(total, times) / _drawn_sums(images_of[None], times)  # (S, n)
         if trainings > 1:
-            each = each[rng.integers(trainings, size=(trainings, n)), np.arange(n)]
-        means = means + each.mean(0)
+            means = means[rng.integers(trainings, size=(trainings, n)), np.arange(n)]
+        drawn_means = drawn_means + means.mean(0)
     # inverted_cdf picks one of the means and never mixes two, so an infinite PSNR stays inf, not nan.
-    low, high = np.quantile(means, (0.025, 0.975), method="inverted_cdf")
-    return {"mean": float(sum(values[:, known].mean() for values in sides)), "low": float(low), "high": float(high)}
+    low, high = np.quantile(drawn_means, (0.025, 0.975), method="inverted_cdf")
+    mean = sum(values[:, defined].mean() for values in sides)
+    return {"mean": float(mean), "low": float(low), "high": float(high)}
 
 
-def _values(values: np.ndarray) -> np.ndarray:
-    """As (S, N): one training or several."""
+@lru_cache(maxsize=2)
+def _draw_people(people: int, n: int, seed: int) -> tuple[np.ndarray, Any]:
+    """Return how often each person is in each of n draws, (n, people), and the generator's state after them.
+
+    They are kept for the next call: a table draws the same people for each of its cells.
+    """
+    rng, times = np.random.default_rng(seed), np.empty((n, people))
+    for row, drawn in zip(times, rng.integers(people, size=(n, people))):
+        row[:] = np.bincount(drawn, minlength=people)
+    return times, rng.bit_generator.state
+
+
+def _drawn_sums(total: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return the sums of (S, people) over draws, (S, n). An infinite number counts only where it was drawn."""
+    if np.isfinite(total).all():
+        return np.einsum("sp,np->sn", total, times)  # not @, which would start threads for so little
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        return np.stack([np.where(times > 0, times * row, 0).sum(1) for row in total])
+
+
+def _by_training(values: np.ndarray) -> np.ndarray:
+    """Values as (S, N): one training or several."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim not in (1, 2) or not values.size:
         raise BadInput(f"expected one value per image, at least one; got an array of shape {values.shape}")

@@ -11,13 +11,13 @@ from ..protocol import pair
 
 
 def gray(x: np.ndarray) -> np.ndarray:
-    """(N, 3, H, W) uint8 RGB to (N, H, W) uint8 full-range luma, PIL's "L": 0.299 R + 0.587 G + 0.114 B."""
+    """Turn (N, 3, H, W) uint8 RGB into (N, H, W) uint8 full-range luma, PIL's "L": 0.299 R + 0.587 G + 0.114 B."""
     r, g, b = np.moveaxis(x.astype(np.int32), 1, 0)
     return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.uint8)
 
 
-def vif(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
-    """Wavelet-domain VIF per image (Sheikh & Bovik, "Image information and visual quality", 2006).
+def vif(sr: Tensor, hr: Tensor) -> np.ndarray:
+    """Return the wavelet-domain VIF per image (Sheikh & Bovik, "Image information and visual quality", 2006).
 
     The information a viewer gets from sr over what hr itself gives, in a steerable pyramid: 1 for equal
     images, 0 when all detail is gone, above 1 for more contrast. On full-range luma; height 4, order 5, two
@@ -25,17 +25,17 @@ def vif(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
     code has it. The 2006 release has noise 0.4 and equal weight for every coefficient: bicubic x8 faces then
     score about 0.11 and not 0.27.
 
-    sr and hr as in `psnr`; `rounding` is for a float sr. Sides of 72 pixels or more, else BadInput. A flat hr
-    holds no information: nan.
+    sr and hr as in `psnr`; a float sr is truncated. Sides of 72 pixels or more, else BadInput. A flat hr holds no
+    information: nan.
     """
-    sr, hr = (gray(x) for x in pair(sr, hr, rounding))
-    if min(hr.shape[-2:]) < 72:  # the smallest for four levels of 9x9 filters
-        raise BadInput(f"VIF needs 72x72 pixels or more; these are {hr.shape[-1]}x{hr.shape[-2]}")
-    return np.array([_vif(a, b) for a, b in zip(sr, hr)])
+    restored, original = (gray(x) for x in pair(sr, hr, "truncate"))
+    if min(original.shape[-2:]) < 72:  # the smallest for four levels of 9x9 filters
+        raise BadInput(f"VIF needs 72x72 pixels or more; these are {original.shape[-1]}x{original.shape[-2]}")
+    return np.array([_vif(a, b) for a, b in zip(restored, original)])
 
 
-def vifp(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
-    """Pixel-domain VIFp per image by torchmetrics, on full-range luma. Not `vif`: another metric and column.
+def vifp(sr: Tensor, hr: Tensor) -> np.ndarray:
+    """Return the pixel-domain VIFp per image by torchmetrics, on full-range luma. Not `vif`: another metric.
 
     torchmetrics' noise of 2 is meant for values 0 to 255. Fed 0 to 1, the noise drowns the image and the
     score is wrong without looking wrong: 0.28 for 0.16 on a bicubic portrait.
@@ -43,7 +43,7 @@ def vifp(sr: Tensor, hr: Tensor, rounding: str = "truncate") -> np.ndarray:
     """
     from torchmetrics.functional.image import visual_information_fidelity
 
-    sr, hr = (torch.from_numpy(gray(x)).double()[:, None] for x in pair(sr, hr, rounding))
+    sr, hr = (torch.from_numpy(gray(x)).double()[:, None] for x in pair(sr, hr, "truncate"))
     if min(hr.shape[-2:]) < 41:
         raise BadInput(f"VIFp needs 41x41 pixels or more; these are {hr.shape[-1]}x{hr.shape[-2]}")
     return np.array([float(visual_information_fidelity(a[None], b[None])) for a, b in zip(sr, hr)])
@@ -53,10 +53,10 @@ def _vif(sr: np.ndarray, hr: np.ndarray) -> float:
     """VIF of two gray images (H, W)."""
     from pyrtools.pyramids import SteerablePyramidSpace
 
-    sr, hr = (SteerablePyramidSpace(x.astype(np.float64), height=4, order=5, edge_type="reflect1").pyr_coeffs
-              for x in (sr, hr))
+    restored, original = (SteerablePyramidSpace(x.astype(np.float64), height=4,  # type: ignore[arg-type]
+                                                order=5, edge_type="reflect1").pyr_coeffs for x in (sr, hr))
     # The window covers about 20 pixels of the image on every level: 17, 9, 5, 3 coefficients, fine to coarse.
-    bands = [_band_information(sr[level, orientation], hr[level, orientation], window=2 ** (4 - level) + 1)
+    bands = [_band_information(restored[level, orientation], original[level, orientation], window=2 ** (4 - level) + 1)
              for level in range(4) for orientation in (0, 3)]
     kept, held = np.sum(bands, axis=0)
     return kept / held if held > 1e-6 else float("nan")

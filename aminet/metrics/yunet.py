@@ -1,4 +1,4 @@
-"""YuNet, OpenCV's face detector: the eyes, the nose and the mouth of the largest face in a picture. No torch here."""
+"""YuNet, OpenCV's face detector: the eyes, the nose and the mouth of the faces in a picture. No torch here."""
 from __future__ import annotations
 
 from functools import lru_cache
@@ -19,19 +19,28 @@ def detector(width: int, height: int):
     return cv2.FaceDetectorYN.create(str(locate("yunet")), "", (width, height), score_threshold=0.6)
 
 
-def landmarks(image: np.ndarray) -> np.ndarray | None:
-    """Find the largest face in uint8 RGB (3, H, W): (5, 2) pixels (x, y) of the eyes, the nose and the corners of the
-    mouth, left of the picture first. None if there is no face."""
+def detect(image: np.ndarray) -> list[np.ndarray]:
+    """Find the faces in uint8 RGB (3, H, W), the largest first: (5, 2) pixels (x, y) of the eyes, the nose and the
+    corners of the mouth, left of the picture first."""
     _, faces = detector(image.shape[-1], image.shape[-2]).detect(np.ascontiguousarray(image[::-1].transpose(1, 2, 0)))
-    return None if faces is None else max(faces, key=lambda face: face[2] * face[3])[4:14].reshape(5, 2)
+    largest_first = sorted([] if faces is None else faces, key=lambda face: -face[2] * face[3])
+    return [face[4:14].reshape(5, 2) for face in largest_first]
 
 
-def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Find the eye centres (left of the picture first), in pixels, of the largest face. BadInput if there is none."""
+def landmarks(image: np.ndarray) -> np.ndarray | None:
+    """Return the points of the largest face, as `detect` does, or None if there is no face."""
+    return next(iter(detect(image)), None)
+
+
+def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float], int]:
+    """Find the eye centres (left of the picture first), in pixels, of the largest face, and count the faces.
+
+    BadInput if there is none.
+    """
     scale = min(1.0, 1024 / max(image.size))  # YuNet is trained on small pictures
     small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    points = landmarks(np.array(small).transpose(2, 0, 1))
-    if points is None:
+    faces = detect(np.array(small).transpose(2, 0, 1))
+    if not faces:
         raise BadInput("no face found: give a picture with a visible face, or an aligned face of 16x16 pixels")
-    left, right = sorted((float(x) / scale, float(y) / scale) for x, y in points[:2])
-    return left, right
+    left, right = sorted((float(x) / scale, float(y) / scale) for x, y in faces[0][:2])
+    return left, right, len(faces)

@@ -1,296 +1,307 @@
-"""Measurements that may be compared: the same faces, one scale, the same training faces."""
+"""Records as measurements, and which of them may be compared: the same faces, one scale, the same training faces."""
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
+from itertools import islice, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import BadInput
 from ..metrics.statistics import paired_difference, summary
-from .published import BICUBIC, LAST_ABLATION, SCALES, SEEDS, reference
+from .published import BICUBIC, FACES, SCALES, reference, source_name, trainings_needed
 from .records import digest
-from .runs import RunSpec, find_run
+from .runs import RunSpec, find_run, runs
 
+UNLISTED = RunSpec("", "", "", 0, (), "", {"images": 0})  # the run of a measurement that belongs to none of the list
 FAILED = 0.2  # dB on bicubic: what gains less has hardly been trained (chosen by us, with the records of mini in view)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A metric on one set of faces: the mean with its 95 % interval, and what a difference is paired by: values (S, N)
-    of S trainings on N images, or bootstrap draws. FID has only draws, which are biased: no interval of its own."""
+    """A metric on one set of faces: its mean with the 95 % interval, and what a difference is paired by.
+
+    values: (S, N) of S trainings on N images. draws: of the bootstrap, for FID. They are biased, so that only
+    differences have an interval.
+    """
 
     mean: float
     low: float | None = None
     high: float | None = None
-    values: np.ndarray | None = None
-    draws: np.ndarray | None = None
+    values: Any = None
+    draws: Any = None
 
 
 def average(samples: list[Sample], people=None) -> Sample:
-    """Several seeds on the same faces; FID is averaged draw by draw."""
+    """Return the average of several trainings on the same faces; FID is averaged draw by draw."""
     if len(samples) == 1:
         return samples[0]
-    if all(s.values is not None for s in samples):
-        values = np.concatenate([s.values for s in samples])
+    if all(sample.values is not None for sample in samples):
+        values = np.concatenate([sample.values for sample in samples])
         return Sample(**summary(values, people=people), values=values)
-    mean, draws = float(np.mean([s.mean for s in samples])), [s.draws for s in samples]
-    known = all(d is not None and d.shape == draws[0].shape for d in draws)
-    return Sample(mean, draws=np.mean(draws, axis=0) if known else None)
+    draws = None if any(sample.draws is None for sample in samples) else np.mean([one.draws for one in samples], axis=0)
+    return Sample(float(np.mean([sample.mean for sample in samples])), draws=draws)
 
 
-def difference(a: Sample, b: Sample, people=None) -> Sample:
-    """a - b on the same faces, with its paired 95 % interval if both have values or draws."""
+def difference_of(a: Sample, b: Sample, people=None) -> Sample:
+    """Return a - b on the same faces, with its paired 95 % interval if both have values or draws."""
     if a.values is not None and b.values is not None:
         return Sample(**paired_difference(a.values, b.values, people=people))
-    if a.draws is None or b.draws is None or a.draws.shape != b.draws.shape:
+    if a.draws is None or b.draws is None:
         return Sample(a.mean - b.mean)
     low, high = np.quantile(a.draws - b.draws, (0.025, 0.975))
     return Sample(a.mean - b.mean, float(low), float(high))
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """A record: one network's look at one set of faces under one protocol.
+class Measurement:
+    """A record: one network on one set of faces under one protocol.
 
-    spec: the run that it belongs to, None if none is listed. faces: the fingerprint; only looks at the same faces are
-    compared. created: when it was; chosen: when validation chose the weights, which had seen so many pictures of what
-    they `learnt` from. samples: by the record's metric, "bicubic_..." among them.
+    spec: the run that it belongs to, or UNLISTED. faces: the fingerprint of `size` faces, of these people.
+    created: when it first looked at them. chosen: when validation chose the weights, after `seen` pictures of what they
+    `learnt` from.
     """
 
     file: str
-    spec: RunSpec | None
+    record: dict = field(repr=False)
+    spec: RunSpec
     source: str
     faces: str
     size: int
-    people: tuple[int, ...] | None
+    people: list[int] | None
     protocol: str
     created: str
     chosen: str
     seen: int
     learnt: str
-    edited: bool
-    samples: dict[str, Sample]
+
+    @cached_property
+    def edited(self) -> bool:
+        """Whether it was changed by hand, so that its seal is broken. Checked when asked for: it takes a while."""
+        return self.record.get("sha256") != digest(self.record)
+
+    @cached_property
+    def samples(self) -> dict[str, Sample]:
+        """The sealed numbers by the record's metric, `bicubic_psnr` among them."""
+        values, draws, samples = self.record["values"], self.record.get("draws", {}), {}
+        for name, sealed in self.record["means"].items():
+            samples[name] = Sample(
+                **{part: np.nan if number is None else number for part, number in sealed.items()},
+                values=np.array([values[name]], float) if name in values else None,
+                draws=np.array(draws[name], float) if name in draws else None)
+        return samples
 
     def serves(self, number: int, row: str) -> bool:
-        """Whether it is of a run that stands behind a row."""
-        return self.spec is not None and self.spec.scale in SCALES and (number, row) in self.spec.rows
+        """Return whether it is of a run that stands behind a row of a table."""
+        return self.spec.scale in SCALES and (number, row) in self.spec.rows
 
 
-def read(folder: str | Path) -> tuple[list[Look], list[str]]:
-    """The looks that the records of a folder tell of, first ones first, and a note on every file that tells none.
+def load_measurements(folder: str | Path) -> tuple[list[Measurement], list[str]]:
+    """Return the measurements that the records in a folder hold, first ones first, and a note on each broken file.
 
     Records of another kind are passed over. Raises BadInput when there is no such folder.
     """
     if not Path(folder).is_dir():
         raise BadInput(f"no folder {folder}: give the one that holds the records with --records")
-    looks, notes = [], []
+    measurements, notes = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
-            if found := look_at(path, path.stat().st_mtime_ns):
-                looks.append(found)
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(record, dict) and record.get("kind", "evaluation") == "evaluation":
+                measurements.append(parse_record(path.name, record))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             notes.append(f"{path.name} is no whole record and is left out ({type(error).__name__}: {error}).")
-    return sorted(looks, key=lambda look: look.created), notes
+    return sorted(measurements, key=lambda measurement: measurement.created), notes
 
 
-@cache
-def look_at(path: Path, mtime: int) -> Look | None:
-    """The look that a record file tells of, as of this time; None for a record of another kind."""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    evaluation = isinstance(record, dict) and record.get("kind", "evaluation") == "evaluation"
-    return look(path.name, record) if evaluation else None
-
-
-def look(file: str, record: dict) -> Look:
-    """A record as a look. Of one whose seal is broken the numbers are not read."""
-    about, weights = record["faces"], record["weights"]
+def parse_record(file: str, record: dict) -> Measurement:
+    """Return a record as a measurement; ValueError, KeyError, TypeError or AttributeError when it is not whole."""
+    faces, weights = record["faces"], record["weights"]
+    for name, values in record["values"].items():
+        if len(values) != faces["images"]:
+            raise ValueError(f"{len(values)} values of {name} for {faces['images']} images")
     seen, learnt = int(weights.get("images", 0)), weights.get("data", {}).get("train", {})
-    header = {"config": record["config"], "recipe": weights.get("recipe")}
-    edited, spec = record.get("sha256") != digest(record), find_run(header)
-    return Look(
-        file=file, spec=spec if spec and seen <= spec.recipe.images else None,
-        source="+".join(about["sources"]), faces=str(about["fingerprint"]), size=int(about["images"]),
-        people=tuple(about["people"]) if about.get("people") else None, protocol=str(record["protocol"]["name"]),
-        created=str(record["created"]), chosen=str(weights.get("chosen", "")), seen=seen, edited=edited,
-        learnt=f"{int(learnt.get('images', 0)):,} faces ({', '.join(learnt.get('sources', []))})",
-        samples={name: Sample(np.nan) if edited else sample(record, name) for name in record["means"]})
+    spec = find_run({"config": record["config"], "recipe": weights.get("recipe")}) or UNLISTED
+    return Measurement(
+        file, record, spec if seen <= spec.settings["images"] else UNLISTED, "+".join(faces["sources"]),
+        str(faces["fingerprint"]), int(faces["images"]), faces.get("people"), str(record["protocol"]["name"]),
+        str(record["created"]), str(weights.get("chosen", "")), seen,
+        f"{int(learnt.get('images', 0)):,} faces ({', '.join(learnt.get('sources', []))})")
 
 
-def sample(record: dict, name: str) -> Sample:
-    """What a sealed record says of a metric; ValueError when it contradicts itself."""
-    if name not in record["values"]:
-        draws = record.get("draws", {}).get(name)
-        return Sample(float(record["means"][name]["mean"]), draws=None if draws is None else np.array(draws, float))
-    values = np.array(record["values"][name], dtype=float)
-    if len(values) != record["faces"]["images"]:
-        raise ValueError(f"{len(values)} values of {name} for {record['faces']['images']} images")
-    return Sample(**summary(values, people=record["faces"].get("people")), values=values[None])
+def reason_to_exclude(one: Measurement, measurements: list[Measurement]) -> tuple[str, str]:
+    """Return why a measurement must not be used, a status and a sentence; ("", "") if it may.
 
-
-def doubt(look: Look, looks: list[Look]) -> tuple[str, str]:
-    """Why a look must not be used: a status and a sentence; ("", "") if it may.
-
-    `unproven`: the weights were chosen after weights of the same run had met these faces.
+    `unproven`: the weights were chosen after weights of the same run had met these faces, in any of `measurements`.
     """
-    if look.edited:
-        return "edited", f"{look.file} was edited after it was written: its seal does not fit, so it is not shown."
-    first = min(other.created for other in looks
-                if other is look or other.spec == look.spec and other.faces == look.faces)  # edited ones, too
-    if look.spec and not "" < look.chosen <= first:
-        when = f"chosen at {look.chosen}" if look.chosen else "chosen at an unknown time"
-        return "unproven", f"{look.file}: its weights were {when}, the first look at these faces was at {first}."
+    if one.edited:
+        return "edited", f"{one.file} was edited after it was written: its seal does not fit, so it is not shown."
+    first = min(other.created for other in measurements
+                if other is one or other.spec == one.spec and other.faces == one.faces)  # edited ones, too
+    if one.spec != UNLISTED and not "" < one.chosen <= first:
+        when = f"chosen at {one.chosen}" if one.chosen else "chosen at an unknown time"
+        return "unproven", f"{one.file}: its weights were {when}, the first look at these faces was at {first}."
     return "", ""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Looks at the same faces, by networks of one scale that learnt from the same faces.
+@dataclass
+class Comparison:
+    """Measurements on the same faces, of networks of one scale that learnt from the same faces.
 
-    label: what the faces are. rows: row -> its looks, first ones first. Bicubic's are all looks at these faces.
+    number: of the table. label: what the faces are. rows: each with its measurements, first ones first; Bicubic's are
+    all on these faces. sound: the measurements that may be used, at any scale. excluded: the others, each with a status
+    and a sentence.
     """
 
-    label: str
-    scale: str
-    rows: dict[str, list[Look]] = field(default_factory=dict)
+    number: int
+    label: str = ""
+    scale: str = ""
+    rows: dict[str, list[Measurement]] = field(default_factory=dict)
+    sound: list[Measurement] = field(default_factory=list)
+    excluded: list[tuple[Measurement, str, str]] = field(default_factory=list)
 
-    def behind(self, row: str, metric: str) -> list[Look]:
-        """The looks behind a cell: of every seed the first that has the metric, since a test set is looked at once."""
-        looks = [look for look in self.rows.get(row, []) if named(row, metric) in look.samples]
+    def behind(self, row: str, metric: str) -> list[tuple[Measurement, Sample]]:
+        """Return the measurements behind a cell, of every seed the first, since a test set is looked at once."""
+        name = f"bicubic_{metric}" if row == BICUBIC else metric
+        having = (one for one in self.rows.get(row, []) if name in one.record["means"])
         if row == BICUBIC:
-            return looks[:1]
-        first = {look.spec.seed: look for look in reversed(looks)}
-        return [first[seed] for seed in sorted(first)]
+            return [(one, one.samples[name]) for one in islice((one for one in having if not one.edited), 1)]
+        first_of_seed: dict[int, Measurement] = {}
+        for one in having:
+            first_of_seed.setdefault(one.spec.seed, one)
+        return [(one, one.samples[name]) for _, one in sorted(first_of_seed.items())]
 
-    def networks(self) -> list[tuple[str, Look]]:
-        """The looks behind the cells of PSNR, each with its row; without Bicubic's."""
-        return [(row, look) for row in self.rows if row != BICUBIC for look in self.behind(row, "psnr")]
+    def networks(self) -> list[tuple[str, Measurement]]:
+        """Return the measurements behind the cells of PSNR, each with its row; without Bicubic's."""
+        return [(row, one) for row in self.rows if row != BICUBIC for one, _ in self.behind(row, "psnr")]
 
-    def measure(self, row: str, metric: str) -> Sample | None:
-        """The mean over faces and seeds; None when no record has it, or no image a value."""
-        looks = self.behind(row, metric)
-        if not looks:
-            return None
-        result = average([look.samples[named(row, metric)] for look in looks], looks[0].people)
-        return None if np.isnan(result.mean) else result
-
-    @property
-    def trained(self) -> list[Look]:
-        """The looks of networks."""
-        return [look for row, looks in self.rows.items() for look in looks if row != BICUBIC]
+    def status(self, row: str, metric: str) -> str:
+        """Return why a cell has no number of ours."""
+        return next((status for one, status, _ in self.excluded
+                     if one.serves(self.number, row) and metric in one.record["means"]), "pending")
 
     def source(self) -> str:
-        """The faces in words."""
-        one = next(iter(self.rows.values()))[0]
+        """Return the faces in words."""
+        one = next(one for one in next(iter(self.rows.values())) if not one.edited)
         people = f" of {len(set(one.people)):,} people" if one.people else ""
         return f"{one.source}, {one.size:,} {self.label}{people}"
 
     def training(self) -> str:
-        """The networks' training in words."""
-        if not (looks := self.trained):
+        """Return the networks' training in words; "" without networks."""
+        trained = [one for row, measurements in self.rows.items() if row != BICUBIC for one in measurements]
+        if not trained:
             return ""
-        budget = max(look.spec.recipe.images for look in looks)
-        seen = " to ".join(f"{n:,}" for n in sorted({f([look.seen for look in looks]) for f in (min, max)}))
-        chosen = f" (weights chosen after {seen})" if seen != f"{budget:,}" else ""
-        seeds = sorted({look.spec.seed for look in looks})
-        size = looks[0].spec.preset.partition("/")[0]
-        game = " in the game, after the generator's own training" if looks[0].spec.start else ""
-        return f"scale {self.scale} (size {size}), {budget:,} pictures of {looks[0].learnt} seen{game}{chosen}, " \
-               f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
+        spec, budget = trained[0].spec, f"{max(one.spec.settings['images'] for one in trained):,}"
+        numbers = [one.seen for one in trained]
+        seen = " to ".join(dict.fromkeys(f"{number:,}" for number in (min(numbers), max(numbers))))
+        game = " in the game, after the generator's own training" if spec.start else ""
+        chosen = f" (weights chosen after {seen})" if seen != budget else ""
+        seeds = sorted({one.spec.seed for one in trained})
+        return (f"scale {self.scale} (size {spec.preset.partition('/')[0]}), {budget} pictures of {trained[0].learnt} "
+                f"seen{game}{chosen}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")
 
 
-def named(row: str, metric: str) -> str:
-    """A metric's name in a record."""
-    return f"bicubic_{metric}" if row == BICUBIC else metric
+def best_comparison(number: int, rows: list[str], faces: str, measurements: list[Measurement],
+                    protocol: str) -> Comparison:
+    """Return the comparison that says most on a table's columns of one set of faces; without rows if there is none.
 
-
-def gather(number: int, rows: list[str], looks: list[Look], sound: list[Look],
-           kinds: dict[str, str]) -> Evidence | None:
-    """The best evidence for a table at faces of `kinds`: the paper's own kind before a stand-in, then the scale at
-    which a row and its reference are there, then the most rows, then the largest scale. None if there is none.
-
-    sound: the looks that may fill rows. Bicubic is the same in all `looks`.
+    The paper's own kind of faces goes before a stand-in, then comes the scale at which a row and its reference are
+    there, then the most rows, then the largest scale. A row without the trainings that it needs does not count.
     """
-    labels = list(dict.fromkeys(kinds.values()))
-    groups: dict[tuple[str, ...], Evidence] = {}
-    for found in looks:
-        served = [row for row in rows if found in sound and found.serves(number, row)]
-        label, scale, learnt = kinds[kind(found.source)], *((found.spec.scale, found.learnt) if served else ("", ""))
-        group = groups.setdefault((found.faces, label, scale, learnt), Evidence(label, scale))
-        for row in served:
-            group.rows.setdefault(row, []).append(found)
-    for group in groups.values():
-        for row in [row for row, looks in group.rows.items() if not enough(number, group.scale, looks)]:
-            del group.rows[row]
-
-    def worth(item: tuple[tuple[str, ...], Evidence]):
-        group = item[1]
-        return (bool(group.rows), -labels.index(group.label),
-                any(reference(number, row) in group.rows for row in group.rows),
-                len(group.rows), SCALES.index(group.scale) if group.scale else -1)
-
-    if not groups:
-        return None
-    (faces, *_), best = max(groups.items(), key=worth)
+    labels = FACES[faces][1]
+    here = [one for one in measurements if source_name(one.source) in labels and one.protocol == protocol]
+    served = [spec for spec in runs() if number in [table for table, _ in spec.rows]]
+    names = {UNLISTED.name, *(name for spec in served for name in (spec.name, spec.start))}  # others need no check
+    reasons = [(one, *reason_to_exclude(one, measurements)) for one in here if one.spec.name in names]
+    sound = [one for one, status, _ in reasons if not status]
+    candidates = comparisons(number, rows, sound, labels)
+    best = max(candidates, key=lambda candidate: rank(candidate, labels), default=Comparison(number))
+    best.sound, best.excluded = sound, [reason for reason in reasons if reason[1]]
     if BICUBIC in rows:
-        best.rows[BICUBIC] = [found for found in looks if found.faces == faces]
-    return best if best.rows else None
+        add_bicubic(best, here, labels)
+    return best
 
 
-def enough(number: int, scale: str, looks: list[Look]) -> bool:
-    """Whether a row has the trainings that its table asks for: differences between ablations are small."""
-    return len({look.spec.seed for look in looks}) >= asked(number, scale)
+def rank(comparison: Comparison, labels: dict[str, str]) -> tuple[int, bool, int, int]:
+    """Return how much a comparison says, to be compared with others."""
+    has_pair = any(reference(comparison.number, row) in comparison.rows for row in comparison.rows)
+    return (-list(labels.values()).index(comparison.label), has_pair, len(comparison.rows),
+            SCALES.index(comparison.scale))
 
 
-def asked(number: int, scale: str) -> int:
-    """How many trainings a row of a table needs."""
-    return SEEDS[scale] if number <= LAST_ABLATION else 1
+def comparisons(number: int, rows: list[str], sound: list[Measurement], labels: dict[str, str]) -> list[Comparison]:
+    """Return every comparison of a table's rows."""
+    groups: dict[tuple[str, ...], Comparison] = {}
+    for one, row in product(sound, rows):
+        if one.serves(number, row):
+            key = labels[source_name(one.source)], one.spec.scale, one.faces, one.learnt
+            groups.setdefault(key, Comparison(number, *key[:2])).rows.setdefault(row, []).append(one)
+    for group in groups.values():
+        group.rows = {row: trained for row, trained in group.rows.items()
+                      if len({one.spec.seed for one in trained}) >= trainings_needed(number, group.scale)}
+    return [group for group in groups.values() if group.rows]
 
 
-def kind(source: str) -> str:
-    """A source as FACES names it: a file or folder without its suffix."""
-    return source if ":" in source else Path(source).stem
+def add_bicubic(comparison: Comparison, here: list[Measurement], labels: dict[str, str]) -> None:
+    """Add the row of bicubic, which is in every record: on the networks' faces, else on the paper's kind if there."""
+    candidates = next(iter(comparison.rows.values()), None) or [one for one in here if not one.edited]
+    order = list(labels.values())
+    for first in sorted(candidates, key=lambda one: order.index(labels[source_name(one.source)]))[:1]:
+        comparison.label = labels[source_name(first.source)]
+        comparison.rows[BICUBIC] = [one for one in here if one.faces == first.faces]
 
 
-def failed(group: Evidence, looks: list[Look]) -> list[str]:
-    """A line on the networks, or generators of games, that hardly improve on bicubic: their places say nothing."""
+def notes_on(comparison: Comparison, rows: list[str], withdrawn: list[Measurement]) -> list[str]:
+    """Return what a reader of a table's columns must know of the measurements.
+
+    withdrawn: measurements whose networks were changed later, and whose records were taken out.
+    """
+    number = comparison.number
+    notes = [sentence for one, _, sentence in comparison.excluded
+             if one.spec == UNLISTED or any(one.serves(number, row) for row in rows)]
+    notes += missing_trainings(comparison, rows)
+    if failed := failed_trainings(comparison):
+        notes.append(f"Worse than bicubic in PSNR on these {comparison.label}, or better by less than {FAILED} dB, so "
+                     "that the training failed or was far too short, and the place says nothing of the method: "
+                     f"{', '.join(failed)}.")
+    earlier = [f"{row} {old.samples['psnr'].mean:.2f} dB" for row, one in comparison.networks() for old in withdrawn
+               if (old.spec, old.faces, old.protocol) == (one.spec, one.faces, one.protocol)]
+    if earlier:
+        notes.append(f"Second looks at these {comparison.label}, after a change to the network; at the first one "
+                     f"{', '.join(earlier)}.")
+    if smoke := [one.file for one in comparison.sound if one.spec.scale == "smoke"
+                 and any((number, row) in one.spec.rows for row in rows)]:
+        notes.append(f"Of scale smoke, whose numbers mean nothing, and not shown: {', '.join(smoke)}.")
+    return notes
+
+
+def failed_trainings(comparison: Comparison) -> list[str]:
+    """Return the networks, or generators of games, that hardly improve on bicubic in PSNR, the worst first."""
     gains: dict[str, float] = {}
-    for row, first in group.networks():
-        name = row
-        if first.spec.start:
-            name = f"the generator of {row}"
-            first = next((look for look in looks if look.spec and look.spec.name == first.spec.start
-                          and look.faces == first.faces), None)
-        if first and {"psnr", "bicubic_psnr"} <= first.samples.keys():
-            gain = first.samples["psnr"].mean - first.samples["bicubic_psnr"].mean
+    for row, one in comparison.networks():
+        name = f"the generator of {row}" if one.spec.start else row
+        if one.spec.start:
+            one = next((other for other in comparison.sound
+                        if (other.spec.name, other.faces) == (one.spec.start, one.faces)), None)
+        if one and {"psnr", "bicubic_psnr"} <= one.samples.keys():
+            gain = one.samples["psnr"].mean - one.samples["bicubic_psnr"].mean
             gains[name] = min(gain, gains.get(name, gain))
-    worst = [f"{name} {gain:+.2f}" for name, gain in sorted(gains.items(), key=lambda item: item[1]) if gain < FAILED]
-    return [f"Worse than bicubic in PSNR on these {group.label}, or better by less than {FAILED} dB, so that the "
-            "training failed or was far too short, and the place says nothing of the method: "
-            f"{', '.join(worst)}."] if worst else []
+    return [f"{name} {gains[name]:+.2f}" for name in sorted(gains, key=gains.__getitem__) if gains[name] < FAILED]
 
 
-def changed(group: Evidence, gone: list[Look]) -> list[str]:
-    """A line on the networks that were changed after a first look at these faces, and measured again. gone: the looks
-    at them before, whose records were withdrawn."""
-    found = [f"{row} {old.samples['psnr'].mean:.2f} dB" for row, look in group.networks() for old in gone
-             if (old.spec, old.faces, old.protocol) == (look.spec, look.faces, look.protocol)]
-    return [f"Second looks at these {group.label}, after a change to the network; at the first one "
-            f"{', '.join(found)}."] if found else []
-
-
-def few(number: int, rows: list[str], looks: list[Look]) -> list[str]:
-    """A line on every row that has trainings, but not enough of them at any scale."""
+def missing_trainings(comparison: Comparison, rows: list[str]) -> list[str]:
+    """Return a line on every row that has trainings, but not enough of them at any scale."""
     lines = []
     for row in rows:
         seeds: dict[str, set[int]] = {}
-        for look in looks:
-            if look.serves(number, row):
-                seeds.setdefault(look.spec.scale, set()).add(look.spec.seed)
-        if seeds and all(len(found) < asked(number, scale) for scale, found in seeds.items()):
-            counts = ", ".join(f"{len(found)} of {asked(number, scale)} trainings at scale {scale}"
-                               for scale, found in seeds.items())
-            lines.append(f"{row} is pending: {counts}.")
+        for one in comparison.sound:
+            if one.serves(comparison.number, row):
+                seeds.setdefault(one.spec.scale, set()).add(one.spec.seed)
+        counts = [f"{len(trained)} of {needed} trainings at scale {scale}" for scale, trained in seeds.items()
+                  if len(trained) < (needed := trainings_needed(comparison.number, scale))]
+        if seeds and len(counts) == len(seeds):
+            lines.append(f"{row} is pending: {', '.join(counts)}.")
     return lines

@@ -4,11 +4,16 @@ A test set is looked at once: a second call adds the metrics that the record lac
 """
 from __future__ import annotations
 
+import json
 import platform
 import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +22,15 @@ from torch import Tensor
 from ..degrade import degrade, upsample
 from ..errors import BadInput
 from ..files import sha256
-from ..metrics import pretrained
 from ..metrics.measure import METRICS, measure
 from ..metrics.perceptual import NEEDS, fid, fid_draws, inception_features
-from ..metrics.pretrained import locate, missing_package
+from ..metrics.pretrained import locate, missing_network, missing_package
 from ..metrics.statistics import paired_difference, summary
 from ..protocol import PROTOCOLS, Protocol, to_uint8
 from ..train import restore
 from ..training.device import exact, tf32
 from ..training.weights import find_weights, load_weights
-from .records import joined, looks_of, same_run, seal
+from .records import merged
 
 # What a record keeps of the weights' header.
 KEPT = ("images", "minutes", "device", "tf32", "val_psnr", "val_lpips", "chosen", "recipe", "data", "start", "vgg19")
@@ -39,52 +43,45 @@ PACKAGES = {"vif": {"pyrtools": "pyrtools"}, "vifp": {"torchmetrics": "torchmetr
 
 
 def label(weights: str | Path) -> str:
-    """How a record calls its weights: their file's name, and for a run's `best` the run's."""
+    """Return how a record calls its weights: their file's name, and for a run's `best` the run's."""
     path = find_weights(weights)
     return path.resolve().parent.name if path.stem == "best" else path.stem
 
 
-def check_metrics(metrics) -> None:
-    """BadInput for a name that is not in METRICS."""
-    if unknown := set(metrics) - set(METRICS):
-        raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(METRICS)}")
-
-
-def why_not(metric: str) -> str | None:
+def obstacle(metric: str) -> str | None:
     """Say what a metric lacks here, a package or a pretrained network; None if it can be measured."""
-    for package, module in PACKAGES.get(metric, {}).items():
-        if problem := missing_package(package, module):
-            return problem
-    try:
-        for network in NEEDS.get(metric, ()):
-            locate(network)
-    except BadInput as error:
-        return str(error)
-    return None
+    packages = (missing_package(package, module) for package, module in PACKAGES.get(metric, {}).items())
+    networks = (missing_network(network) for network in NEEDS.get(metric, ()))
+    return next(filter(None, chain(packages, networks)), None)
 
 
-def available_metrics(wanted) -> tuple[tuple[str, ...], list[str]]:
+def available_metrics(wanted: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
     """Return those of `wanted` that can be measured here, and a line on each that cannot."""
-    check_metrics(wanted)
-    problems = {metric: why_not(metric) for metric in dict.fromkeys(wanted)}
-    return (tuple(metric for metric, problem in problems.items() if not problem),
-            [f"{metric} is left out: {problem}" for metric, problem in problems.items() if problem])
+    obstacles = {metric: obstacle(metric) for metric in known_metrics(wanted)}
+    return (tuple(metric for metric, problem in obstacles.items() if not problem),
+            [f"{metric} is left out: {problem}" for metric, problem in obstacles.items() if problem])
 
 
-def versions_of(packages) -> dict[str, str]:
+def known_metrics(names: Iterable[str]) -> list[str]:
+    """Return the names, each once; BadInput for one that is not in METRICS."""
+    names = list(dict.fromkeys(names))
+    if unknown := set(names) - set(METRICS):
+        raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(METRICS)}")
+    return names
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those packages that are installed, by name."""
-    found = {}
+    versions = {}
     for name in packages:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # no metric asked for it
-            pass
-    return found
+        with suppress(PackageNotFoundError):  # no metric asked for it
+            versions[name] = version(name)
+    return versions
 
 
-def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "paper", metrics=("psnr", "ssim"),
-             device: str = "cpu", command: str = "", batch: int = 16, record: dict | None = None,
-             replaces: dict | None = None) -> dict:
+def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "paper",
+             metrics: Sequence[str] = ("psnr", "ssim"), device: str = "cpu", command: str = "", batch: int = 16,
+             record: dict | None = None, replaces: dict | None = None) -> dict:
     """Measure a network and the bicubic baseline on the same faces.
 
     weights: a file, or weights of the course by name. faces: uint8 (N, 3, 128, 128). about: what they are.
@@ -95,92 +92,94 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
     that is needed to repeat it. A GPU measures without TF32, and the record says so. Raises BadInput before anything is
     measured if a package or a pretrained network is missing, or if the weights were chosen after the first look.
     """
-    rule = rule_of(protocol, record)
+    rule = protocol_of(protocol, record)
     metrics = to_measure(metrics, record, len(faces))
-    if not metrics and record:
+    if record and not metrics:
         return record
     networks = {name: locate(name) for metric in metrics for name in NEEDS.get(metric, ())}
     model, header = load_weights(weights, device)
     now = time.strftime("%FT%TZ", time.gmtime())
-    if replaces and not same_run(replaces, header, about):
-        replaces = None
-    known = record or replaces
-    if header.get("chosen", "") > (known or {"created": now})["created"]:
+    before = record or (replaces if replaces and same_training(replaces, header, about) else None)
+    created = before["created"] if before else now
+    if header.get("chosen", "") > created:
         raise BadInput(f"the weights were chosen at {header['chosen']}, after the first look at these faces: "
                        "a test set must not choose (or is the clock wrong?)")
-    versions = {"python": platform.python_version(), **versions_of(
-        (*LIBRARIES, *(library for metric in metrics for library in PACKAGES.get(metric, ()))))}
-    look = {"when": now, "metrics": metrics, "command": command, **tf32(torch.device(device), on=False)}
-    looks = [*looks_of(known), look | {"device": device, "versions": versions}] if known else [look]
-    if not record:
-        record = {
-            "kind": "evaluation",
-            "preset": header.get("preset", ""),
-            "config": header["config"],
-            "weights": {"name": find_weights(weights).name, "sha256": sha256(find_weights(weights)),
-                        **{k: header[k] for k in KEPT if k in header},
-                        **({} if "chosen" in header else {"note": "the weights do not say when they were chosen"})},
-            "faces": about,
-            "protocol": asdict(rule),
-            "describe": rule.describe(),
-            "created": looks[0]["when"],
-            "command": command,
-            "device": device,
-        }
+    packages = (package for metric in metrics for package in PACKAGES.get(metric, ()))
+    versions = {"python": platform.python_version(), **versions_of((*LIBRARIES, *packages))}
+    measurement = {"when": now, "metrics": metrics, "command": command, **tf32(torch.device(device), on=False)}
+    if before:  # of the first one, the record itself says these
+        measurement |= {"device": device, "versions": versions}
+    record = record or {
+        "kind": "evaluation", "preset": header.get("preset", ""), "config": header["config"],
+        "weights": describe_weights(find_weights(weights), header), "faces": about,
+        "protocol": asdict(rule), "describe": rule.describe(),
+        "created": created, "command": command, "device": device, "measured": before["measured"] if before else []}
     with exact():
         sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch), rule.sr_rounding)
-    used = {name: {"file": path.name, "sha256": pretrained.sha256(path)} for name, path in networks.items()}
-    new = {"versions": versions, "networks": used, **results(sr, faces, rule, metrics, about.get("people"))}
-    return seal(record | {"measured": looks} | joined(record, new))
+    files = {name: {"file": path.name, "sha256": sha256(path)} for name, path in networks.items()}
+    return merged(record, {"measured": [measurement], "versions": versions, "networks": files,
+                           **results(sr, faces, rule, metrics, about.get("people"))})
 
 
-def rule_of(protocol: str, record: dict | None) -> Protocol:
-    """The protocol of that name; BadInput for an unknown one, or for another than a record's."""
-    if protocol not in PROTOCOLS:
-        raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
-    if record and record["protocol"] != asdict(PROTOCOLS[protocol]):
-        raise BadInput(f"the record is of protocol {record['protocol']['name']}: write that of {protocol} elsewhere")
-    return PROTOCOLS[protocol]
+def describe_weights(path: Path, header: dict) -> dict[str, Any]:
+    """Return what a record says of its weights."""
+    note = {} if "chosen" in header else {"note": "the weights do not say when they were chosen"}
+    return {"name": path.name, "sha256": sha256(path), **{key: header[key] for key in KEPT if key in header}, **note}
 
 
-def to_measure(metrics, record: dict | None, faces: int) -> list[str]:
-    """Those of `metrics` that a record lacks; BadInput if one is unknown or cannot be measured here."""
-    check_metrics(metrics)
-    metrics = [name for name in dict.fromkeys(metrics) if not record or name not in record["means"]]
-    if not metrics and not record:
+def same_training(record: dict, header: dict, about: dict) -> bool:
+    """Whether a record is of the training that a header tells of, at whatever point of it, and of the same faces."""
+    ours = json.loads(json.dumps([header.get("config"), header.get("recipe"), header.get("data")]))
+    theirs = [record["config"], record["weights"].get("recipe"), record["weights"].get("data")]
+    return ours == theirs and record["faces"]["fingerprint"] == about["fingerprint"]
+
+
+def protocol_of(name: str, record: dict | None) -> Protocol:
+    """Return the protocol of that name; BadInput for an unknown one, or for another than a record's."""
+    if name not in PROTOCOLS:
+        raise BadInput(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}")
+    if record and record["protocol"] != asdict(PROTOCOLS[name]):
+        raise BadInput(f"the record is of protocol {record['protocol']['name']}: write that of {name} elsewhere")
+    return PROTOCOLS[name]
+
+
+def to_measure(metrics: Sequence[str], record: dict | None, faces: int) -> list[str]:
+    """Return those of `metrics` that a record lacks; BadInput if one is unknown or cannot be measured here."""
+    lacking = [name for name in known_metrics(metrics) if not record or name not in record["means"]]
+    if not lacking and not record:
         raise BadInput(f"no metric to measure: choose from {', '.join(METRICS)}")
-    if "fid" in metrics and faces < 2:
+    if "fid" in lacking and faces < 2:
         raise BadInput("FID is of a set: give two faces or more")
-    for metric in metrics:
-        if problem := why_not(metric):
+    for metric in lacking:
+        if problem := obstacle(metric):
             raise BadInput(f"{metric} cannot be measured: {problem}")
-    return metrics
+    return lacking
 
 
-def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: list[str], people=None) -> dict[str, dict]:
-    """What a record says of restored faces and of the bicubic baseline (`bicubic_...`), by metric.
+def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
+            people: Sequence[int] | None = None) -> dict[str, dict]:
+    """Return what a record says of restored faces and of the bicubic baseline (`bicubic_...`), by metric.
 
     sr, hr: uint8 (N, 3, 128, 128). people: who is on each; intervals draw whole people.
     values: per image, PSNR in dB. means: with 95 % bootstrap intervals. gain: paired differences to bicubic, with
     theirs. undefined: how many images have no value, if any. FID is of the set: no values, and a mean without an
     interval, but `draws`, whose differences are paired.
     """
-    bicubic = upsample(degrade(hr))
-    of_images = [name for name in metrics if name != "fid"]
-    values = measure(sr, hr, protocol, of_images)
-    values |= {f"bicubic_{name}": v for name, v in measure(bicubic, hr, protocol, of_images).items()}
-    means = {name: summary(v, people=people) for name, v in values.items()}
+    pictures, of_images, values = {"": sr, "bicubic_": upsample(degrade(hr))}, [m for m in metrics if m != "fid"], {}
+    for prefix, images in pictures.items():
+        values |= {prefix + name: found for name, found in measure(images, hr, protocol, tuple(of_images)).items()}
+    means: dict[str, dict] = {name: summary(found, people=people) for name, found in values.items()}
     gain = {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people) for name in of_images}
     draws = {}
     if "fid" in metrics:
         real = inception_features(hr)
-        for name, images in (("fid", sr), ("bicubic_fid", bicubic)):
+        for prefix, images in pictures.items():
             features = inception_features(images)
-            means[name] = {"mean": fid(features, real)}
-            draws[name] = fid_draws(features, real, people)
+            means[f"{prefix}fid"] = {"mean": fid(features, real)}
+            draws[f"{prefix}fid"] = fid_draws(features, real, people)
         low, high = np.quantile(draws["fid"] - draws["bicubic_fid"], (0.025, 0.975))
         gain["fid"] = {"mean": means["fid"]["mean"] - means["bicubic_fid"]["mean"], "low": low, "high": high}
-    return {"means": means, "gain": gain,
-            "undefined": {name: int(missing) for name, v in values.items() if (missing := np.isnan(v).sum())},
-            "values": {name: [round(float(v), 5) for v in per_image] for name, per_image in values.items()},
-            "draws": {name: [round(float(v), 3) for v in drawn] for name, drawn in draws.items()}}
+    undefined = {name: int(np.isnan(found).sum()) for name, found in values.items()}
+    return {"means": means, "gain": gain, "undefined": {name: count for name, count in undefined.items() if count},
+            "values": {name: [round(float(value), 5) for value in found] for name, found in values.items()},
+            "draws": {name: [round(float(value), 3) for value in found] for name, found in draws.items()}}

@@ -3,28 +3,26 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import BadInput
 from ..files import DATA
 
 SCALES = ("mini", "pocket", "gpu", "short", "paper")  # rising; `smoke` measures nothing
 LAST_ABLATION = 6  # Tables I to VI
-SEEDS = {"mini": 3, "pocket": 3, "gpu": 3, "short": 2, "paper": 1}  # behind a row of an ablation, at least
+SEEDS = {"mini": 3, "pocket": 3, "gpu": 3, "short": 2, "paper": 1}  # trainings behind a row of an ablation, at least
 BICUBIC = "Bicubic"  # the row of Table VII that every record can fill
+PROTOCOL_NAMES = ("paper", "dic", "rgb")  # of aminet.protocol, which needs torch; a test compares
+
+
+def read_csv(name: str) -> list[dict[str, str]]:
+    """Return the rows of a file of data/published."""
+    with open(DATA / "published" / name, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 # Captions (arXiv 2409.00591), faces, and the row of the paper's own method, with which the others are compared.
-TABLES = {
-    1: ("Verify the effectiveness of LGFI (CelebA, x8)", "CelebA", "LGFI"),
-    2: ("Quantitative comparison between LGFI and traditional Transformer (CelebA, x8)", "CelebA", "LGFI"),
-    3: ("Performance and computational cost comparison between RDFE and FFN (CelebA, x8)", "CelebA", "RDFE"),
-    4: ("Ablation study of our RDFE (CelebA, x8)", "CelebA", "RDFE"),
-    5: ("Ablation study of our SKAF (CelebA, x8)", "CelebA", "5x5 7x7 avg max"),
-    6: ("Ablation study of our EDFF (CelebA, x8)", "CelebA", "{} + EDFF"),
-    7: ("Quantitative comparisons of ours and existing FSR methods for x8 FSR on CelebA and Helen test sets",
-        "", "AMINet"),
-    8: ("Quantitative comparison of ours with other GAN-based methods (Helen, x8)", "Helen", "AMIGAN (Ours)"),
-    9: ("Comparisons of cosine similarity on x8 SCface", "SCface", "AMINet"),
-    10: ("Comparisons of model complexity on x8 CelebA", "CelebA", "AMINet"),
-}
+TABLES = {int(row["table"]): (row["caption"], row["faces"], row["own_method"]) for row in read_csv("tables.csv")}
 ROMAN = dict(zip(TABLES, "I II III IV V VI VII VIII IX X".split()))
 # What the paper measured on, and the sources of records that may stand beside it, best first, with what they are.
 FACES = {
@@ -37,42 +35,51 @@ FACES = {
 
 
 @dataclass(frozen=True)
-class Metric:
-    """What a column holds. digits: after the point, for ours. higher: is better. count: of a network, without faces."""
+class Column:
+    """What a column holds. digits: after the point, for ours. higher: is better. of_network: known without faces."""
 
     name: str
     digits: int
     higher: bool = True
-    count: bool = False
+    of_network: bool = False
 
 
-METRICS = {
-    "psnr": Metric("PSNR, dB", 2), "ssim": Metric("SSIM", 4), "vif": Metric("VIF", 4),
-    "lpips": Metric("LPIPS", 4, higher=False), "fid": Metric("FID", 2, higher=False),
-    **{f"cosine_case{i}": Metric(f"case {i}", 4) for i in (1, 2, 3, 4)},
-    "params_m": Metric("params, M", 3, higher=False, count=True),
-    "macs_g": Metric("MACs, G", 2, higher=False, count=True),
-    "speed_ms": Metric("speed, ms", 0, higher=False, count=True),
+COLUMNS = {
+    "psnr": Column("PSNR, dB", 2), "ssim": Column("SSIM", 4), "vif": Column("VIF", 4),
+    "lpips": Column("LPIPS", 4, higher=False), "fid": Column("FID", 2, higher=False),
+    **{f"cosine_case{i}": Column(f"case {i}", 4) for i in (1, 2, 3, 4)},
+    "params_m": Column("params, M", 3, higher=False, of_network=True),
+    "macs_g": Column("MACs, G", 2, higher=False, of_network=True),
+    "speed_ms": Column("speed, ms", 0, higher=False, of_network=True),
 }
 
 
 def published(number: int) -> list[dict[str, str]]:
-    """The rows of a published table, {"table", "row", column: digits as printed}; BadInput for no such table."""
+    """Return the rows of a published table, {"table", "row", column: digits as printed}; BadInput for no such table."""
     if number not in TABLES:
         raise BadInput(f"the paper has no Table {number}: choose 1 to {len(TABLES)}")
-    with open(DATA / "published" / f"table_{number:02d}.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return read_csv(f"table_{number:02d}.csv")
 
 
-def place(number: int, column: str) -> tuple[str, str]:
-    """A column's metric, and the faces that it was measured on, "" for a count."""
+def metric_and_faces(number: int, column: str) -> tuple[str, str]:
+    """Return a column's metric, and the faces that it was measured on, "" for what is of the network alone."""
     for prefix, faces in (("celeba_", "CelebA"), ("helen_", "Helen")):
         if column.startswith(prefix):
             return column.removeprefix(prefix), faces
-    return column, "" if METRICS[column].count else TABLES[number][1]
+    return column, "" if COLUMNS[column].of_network else TABLES[number][1]
 
 
 def reference(number: int, row: str) -> str:
-    """The row that a row is compared with: the paper's own method, "" for that row itself."""
-    own = TABLES[number][2].format(row.removesuffix(" + EDFF"))
-    return "" if row == own else own
+    """Return the row that a row is compared with: the paper's own method, "" for that row itself."""
+    own_method = TABLES[number][2].format(row.removesuffix(" + EDFF"))
+    return "" if row == own_method else own_method
+
+
+def trainings_needed(number: int, scale: str) -> int:
+    """Return how many trainings a row of a table needs: several for an ablation, whose differences are small."""
+    return SEEDS[scale] if number <= LAST_ABLATION else 1
+
+
+def source_name(source: str) -> str:
+    """Return a source of faces as FACES names it: a file or folder without its suffix."""
+    return source if ":" in source else Path(source).stem

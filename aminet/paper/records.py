@@ -1,4 +1,4 @@
-"""Sealed records: one look of a network at a set of faces, as JSON with its own checksum."""
+"""Sealed records: what was measured of a network on a set of faces, as JSON with its own checksum."""
 from __future__ import annotations
 
 import hashlib
@@ -6,29 +6,17 @@ import json
 import math
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ..errors import BadInput
 from ..files import sha256, write_atomically, writing
 from ..training.weights import find_weights
 from .runs import key_of
 
-
-def looks_of(record: dict) -> list[dict]:
-    """The looks at the faces behind a record; an old one tells of its first only."""
-    first = {"when": record["created"], "command": record["command"],
-             "metrics": [name for name in record["means"] if not name.startswith("bicubic_")]}
-    return record.get("measured", [first])
-
-
-def joined(record: dict, new: dict) -> dict[str, dict]:
-    """The parts of a record with those of a new look: what the record has stays as it is, whatever the look found."""
-    return {part: record.get(part, {}) | {k: v for k, v in found.items() if k not in record.get(part, {})}
-            for part, found in new.items() if found}
+PER_METRIC = ("versions", "networks", "means", "gain", "undefined", "values", "draws")  # what a measurement adds to
 
 
 def digest(record: dict) -> str:
-    """sha256 of a record without its own seal."""
+    """Return the SHA-256 of a record without its own seal."""
     content = {key: value for key, value in record.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -43,58 +31,60 @@ def seal(record: dict) -> dict:
     return record | {"sha256": digest(record)}
 
 
+def merged(record: dict, other: dict) -> dict:
+    """Return a record with what another one of the same weights and faces adds, sealed.
+
+    What the record has stays as it is, whatever the other one says; both their measurements are listed.
+    """
+    parts = {part: record.get(part, {}) | {key: value for key, value in other.get(part, {}).items()
+                                           if key not in record.get(part, {})} for part in PER_METRIC}
+    measured = record["measured"] + [each for each in other["measured"] if each not in record["measured"]]
+    return seal(record | {"measured": measured} | {part: values for part, values in parts.items() if values})
+
+
+def same_subject(record: dict, weights: str, faces: dict) -> bool:
+    """Whether a record is of the weights with this SHA-256 and of these faces."""
+    return record["weights"]["sha256"] == weights and record["faces"]["fingerprint"] == faces["fingerprint"]
+
+
 def earlier(path: Path, weights: str | Path, about: dict) -> dict | None:
-    """The record at `path`, which must be of these weights and faces (BadInput if not). None if there is none yet."""
+    """Read the record at `path`, which must be of these weights and faces (BadInput if not); None if there is none."""
     if not path.exists():
         return None
     record = read_record(path)
-    if not same_look(record, sha256(find_weights(weights)), about):
+    if not same_subject(record, sha256(find_weights(weights)), about):
         raise BadInput(f"{path} is the record of other weights or faces: give another folder with --records, "
                        "or replace it with --overwrite")
     return record
 
 
-def same_look(record: dict, weights: str, about: dict) -> bool:
-    """Whether a record is of the weights with this sha256 and of these faces."""
-    return record["weights"]["sha256"] == weights and record["faces"]["fingerprint"] == about["fingerprint"]
-
-
-def same_run(record: dict, header: dict, about: dict) -> bool:
-    """Whether a record is of the training that a header tells of, at whatever point of it, and of the same faces."""
-    ours = json.loads(json.dumps([header.get("config"), header.get("recipe"), header.get("data")]))
-    theirs = [record["config"], record["weights"].get("recipe"), record["weights"].get("data")]
-    return ours == theirs and record["faces"]["fingerprint"] == about["fingerprint"]
-
-
 def add_record(record: dict, path: str | Path) -> Path:
-    """Write the record of a look at faces. What another process has measured since, of the same weights and faces, is
-    kept: its values as they are, its look in `measured`. BadInput if `path` is the record of others."""
+    """Write a record, and keep what another process has measured meanwhile of the same weights and faces.
+
+    BadInput if `path` is the record of others.
+    """
     from filelock import FileLock
 
     path = Path(path)
     with writing(path), FileLock(path.parent / ".lock"):
-        if path.exists() and (now := read_record(path)) != record:
-            if not same_look(now, record["weights"]["sha256"], record["faces"]):
+        if path.exists() and (there := read_record(path)) != record:
+            if not same_subject(there, record["weights"]["sha256"], record["faces"]):
                 raise BadInput(f"{path} has become the record of other weights or faces: give another folder")
-            looks = [look for look in looks_of(record) if look not in looks_of(now)]
-            parts = ("means", "gain", "undefined", "values", "draws", "networks", "versions")
-            record = seal(now | joined(now, {part: record.get(part, {}) for part in parts})
-                          | {"measured": [*looks_of(now), *looks]})
+            record = merged(there, record)
         return write_record(record, path)
 
 
 def write_record(record: dict, path: str | Path) -> Path:
-    """Write a record as JSON."""
-    path = Path(path)
-    write_atomically(path, (json.dumps(record, indent=None, separators=(",", ":")).replace('],"', '],\n"')
-                            .replace('},"', '},\n"') + "\n").encode())
-    return path
+    """Write a record as JSON, in lines that a reader can find his way in."""
+    text = json.dumps(record, separators=(",", ":")).replace('],"', '],\n"').replace('},"', '},\n"')
+    write_atomically(path, f"{text}\n".encode())
+    return Path(path)
 
 
 def read_record(path: str | Path) -> dict:
-    """A record; BadInput when it is none, or when its seal is broken."""
+    """Read a record; BadInput when it is none, or when its seal is broken."""
     try:
-        record = json.loads(Path(path).read_text())
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is no record: {error}") from error
     if not isinstance(record, dict) or record.get("sha256") != digest(record):
@@ -103,28 +93,34 @@ def read_record(path: str | Path) -> dict:
 
 
 def read_records(folder: str | Path) -> tuple[list[dict], list[str]]:
-    """The sound evaluations in a folder, each with its `key`, and one line for each file that does not count: it was
-    edited or damaged. Records of another kind are passed over."""
+    """Read the sound evaluations in a folder (see `read_evaluation`), and say in a line which files do not count.
+
+    Records of another kind are passed over.
+    """
     records, problems = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
-            if record := _record(path, path.stat().st_mtime_ns):
-                records.append(record)
+            records.append(read_evaluation(path))
         except (BadInput, OSError) as error:
             problems.append(f"{error}; it does not count")
-    return records, problems
+    return [record for record in records if record], problems
+
+
+def read_evaluation(path: Path) -> dict | None:
+    """Read the record of an evaluation, without its values and draws, and with the `key` of its run; None for a record
+    of another kind. BadInput when it was edited, or lacks what every evaluation has. Cached while the file stays."""
+    return _read_evaluation(path, path.stat().st_mtime_ns)
 
 
 @cache
-def _record(path: Path, mtime: int) -> dict[str, Any] | None:
+def _read_evaluation(path: Path, mtime: int) -> dict | None:
     record = read_record(path)
     if record.get("kind") != "evaluation":
         return None
     try:
-        about = {"name": record["protocol"]["name"], "sources": record["faces"]["sources"],
-                 "sha256": record["weights"]["sha256"]}
         key = key_of({"config": record["config"], "recipe": record["weights"].get("recipe")})
+        if not (record["weights"]["sha256"] and record["faces"]["sources"] and record["protocol"]["name"]):
+            raise KeyError("weights, faces or protocol")
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is no whole record ({type(error).__name__} {error})") from error
-    slim = {name: value for name, value in record.items() if name not in ("values", "draws")}  # the bulk of it
-    return slim | {"key": key, "about": about}
+    return {name: value for name, value in record.items() if name not in ("values", "draws")} | {"key": key}

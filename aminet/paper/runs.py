@@ -2,18 +2,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..baselines.registry import preset
+from ..baselines.registry import COMPARED, preset
 from ..config import Config
 from ..errors import BadInput
-from ..train import Recipe
-from ..training.games import GANRecipe
+
+if TYPE_CHECKING:  # the list itself is read, and records are found in it, without torch
+    from ..train import Recipe
 
 LIST = Path(__file__).with_name("runs.yaml")
+DEFAULTS = LIST.with_name("defaults.json")  # what `class_defaults` returns, to be read without torch; a test compares
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class RunSpec:
     """One run: a network at a scale with a seed.
 
     name: NETWORK-SCALE-SEED, also its folder in OUT. rows: the (table, row) it serves, as in data/published.
-    preset: the configuration's name, `SIZE` or `SIZE/ROW`. config, recipe: what to train. start: the run whose weights
-    a GAN starts from.
+    preset: the configuration's name, `SIZE` or `SIZE/ROW`. settings: the recipe's fields that are not left out. start:
+    the run whose weights a GAN starts from.
     """
 
     name: str
@@ -31,48 +34,72 @@ class RunSpec:
     seed: int
     rows: tuple[tuple[int, str], ...]
     preset: str
-    config: Config
-    recipe: Recipe
+    settings: dict[str, Any] = field(hash=False)
     start: str | None = None
+
+    @cached_property
+    def config(self) -> Config:
+        """The network to train."""
+        return preset(self.preset)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How to train it."""
+        from ..train import Recipe
+        from ..training.games import GANRecipe
+
+        return (GANRecipe if self.start else Recipe)(**self.settings)
+
+    @property
+    def images(self) -> int:
+        """How many images the whole training takes."""
+        return self.settings["images"]
 
     @cached_property
     def key(self) -> str:
         """What the headers of its weights and records have in common."""
         return key_of({"config": self.config.to_dict(), "recipe": asdict(self.recipe)})
 
-    def fits(self, header: dict) -> bool:
-        """Whether weights with this header are of this run: the same configuration and recipe."""
-        return (header.get("key") or key_of(header)) == self.key
-
 
 def key_of(header: dict) -> str:
-    """Return a configuration and a recipe as one string, equal for equal ones; "" if a header notes no recipe of ours.
+    """Return a configuration and a recipe as one string, equal for equal ones; "" if a header notes no recipe.
 
-    A recipe of an earlier version did not note everything (see `Recipe.read`).
+    What the list or an earlier version leaves out has its default.
     """
-    return _key(json.dumps([header.get("config"), header.get("recipe")], sort_keys=True))
-
-
-@cache
-def _key(noted: str) -> str:
-    config, recipe = json.loads(noted)
-    try:
-        kind = GANRecipe if isinstance(recipe, dict) and "d_lr" in recipe else Recipe
-        return json.dumps([config, asdict(kind.read(recipe))], sort_keys=True)
-    except BadInput:
+    config, recipe = header.get("config"), header.get("recipe")
+    if not isinstance(recipe, dict):
         return ""
+    gan = recipe.get("gan", "amigan" if "d_lr" in recipe else "")
+    return json.dumps([config, _defaults()["recipes"].get(gan, {}) | recipe], sort_keys=True)
+
+
+def class_defaults() -> dict[str, dict[str, dict]]:
+    """Return the listed configurations by preset, and the recipes' defaults by GAN ("" for none), from their classes.
+
+    They are kept in a file, which `python -m aminet.paper.runs` writes, since the classes need torch.
+    """
+    from ..train import Recipe
+    from ..training.games import GANRecipe
+
+    recipes = {"": asdict(Recipe())} | {gan: asdict(GANRecipe(gan=gan)) for gan in ("amigan", *COMPARED)}
+    return {"configs": {spec.preset: spec.config.to_dict() for spec in runs()}, "recipes": recipes}
 
 
 @cache
-def listed() -> dict:
-    """runs.yaml: data, scales and networks."""
+def _defaults() -> dict[str, dict[str, dict]]:
+    return json.loads(DEFAULTS.read_text(encoding="utf-8"))
+
+
+@cache
+def listed() -> dict[str, Any]:
+    """Read runs.yaml: data, scales and networks."""
     import yaml
 
     return yaml.safe_load(LIST.read_text(encoding="utf-8"))
 
 
-def scale_of(name: str) -> dict:
-    """A scale of runs.yaml; its `data` are the list's, unless it has its own. BadInput for an unknown one."""
+def scale_of(name: str) -> dict[str, Any]:
+    """Return a scale of runs.yaml; its `data` are the list's, unless it has its own. BadInput for an unknown one."""
     scales = listed()["scales"]
     if name not in scales:
         raise BadInput(f"unknown scale {name!r}: choose one of {', '.join(scales)}")
@@ -80,43 +107,49 @@ def scale_of(name: str) -> dict:
 
 
 def runs(scale: str | None = None) -> list[RunSpec]:
-    """The runs of a scale, or of all, most important first: every network with the first seed, then with the next."""
+    """Return the runs of a scale, or of all: every network with the first seed, most important first, then the next."""
     if scale is None:
         return [spec for name in listed()["scales"] for spec in runs(name)]
-    return [specify(i, scale, seed) for seed in scale_of(scale)["seeds"] for i, network in
-            enumerate(listed()["networks"]) if scale in network.get("scales", [scale])]
+    return [specify(index, scale, seed) for seed in scale_of(scale)["seeds"]
+            for index, network in enumerate(listed()["networks"]) if scale in network.get("scales", [scale])]
 
 
 @cache
-def specify(i: int, scale: str, seed: int) -> RunSpec:
-    """The run of entry i of `networks`."""
-    network, what = listed()["networks"][i], scale_of(scale)
-    own = dict(what.get("own", {}).get(network["name"], {}))
-    served = own.pop("rows", network["rows"])
-    rows = tuple((int(table), row) for table, row in (text.split(": ", 1) for text in served))
-    size = "/".join([what["size"], *([network["change"]] if "change" in network else [])])
-    start, recipe = None, Recipe(**what["recipe"] | own, seed=seed) if "start" not in network else None
-    if recipe is None:
+def specify(index: int, scale: str, seed: int) -> RunSpec:
+    """Return the run of an entry of `networks`, with the settings of the scale and those of its own."""
+    network, settings = listed()["networks"][index], scale_of(scale)
+    own = dict(settings.get("own", {}).get(network["name"], {}))
+    rows = (text.split(": ", 1) for text in own.pop("rows", network["rows"]))
+    size = settings["size"] + (f"/{network['change']}" if "change" in network else "")
+    if "start" in network:
         start = f"{network['start']}-{scale}-{seed}"
-        recipe = GANRecipe(**what["gan"] | own, gan=network.get("gan", "amigan"), seed=seed)
-    return RunSpec(f"{network['name']}-{scale}-{seed}", network["name"], scale, seed, rows, size, preset(size), recipe,
-                   start)
+        recipe = settings["gan"] | own | {"gan": network.get("gan", "amigan"), "seed": seed}
+    else:
+        start, recipe = None, settings["recipe"] | own | {"seed": seed}
+    return RunSpec(f"{network['name']}-{scale}-{seed}", network["name"], scale, seed,
+                   tuple((int(table), row) for table, row in rows), size, recipe, start)
 
 
 @cache
 def _by_key() -> dict[str, RunSpec]:
-    return {spec.key: spec for spec in reversed(runs())}
+    configs = _defaults()["configs"]  # not spec.key: it needs torch
+    return {key_of({"config": configs.get(spec.preset) or spec.config.to_dict(), "recipe": spec.settings}): spec
+            for spec in reversed(runs())}
 
 
 def find_run(header: dict) -> RunSpec | None:
-    """The listed run that weights with this header are of; None if there is none."""
-    return _by_key().get(key_of(header)) if key_of(header) else None
+    """Return the listed run that weights with this header are of; None if there is none."""
+    return _by_key().get(key_of(header))
 
 
 def choose(specs: list[RunSpec], pattern: str | None) -> list[RunSpec]:
-    """The runs whose names match a pattern, as in a shell (None: all); BadInput when there is none."""
-    chosen = [spec for spec in specs if pattern is None or fnmatchcase(spec.name, pattern)]
-    if not chosen:
+    """Return the runs whose names match a pattern, as in a shell (None: all); BadInput when there is none."""
+    matching = [spec for spec in specs if pattern is None or fnmatchcase(spec.name, pattern)]
+    if not matching:
         raise BadInput(f"no run is called {pattern!r}: there are {', '.join(spec.name for spec in specs[:3])} and "
                        f"{len(specs) - 3} more; --list shows all, --scale chooses")
-    return chosen
+    return matching
+
+
+if __name__ == "__main__":
+    DEFAULTS.write_text(json.dumps(class_defaults()).replace("}, ", "},\n") + "\n", encoding="utf-8")

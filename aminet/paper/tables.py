@@ -1,30 +1,33 @@
 """The paper's ten tables beside our own measurements: printed digits from data/published, ours from sealed records.
 
-`table(1)` is Table I as data, one `Cell` for each row and metric; `format_table` makes it readable. A cell that no
-record stands behind is "pending". One whose record was changed by hand is "edited", and one whose weights were chosen
-after the first look at the test faces is "unproven": neither shows a number.
+`table(1)` is Table I as data, one `Cell` for each row and metric. A cell that no record stands behind is "pending". One
+whose record was changed by hand is "edited", and one whose weights were chosen after the first look at the test faces
+is "unproven": neither shows a number.
 """
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
+from math import isnan
 from pathlib import Path
 
 from ..errors import BadInput
-from ..protocol import PROTOCOLS
-from .comparison import Evidence, Look, Sample, asked, changed, difference, doubt, failed, few, gather, kind, read
-from .published import BICUBIC, DATA, FACES, LAST_ABLATION, TABLES, place, published, reference
-from .records import digest
+from ..files import DATA, IN_CLONE
+from . import published as paper
+from .comparison import Comparison, Sample, average, best_comparison, difference_of, load_measurements, notes_on
+from .records import read_record
 from .runs import RunSpec, runs
+
+RECORDS = DATA / "records"
 
 
 @dataclass(frozen=True)
 class Cell:
     """One number of a table: the paper's and ours.
 
-    row, column: as in data/published. metric: a key of METRICS. faces: a key of FACES, "" for a count.
+    row, column: as in data/published. metric: a key of COLUMNS. faces: a key of FACES, "" for a count.
     published: the digits as printed.
     status: `measured` (over faces and seeds), `counted` (exactly, by aminet.ledger), `pending`, `edited`, `unproven`.
     ours, low, high: our number and its 95 % interval over faces, and seeds if there are several; a count has none.
@@ -74,30 +77,42 @@ class Table:
     runs: list[str]
 
 
-# Samples: a metric's values, and what can be said of them.
-
-
-# Looks: what the records tell.
-
-
-# Evidence: the looks that may stand in the columns of one set of faces.
-
-
 def planned(number: int, row: str) -> RunSpec | None:
-    """The run of a row's network at the paper's size; None for Bicubic."""
+    """Return the run of a row's network at the paper's size; None for Bicubic."""
     return next((spec for spec in runs("paper") if (number, row) in spec.rows), None)
 
 
-def timed(number: int, row: str, times: dict[str, float]) -> float | None:
-    """Milliseconds of a row's network, of `speeds`."""
+def timed(number: int, row: str, milliseconds: dict[str, float]) -> float | None:
+    """Return the milliseconds of a row's network, of `speeds`; None if it was not measured."""
     spec = planned(number, row)
-    return times.get(json.dumps(spec.config.to_dict())) if spec else None
+    return milliseconds.get(json.dumps(spec.config.to_dict())) if spec else None
+
+
+def speeds(folder: str | Path) -> tuple[dict[str, float], str, str]:
+    """Return the milliseconds of one face, by configuration as JSON, the machine in words, and the record's file.
+
+    They are of one sitting of `bench --all` at the paper's size: a GPU's before a CPU's, the newest. Without a sound
+    record they are empty.
+    """
+    sittings = []
+    for path in Path(folder).glob("speeds-*.json"):
+        try:
+            record = read_record(path)
+            if record["preset"] == "aminet":
+                milliseconds = {json.dumps(row["config"]): 1e3 * row["seconds"] for row in record["rows"]}
+                machine = record["machine"]
+                words = f"{machine.get('gpu', machine['cpu'])}, {machine['threads']} threads"
+                sittings.append((record["device"] == "cuda", record["created"], path.name, words, milliseconds))
+        except (BadInput, KeyError, TypeError):
+            continue  # a broken record costs its own cells
+    *_, file, words, milliseconds = max(sittings, key=lambda sitting: sitting[:2], default=("", "", {}))
+    return milliseconds, words, file
 
 
 @cache
 def count(number: int, row: str, metric: str) -> float | None:
-    """A row's network at the paper's size: its parameters in millions, or its MACs in billions by thop, which the paper
-    counted with. None for Bicubic."""
+    """Return the parameters of a row's network at the paper's size in millions, or its MACs in billions by thop, the
+    paper's counter; None for Bicubic."""
     if (spec := planned(number, row)) is None:
         return None
     import torch
@@ -112,117 +127,106 @@ def count(number: int, row: str, metric: str) -> float | None:
     return thop_counted(network)[1] / 1e9
 
 
-def table(number: int, records: str | Path = DATA / "records", protocol: str = "paper") -> Table:
-    """A table of the paper, with what the records in a folder can say to it.
+def table(number: int, records: str | Path = RECORDS, protocol: str = "paper") -> Table:
+    """Return a table of the paper, with what the records in a folder can say to it.
 
-    The columns of one set of faces hold one scale and the same faces (see `gather`). A row of an ablation needs the
-    trainings that SEEDS asks for, else it is pending. protocol: that of our numbers. Raises BadInput for no such table,
+    The columns of one set of faces hold one scale and the same faces (see `best_comparison`). A row of an ablation
+    needs several trainings, else it is pending. protocol: that of our numbers. Raises BadInput for no such table,
     protocol or folder. A broken record costs its own cells, and is noted.
     """
-    printed = {row["row"]: row for row in published(number)}
-    if protocol not in PROTOCOLS:
-        raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
-    every, notes = read(records)
-    gone = read(folder)[0] if (folder := Path(records) / "withdrawn").is_dir() else []
-    columns = {column: place(number, column) for column in list(next(iter(printed.values())))[2:]}
-    evidence, doubts, sound, (times, where, sitting) = {}, {}, {}, speeds(records)
-    for faces in dict.fromkeys(faces for _, faces in columns.values() if faces):
-        kinds = FACES[faces][1]
-        looks = [look for look in every if kind(look.source) in kinds and look.protocol == protocol]
-        doubts[faces] = [(look, *why) for look in looks if (why := doubt(look, every))[0]]
-        sound[faces] = [look for look in looks if look not in [doubtful for doubtful, *_ in doubts[faces]]]
-        whole = [look for look in looks if not look.edited]
-        evidence[faces] = gather(number, list(printed), whole, sound[faces], kinds)
-        notes += [why for look, _, why in doubts[faces]
-                  if not look.spec or any(look.serves(number, row) for row in printed)]
-        notes += few(number, list(printed), sound[faces])
-        if group := evidence[faces]:
-            notes += failed(group, sound[faces]) + changed(group, gone)
-        if smoke := [look.file for look in sound[faces] if look.spec and look.spec.scale == "smoke"
-                     and any((number, row) in look.spec.rows for row in printed)]:
-            notes.append(f"Of scale smoke, whose numbers mean nothing, and not shown: {', '.join(smoke)}.")
-
-    def ours(row: str, column: str) -> Sample | None:
-        metric, faces = columns[column]
-        if not faces:
-            value = timed(number, row, times) if metric == "speed_ms" else count(number, row, metric)
-            return None if value is None else Sample(value)
-        return evidence[faces].measure(row, metric) if evidence[faces] else None
-
-    samples = {(row, column): ours(row, column) for row in printed for column in columns}
-    cells = []
-    for (row, column), value in samples.items():
-        metric, faces = columns[column]
-        digits, own, group = printed[row][column], reference(number, row), evidence.get(faces)
-        about = dict(row=row, column=column, metric=metric, faces=faces, published=digits, reference=own)
-        if own:
-            about["published_difference"] = float(Decimal(digits) - Decimal(printed[own][column]))
-        if value is None:
-            status = next((status for look, status, _ in doubts.get(faces, [])
-                           if look.serves(number, row) and metric in look.samples), "pending")
-            cells.append(Cell(**about, status=status))
-            continue
-        about |= dict(status="counted", ours=value.mean, low=value.low, high=value.high)
-        if group or metric == "speed_ms":
-            about["status"] = "measured"
-        if metric == "speed_ms":  # another machine
-            about |= dict(on=where, records=(sitting,))
-        elif not group or group.label == next(iter(FACES[faces][1].values())):
-            about["minus_published"] = value.mean - float(digits)
-        if own and (other := samples[own, column]):
-            gap = difference(value, other, group.behind(row, metric)[0].people if group else None)
-            about |= dict(difference=gap.mean, difference_low=gap.low, difference_high=gap.high)
-        if group:
-            looks = group.behind(row, metric)
-            about |= dict(on=group.label, scale=group.scale, records=tuple(look.file for look in looks),
-                          seeds=tuple(look.spec.seed for look in looks if row != BICUBIC))
-        cells.append(Cell(**about))
-    found = {faces: group for faces, group in evidence.items() if group}
-    missing, lacking = wanted(number, cells, found, sound)
+    cells = printed_cells(number)
+    if protocol not in paper.PROTOCOL_NAMES:
+        raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(paper.PROTOCOL_NAMES)}")
+    if IN_CLONE or Path(records) != RECORDS:
+        measurements, notes = load_measurements(records)
+    else:
+        measurements, notes = [], ["Our numbers are in the records, which are not installed: they need a clone."]
+    folder = Path(records) / "withdrawn"
+    withdrawn = load_measurements(folder)[0] if folder.is_dir() else []
+    rows = list(dict.fromkeys(cell.row for cell in cells))
+    comparisons = {faces: best_comparison(number, rows, faces, measurements, protocol)
+                   for faces in dict.fromkeys(cell.faces for cell in cells) if faces}
+    notes += [note for comparison in comparisons.values() for note in notes_on(comparison, rows, withdrawn)]
+    sitting, samples = speeds(records), {}
+    for i, cell in enumerate(cells):
+        cells[i], sample = (on_faces(cell, comparisons[cell.faces]) if cell.faces else
+                            of_network(cell, number, *sitting))
+        if sample:
+            samples[cell.row, cell.column] = sample
+    cells = [with_difference(cell, samples, comparisons.get(cell.faces)) for cell in cells]
+    missing, lacking = what_is_missing(number, cells, comparisons)
     return Table(
-        number, TABLES[number][0], protocol, cells, {faces: group.source() for faces, group in found.items()},
-        {faces: text for faces, group in found.items() if (text := group.training())}, notes + lacking, missing)
+        number, paper.TABLES[number][0], protocol, cells,
+        {faces: comparison.source() for faces, comparison in comparisons.items() if comparison.rows},
+        {faces: training for faces, comparison in comparisons.items() if (training := comparison.training())},
+        notes + lacking, missing)
 
 
-def speeds(folder: str | Path) -> tuple[dict[str, float], str, str]:
-    """Milliseconds of one face, by configuration as JSON, as `bench --all` recorded them at the paper's size in one
-    sitting, the machine in words, and the file; a GPU's before a CPU's, the newest."""
-    found = []
-    for path in Path(folder).glob("speeds-*.json"):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if record["sha256"] == digest(record) and record["preset"] == "aminet":
-                host = record["machine"]
-                where = f"{host.get('gpu', host['cpu'])}, {host['threads']} threads"
-                found.append((record["device"] == "cuda", record["created"], path.name, where, {
-                    json.dumps(row["config"]): 1e3 * row["seconds"] for row in record["rows"]}))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # a broken record costs its own cells
-    if not found:
-        return {}, "", ""
-    *_, file, where, times = max(found, key=lambda each: each[:2])
-    return times, where, file
+def printed_cells(number: int) -> list[Cell]:
+    """Return the cells of a table with what the paper prints, row by row; BadInput for no such table."""
+    printed, cells = {row["row"]: row for row in paper.published(number)}, []
+    for row, digits in printed.items():
+        own_method = paper.reference(number, row)
+        for column in list(digits)[2:]:
+            gap = float(Decimal(digits[column]) - Decimal(printed[own_method][column])) if own_method else None
+            cells.append(Cell(row, column, *paper.metric_and_faces(number, column), digits[column], "pending",
+                              reference=own_method, published_difference=gap))
+    return cells
 
 
-def wanted(number: int, cells: list[Cell], evidence: dict[str, Evidence],
-           sound: dict[str, list[Look]]) -> tuple[list[str], list[str]]:
-    """The runs that would fill pending cells, at the scale of the others (without others, `mini` for an ablation, else
-    `pocket`), without those that have a look at these faces; and a line for every record that lacks a metric."""
+def on_faces(cell: Cell, comparison: Comparison) -> tuple[Cell, Sample | None]:
+    """Return a cell with our mean over faces and seeds, and its sample; if there is none, with why there is none."""
+    behind = comparison.behind(cell.row, cell.metric)
+    sample = average([sample for _, sample in behind], behind[0][0].people) if behind else None
+    if sample is None or isnan(sample.mean):  # no image has a value
+        return replace(cell, status=comparison.status(cell.row, cell.metric)), None
+    is_stand_in = comparison.label != next(iter(paper.FACES[cell.faces][1].values()))
+    return replace(
+        cell, status="measured", on=comparison.label, scale=comparison.scale, ours=sample.mean, low=sample.low,
+        high=sample.high, minus_published=None if is_stand_in else sample.mean - float(cell.published),
+        seeds=() if cell.row == paper.BICUBIC else tuple(one.spec.seed for one, _ in behind),
+        records=tuple(one.file for one, _ in behind)), sample
+
+
+def of_network(cell: Cell, number: int, milliseconds: dict[str, float], machine: str,
+               file: str) -> tuple[Cell, Sample | None]:
+    """Return a cell with what is known of a network at the paper's size, a speed or a count, and its sample."""
+    if cell.metric == "speed_ms":
+        value = timed(number, cell.row, milliseconds)
+        origin = {"status": "measured", "on": machine, "records": (file,)}
+    elif value := count(number, cell.row, cell.metric):
+        origin = {"status": "counted", "minus_published": value - float(cell.published)}
+    return (cell, None) if value is None else (replace(cell, ours=value, **origin), Sample(value))
+
+
+def with_difference(cell: Cell, samples: dict[tuple[str, str], Sample], comparison: Comparison | None) -> Cell:
+    """Return a cell with our difference to the paper's own method, if both are there."""
+    sample, own_method = (samples.get((row, cell.column)) for row in (cell.row, cell.reference))
+    if sample is None or own_method is None:
+        return cell
+    people = comparison.behind(cell.row, cell.metric)[0][0].people if comparison else None
+    gap = difference_of(sample, own_method, people)
+    return replace(cell, difference=gap.mean, difference_low=gap.low, difference_high=gap.high)
+
+
+def what_is_missing(number: int, cells: list[Cell], comparisons: dict[str, Comparison]) -> tuple[list[str], list[str]]:
+    """Return the runs that would fill pending cells, and a line on every record that lacks a metric.
+
+    The runs are of the scale of the others, without others of `mini` for an ablation and of `pocket` else.
+    """
     names, lacking = {}, {}
     for cell in cells:
-        if cell.status != "pending" or not cell.faces or not FACES[cell.faces][1]:
+        if cell.status != "pending" or not cell.faces or not paper.FACES[cell.faces][1]:
             continue
-        group = evidence.get(cell.faces)
-        if group and cell.row in group.rows:
-            lacking.setdefault(group.rows[cell.row][0].file, {})[cell.metric] = None
+        comparison = comparisons[cell.faces]
+        if measured := comparison.rows.get(cell.row):
+            lacking.setdefault(measured[0].file, {})[cell.metric] = None
         else:
-            scale = group.scale if group and group.scale else "mini" if number <= LAST_ABLATION else "pocket"
-            found = [spec for spec in runs(scale) if (number, cell.row) in spec.rows][:asked(number, scale)]
-            known = [look.spec for look in sound[cell.faces]]
-            names |= dict.fromkeys(spec.name for spec in found if spec not in known)
+            scale = comparison.scale or ("mini" if number <= paper.LAST_ABLATION else "pocket")
+            specs = [spec for spec in runs(scale) if (number, cell.row) in spec.rows]
+            done = [one.spec for one in comparison.sound]
+            needed = specs[:paper.trainings_needed(number, scale)]
+            names |= dict.fromkeys(spec.name for spec in needed if spec not in done)
     return list(names), [
         f"{file} has no {', '.join(metrics)}: its own command with --metrics {' '.join(metrics)} adds it."
         for file, metrics in lacking.items()]
-
-
-# For people.

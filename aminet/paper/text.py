@@ -1,17 +1,30 @@
-"""The tables for people, and as CSV."""
+"""The tables for people, as text and as Markdown, and as CSV."""
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from textwrap import wrap
 
-from .published import FACES, METRICS, ROMAN, TABLES
+from tabulate import DataRow, TableFormat, tabulate
+
+from .published import COLUMNS, FACES, ROMAN, TABLES
 from .tables import Cell, Table
+
+INTERVALS = (
+    "Intervals: 95 %, bootstrap over people where they are known, else over faces; with several seeds over seeds, too, "
+    "and of few seeds too narrow. With one seed they say nothing of other trainings.")
+ONE_TRAINING = ("Where one of two rows was trained once, only the other's trainings are drawn: their paired interval "
+                "is far too narrow.")
+STATUSES = {"pending": "no training stands behind it, or fewer than its scale asks for",
+            "edited": "its record was changed by hand",
+            "unproven": "the weights were chosen after a first look at the test faces"}
+DETAIL = ("left", "left", "right", "left", "right", "right", "right", "left", "left")  # the alignment of its columns
 
 
 def csv_table(table: Table) -> str:
-    """The cells as CSV, one line each; seeds and records are separated by spaces."""
+    """Return the cells as CSV, one line each; seeds and records are separated by spaces."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, ["table", *(column.name for column in fields(Cell))], lineterminator="\n")
     writer.writeheader()
@@ -22,116 +35,139 @@ def csv_table(table: Table) -> str:
 
 
 def format_table(table: Table, width: int = 120) -> str:
-    """The table as printed with ours beside every number, then each of ours with its interval, then what is missing."""
-    lines = [f"Table {ROMAN[table.number]}. {table.caption}."]
+    """Return the table as printed with ours beside every number, then each of ours with its interval, then a legend."""
+    lines = [line for sentence in heading(table) for line in wrap(sentence, width)]
+    for title, cells in blocks(table):
+        lines += ["", *filter(None, [title]), side_by_side(cells)]
+    for title, rows in details(table):
+        lines += ["", title, aligned(rows, DETAIL)]
+    lines += ["", *(line for item in legend(table)
+                    for line in wrap(item, width, subsequent_indent="  ", break_on_hyphens=False))]
+    return "\n".join(lines)
+
+
+def markdown_table(table: Table) -> str:
+    """Return the same as Markdown for GitHub, with pipes between the columns."""
+    title, *sentences = heading(table)
+    parts = [f"**{title}**", *sentences]
+    for title, cells in blocks(table):
+        columns = columns_of(cells)
+        names = [name for column in columns for name in (f"{COLUMNS[column[0].metric].name}: paper", "ours")]
+        rows = [[row[0].row, *(text for cell in row for text in paper_and_ours(cell))] for row in zip(*columns)]
+        parts += [title, piped([["", *names], *rows], ["left", *len(names) * ["right"]])]
+    for title, rows in details(table):
+        parts += [title, piped(rows, DETAIL)]
+    return "\n\n".join(filter(None, [*parts, "\n".join(f"- {item}" for item in legend(table))]))
+
+
+def heading(table: Table) -> list[str]:
+    """Return sentences on what the table is, and what the paper's numbers and ours were measured on."""
+    sentences = [f"Table {ROMAN[table.number]}. {table.caption}."]
     for faces in dict.fromkeys(cell.faces for cell in table.cells if cell.faces):
         ours = f"ours on {table.sources[faces]}" if faces in table.sources else "ours pending"
-        lines.append(f"The paper's on {FACES[faces][0]}; {ours}.")
-    lines += [f"Ours: {text}." for text in dict.fromkeys(table.trainings.values())]
+        sentences.append(f"The paper's on {FACES[faces][0]}; {ours}.")
+    sentences += [f"Ours: {text}." for text in dict.fromkeys(table.trainings.values())]
     if table.sources:
         smaller = ", a smaller network" if any(cell.scale in ("mini", "pocket") for cell in table.cells) else ""
-        lines.append(f"Ours has other faces{smaller} and another training: ours - paper is a distance, not a test.")
-    lines = [part for line in lines for part in wrap(line, width)]
-    blocks: dict[str, list[Cell]] = {}
+        sentences.append(f"Ours has other faces{smaller} and another training: ours - paper is a distance, not a test.")
+    return sentences
+
+
+def blocks(table: Table) -> list[tuple[str, list[Cell]]]:
+    """Return the cells that stand side by side, with a title if the table has several sets of faces."""
+    on_faces: dict[str, list[Cell]] = {}
     for cell in table.cells:
-        blocks.setdefault(cell.faces if cell.metric != cell.column else "", []).append(cell)
-    for faces, cells in blocks.items():
-        on = next((cell.on for cell in cells if cell.on), "pending")
-        lines += ["", *([f"Paper: {faces}. Ours: {on}."] if faces else []), *side_by_side(cells, width)]
-    for cells in blocks.values():
-        if any(cell.ours is not None for cell in cells):
-            lines += ["", *in_detail(table.number, cells)]
-    return "\n".join([*lines, "", *legend(table, width)])
+        on_faces.setdefault(cell.faces if cell.metric != cell.column else "", []).append(cell)
+    measured_on = {faces: next((cell.on for cell in cells if cell.on), "pending") for faces, cells in on_faces.items()}
+    return [(f"Paper: {faces}. Ours: {measured_on[faces]}." if faces else "", cells)
+            for faces, cells in on_faces.items()]
 
 
-def side_by_side(cells: list[Cell], width: int) -> list[str]:
-    """The paper's and ours, a line for each row; metrics that do not fit beside the others go below them."""
-    parts = [left(["", "", *dict.fromkeys(cell.row for cell in cells)])]
-    for column in dict.fromkeys(cell.column for cell in cells):
-        own = [cell for cell in cells if cell.column == column]
-        printed = right(["paper", *(cell.published for cell in own)])
-        ours = right(["ours", *(cell.status if cell.ours is None else number(cell, cell.ours) for cell in own)])
-        parts.append(right([METRICS[own[0].metric].name, *map("  ".join, zip(printed, ours))]))
-    names, lines = parts.pop(0), []
-    while parts:
-        taken = [names, parts.pop(0)]
-        while parts and sum(len(part[0]) + 3 for part in (*taken, parts[0])) - 3 <= width:
-            taken.append(parts.pop(0))
-        lines += [*([""] if lines else []), *("   ".join(line).rstrip() for line in zip(*taken))]
-    return lines
+def columns_of(cells: list[Cell]) -> list[list[Cell]]:
+    """Return the cells column by column."""
+    columns: dict[str, list[Cell]] = {}
+    for cell in cells:
+        columns.setdefault(cell.column, []).append(cell)
+    return list(columns.values())
 
 
-def in_detail(number_: int, cells: list[Cell]) -> list[str]:
-    """Every number of ours with its interval, and its difference to the reference row, the paper's and ours."""
-    shown = [cell for column in dict.fromkeys(cell.column for cell in cells) for cell in cells
-             if cell.column == column and cell.ours is not None]
-    on = ", ".join(dict.fromkeys(cell.on for cell in shown if cell.on))
-    own = {5: "last row", 6: "EDFF"}.get(number_, TABLES[number_][2])
-
-    def signed(cell: Cell, value: float | None) -> str:
-        return "" if value is None else number(cell, value, "+")
-
-    columns = [
-        left(["", *(METRICS[cell.metric].name for cell in shown)]),
-        left(["", *(cell.row for cell in shown)]),
-        right(["ours", *(number(cell, cell.ours) for cell in shown)]),
-        left(["[95 %]", *(interval(cell, cell.low, cell.high) for cell in shown)]),
-        right(["ours - paper", *(signed(cell, cell.minus_published) for cell in shown)]),
-        right([f"minus {own}: paper", *(signed(cell, cell.published_difference) for cell in shown)]),
-        right(["ours", *(signed(cell, cell.difference) for cell in shown)]),
-        left(["[95 %, paired]", *(interval(cell, cell.difference_low, cell.difference_high, "+") for cell in shown)])]
-    if len({cell.seeds for cell in shown}) > 1:  # else the line on the training names them
-        columns.append(left(["seeds", *(" ".join(map(str, cell.seeds)) for cell in shown)]))
-    return [f"Ours{' on ' + on if on else ''}, in detail:", *("  ".join(line).rstrip() for line in zip(*columns))]
+def side_by_side(cells: list[Cell], metrics: int = 6) -> str:
+    """Return lines with the paper's numbers and ours, one for each row, with so many metrics beside each other."""
+    names = ["", "", *dict.fromkeys(cell.row for cell in cells)]
+    pairs = [[COLUMNS[column[0].metric].name,
+              *aligned([("paper", "ours"), *map(paper_and_ours, column)], ("right", "right")).splitlines()]
+             for column in columns_of(cells)]
+    groups = (pairs[i:i + metrics] for i in range(0, len(pairs), metrics))
+    return "\n\n".join(aligned(zip(names, *group), ["left", *len(group) * ["right"]], gap="   ") for group in groups)
 
 
-def legend(table: Table, width: int) -> list[str]:
-    """Which way is better, what the words mean, and how to get what is missing."""
-    used = {cell.metric: METRICS[cell.metric] for cell in table.cells}
-    better = ["{} is better: {}".format(way, ", ".join(names)) for way, higher in (("Higher", True), ("lower", False))
-              if (names := [metric.name.split(",")[0] for metric in used.values() if metric.higher == higher])]
+def details(table: Table) -> list[tuple[str, list[Sequence[str]]]]:
+    """Return, for each set of faces, a title and rows, the first with the columns' names: every number of ours with its
+    interval, and the differences to the paper's own method, the paper's and ours."""
+    own_method = {5: "last row", 6: "EDFF"}.get(table.number, TABLES[table.number][2])
+    names = ("", "", "ours", "[95 %]", "ours - paper", f"minus {own_method}: paper", "ours", "[95 %, paired]", "seeds")
+    tables = []
+    for _, cells in blocks(table):
+        ours = [cell for column in columns_of(cells) for cell in column if cell.ours is not None]
+        width = len(names) if len({cell.seeds for cell in ours}) > 1 else -1  # the heading names equal seeds
+        on = ", ".join(dict.fromkeys(cell.on for cell in ours if cell.on))
+        if ours:
+            rows = [row[:width] for row in (names, *map(detail, ours))]
+            tables.append((f"Ours{' on ' + on if on else ''}, in detail:", rows))
+    return tables
+
+
+def detail(cell: Cell) -> tuple[str, ...]:
+    """Return what is known of a number of ours."""
+    return (COLUMNS[cell.metric].name, cell.row, format_value(cell, cell.ours),
+            format_value(cell, cell.low, cell.high), format_value(cell, cell.minus_published, sign="+"),
+            format_value(cell, cell.published_difference, sign="+"), format_value(cell, cell.difference, sign="+"),
+            format_value(cell, cell.difference_low, cell.difference_high, sign="+"), " ".join(map(str, cell.seeds)))
+
+
+def legend(table: Table) -> list[str]:
+    """Return sentences on which way is better, what the words mean, and what a reader must know of the records."""
+    metrics = {cell.metric: COLUMNS[cell.metric] for cell in table.cells}.values()
+    better = [f"{way} is better: {', '.join(names)}" for way, higher in (("Higher", True), ("lower", False))
+              if (names := [metric.name.split(",")[0] for metric in metrics if metric.higher == higher])]
     statuses = {cell.status for cell in table.cells}
-    lines = [f"{'; '.join(better)}. Our protocol: {table.protocol}."]
-    if "measured" in statuses:
-        lines.append("Intervals: 95 %, bootstrap over people where they are known, else over faces; with several seeds "
-                     "over seeds, too, and of few seeds too narrow. With one seed they say nothing of other trainings.")
-        counts = {len(cell.seeds) for cell in table.cells if cell.seeds}
-        if min(counts, default=1) == 1 < max(counts, default=1):
-            lines.append("Where one of two rows was trained once, only the other's trainings are drawn: their paired "
-                         "interval is far too narrow.")
-    if "counted" in statuses:
-        lines.append("Our params and MACs are of the network at the paper's size; MACs by thop, the paper's counter.")
-    if any(cell.metric == "speed_ms" and cell.on for cell in table.cells):
-        lines.append("Our speed: the network at the paper's size, one face, eager.")
-    for status, meaning in (("pending", "no training stands behind it, or fewer than its scale asks for"),
-                            ("edited", "its record was changed by hand"),
-                            ("unproven", "the weights were chosen after a first look at the test faces")):
-        if status in statuses:
-            lines.append(f"{status}: {meaning}.")
-    lines += [f"Note: {note}" for note in table.notes]
-    if not all(FACES[cell.faces][1] for cell in table.cells if cell.faces):
-        lines.append("Not built here: face recognition on SCface.")
-    lines = [part for line in lines for part in wrap(line, width, subsequent_indent="  ")]
-    if table.runs:
-        lines += [*wrap(f"To be run: {', '.join(table.runs)}; for example", width, break_on_hyphens=False),
-                  f"  python -m aminet reproduce --scale {table.runs[0].split('-')[-2]} --only {table.runs[0]}"]
-    return lines
+    trainings = {len(cell.seeds) for cell in table.cells if cell.seeds}
+    sentences = {
+        f"{'; '.join(better)}. Our protocol: {table.protocol}.": True,
+        INTERVALS: "measured" in statuses, ONE_TRAINING: len(trainings) > 1 and min(trainings) == 1,
+        "Our params and MACs are of the network at the paper's size; MACs by thop, the paper's counter.":
+            "counted" in statuses,
+        "Our speed: the network at the paper's size, one face, eager.":
+            any(cell.metric == "speed_ms" and cell.on for cell in table.cells),
+        **{f"{status}: {meaning}.": status in statuses for status, meaning in STATUSES.items()},
+        **{f"Note: {note}": True for note in table.notes},
+        "Not built here: face recognition on SCface.": any(cell.faces == "SCface" for cell in table.cells)}
+    for first in table.runs[:1]:
+        sentences |= {f"To be run: {', '.join(table.runs)}; for example": True,
+                      f"  python -m aminet reproduce --scale {first.split('-')[-2]} --only {first}": True}
+    return [sentence for sentence, applies in sentences.items() if applies]
 
 
-def number(cell: Cell, value: float, sign: str = "") -> str:
-    """A value with the digits of its metric."""
-    return f"{value:{sign}.{METRICS[cell.metric].digits}f}"
+def paper_and_ours(cell: Cell) -> tuple[str, str]:
+    """Return the paper's number, and ours or why there is none."""
+    return cell.published, format_value(cell, cell.ours) or cell.status
 
 
-def interval(cell: Cell, low: float | None, high: float | None, sign: str = "") -> str:
-    return "" if low is None or high is None else f"[{number(cell, low, sign)}, {number(cell, high, sign)}]"
+def format_value(cell: Cell, *values: float | None, sign: str = "") -> str:
+    """Return a value, or an interval, with the digits of its metric; "" for none."""
+    if None in values:
+        return ""
+    words = [f"{value:{sign}.{COLUMNS[cell.metric].digits}f}" for value in values]
+    return f"[{', '.join(words)}]" if len(words) > 1 else words[0]
 
 
-def left(cells: list[str]) -> list[str]:
-    width = max(map(len, cells))
-    return [cell.ljust(width) for cell in cells]
+def aligned(rows: Iterable[Sequence[str]], alignment: Sequence[str], gap: str = "  ") -> str:
+    """Return rows as lines whose columns are aligned."""
+    line = DataRow("", gap, "")
+    return tabulate(list(rows), tablefmt=TableFormat(None, None, None, None, line, line, 0, None), colalign=alignment,
+                    disable_numparse=True)
 
 
-def right(cells: list[str]) -> list[str]:
-    width = max(map(len, cells))
-    return [cell.rjust(width) for cell in cells]
+def piped(rows: Sequence[Sequence[str]], alignment: Sequence[str]) -> str:
+    """Return rows, of which the first has the columns' names, as a table in Markdown."""
+    return tabulate(rows[1:], rows[0], "pipe", colalign=alignment[:len(rows[0])], disable_numparse=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import BadInput
 
 T = TypeVar("T")
-FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def usable(device: str) -> str:
@@ -26,8 +26,8 @@ def usable(device: str) -> str:
 def precision(device: str, fp16: bool = True) -> str:
     """Return the number format to train in: `bf16`, `fp16` or `no` for float32.
 
-    bf16 where the GPU computes in it: older ones, as a T4, only emulate it, slowly. They train in fp16 with a scaled
-    loss, or in float32 if not `fp16`. On a CPU the narrow networks are bound by memory, and bf16 gained nothing.
+    Older GPUs, as a T4, only emulate bf16, slowly: they train in fp16 with a scaled loss, or in float32 if not `fp16`.
+    On a CPU bf16 gains nothing.
     """
     if device == "cpu" or not torch.cuda.is_available():
         return "no"
@@ -37,8 +37,7 @@ def precision(device: str, fp16: bool = True) -> str:
 
 
 def tf32(device: torch.device, on: bool | None = None) -> dict[str, bool]:
-    """Say, for a file made on a GPU, whether float32 products are shortened to TF32 (now, if `on` is left out); {} on a
-    CPU."""
+    """Return what a file made on a GPU notes: whether float32 products are shortened to TF32 (now, or `on`)."""
     used = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32 if on is None else on
     return {"tf32": bool(used)} if device.type == "cuda" else {}
 
@@ -57,7 +56,7 @@ def exact():
 class Processes:
     """The processes that share one training: this one alone, or those that torchrun started, joined by Accelerate.
 
-    device: auto, cpu or cuda; the attribute is this process's own. count, rank: of the processes, and of this one.
+    device: auto, cpu or cuda; the attribute is this process's own.
     """
 
     def __init__(self, device: str = "auto"):
@@ -100,19 +99,15 @@ def asked_to_stop():
     A second Ctrl-C is immediate. A signal that is ignored, as nohup has it, stays ignored.
     """
     event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
-        yield event
-        return
 
     def handle(number, frame):
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, handle) for number in numbers
-              if signal.getsignal(number) is not signal.SIG_IGN}
+    stops = {"SIGINT", "SIGTERM", "SIGHUP"} if threading.current_thread() is threading.main_thread() else set()
+    before = {number: signal.signal(number, handle) for number in signal.Signals  # Windows has no SIGHUP
+              if number.name in stops and signal.getsignal(number) is not signal.SIG_IGN}
     try:
         yield event
     finally:

@@ -5,6 +5,8 @@ import json
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from ..errors import BadInput
 from ..files import write_atomically, writing
 
@@ -15,23 +17,28 @@ class Busy(BadInput):
 
 def lock_of(folder: str | Path):
     """Return the lock of a run's folder. The process that holds it may take it again; for others it raises Timeout."""
-    from filelock import FileLock
-
     return FileLock(Path(folder) / ".lock", timeout=0.5, is_singleton=True)
 
 
-@contextmanager
-def held(folder: str | Path):
-    """Lock a run's folder until the end of the block: gives True, or False if another process works there."""
-    from filelock import Timeout
-
+def locked(folder: str | Path):
+    """Lock a run's folder until `release` of what it returns; Busy if another process works there."""
     lock = lock_of(folder)
     with writing(Path(lock.lock_file)):
         try:
             lock.acquire()
         except Timeout:
-            yield False
-            return
+            raise Busy(f"another process works in {folder}: wait for it, or choose another --out") from None
+    return lock
+
+
+@contextmanager
+def held(folder: str | Path):
+    """Lock a run's folder until the end of the block: gives True, or False if another process works there."""
+    try:
+        lock = locked(folder)
+    except Busy:
+        yield False
+        return
     try:
         yield True
     finally:
@@ -40,8 +47,6 @@ def held(folder: str | Path):
 
 def in_use(folder: str | Path) -> bool:
     """Whether another process works in a run's folder."""
-    from filelock import Timeout
-
     try:
         if (Path(folder) / ".lock").exists():
             with lock_of(folder).acquire(timeout=0):
@@ -60,7 +65,7 @@ class RunFolder:
     """
 
     def __init__(self, out: str | Path, resume: bool = False, first: bool = True):
-        self.out, self.first, self.held = Path(out), first, False
+        self.out, self.first, self.lock = Path(out), first, None
         self.state, self.best, self.journal = (
             self.out / name for name in ("state.safetensors", "best.safetensors", "log.jsonl"))
         if resume and not self.state.exists():
@@ -69,12 +74,8 @@ class RunFolder:
             return
         self.take()
         try:
-            if not resume and self.state.exists():
-                raise BadInput(f"{self.out} holds a run already: continue it with --resume, or choose another --out")
-            if not resume and self.best.exists():
-                raise BadInput(f"{self.best} is there without a state: move it away, or choose another --out")
-            if not resume:  # what a run logged that was killed before its first state is nobody's
-                write_atomically(self.journal, b"")
+            if not resume:
+                self.begin()
         except BadInput:
             self.release()
             raise
@@ -82,23 +83,23 @@ class RunFolder:
             for left in self.out.glob(f".{name}.*"):
                 left.unlink(missing_ok=True)
 
+    def begin(self) -> None:
+        """Begin the log of a new run; BadInput if the folder is another's."""
+        if self.state.exists():
+            raise BadInput(f"{self.out} holds a run already: continue it with --resume, or choose another --out")
+        if self.best.exists():
+            raise BadInput(f"{self.best} is there without a state: move it away, or choose another --out")
+        write_atomically(self.journal, b"")  # what a run logged that was killed before its first state is nobody's
+
     def take(self) -> None:
         """Lock the folder, if it is not locked by this object."""
-        from filelock import Timeout
-
-        if self.first and not self.held:
-            with writing(self.journal):
-                lock = lock_of(self.out)
-                try:
-                    lock.acquire()
-                except Timeout:
-                    raise Busy(f"another process works in {self.out}: wait for it, or choose another --out") from None
-            self.lock, self.held = lock, True
+        if self.first and not self.lock:
+            self.lock = locked(self.out)
 
     def release(self) -> None:
-        if self.held:
+        if self.lock:
             self.lock.release()
-            self.held = False
+            self.lock = None
 
     def log(self, **values) -> None:
         """Add a line to the log."""
@@ -107,11 +108,7 @@ class RunFolder:
                 file.write(json.dumps(values) + "\n")
 
     def trim(self, seen: int, validated: int) -> None:
-        """Drop the log's lines that will come again, and those that nobody wrote whole.
-
-        seen, validated: the images of the state, and those at its last validation. A kill between a validation and its
-        state leaves a line that the state does not know.
-        """
+        """Drop the log's lines after a state's images and its last validation, and those that nobody wrote whole."""
         def ours(line: bytes) -> bool:
             try:
                 values = json.loads(line)

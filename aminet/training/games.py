@@ -16,24 +16,24 @@ from torch.nn import functional as F
 
 from ..amigan import Adversary, Collapse, PerceptualLoss, variety
 from ..baselines.registry import adversary_class, build, read_config
-from ..config import Config
+from ..config import Config, bounded, one_of
 from ..degrade import degrade, upsample
 from ..errors import BadInput
 from ..faces.priors import check_priors
 from ..files import sha256
-from ..metrics.pretrained import locate, missing_package, vgg19
+from ..metrics.pretrained import missing_network, missing_package, vgg19
 from ..protocol import PROTOCOLS, psnr
 from ..train import Recipe
 from .weights import find_weights, load_weights, read_header
 
+Losses = tuple[Tensor, dict[str, Tensor]]  # what to minimise, and what to log of it
 
-class Game(nn.Module):
-    """What `Trainer` takes: a network that learns, with its Adam (0.9, 0.99) and a score on validation. Its kinds add
-    the loss, as `aminet.train.fit` wants it.
 
-    config: of the network, which restores faces and whose weights are validated and saved. recipe: how to train.
-    notes: for the header of the run's files. call: what is called in training, see `use`. fp16: whether 16-bit floats
-    are safe for it.
+class BaseGame(nn.Module):
+    """What `Trainer` takes: a network that learns, its Adam (0.9, 0.99) and its score. Subclasses add the loss.
+
+    config: of the network that restores faces. recipe: how to train. notes: for the header of the run's files.
+    call: what is called in training, see `use`. fp16: whether 16-bit floats are safe for it.
     """
 
     fp16 = True
@@ -63,12 +63,11 @@ class Game(nn.Module):
     @cached_property
     def _adams(self) -> dict[str, torch.optim.Optimizer]:
         rates = {"model": self.recipe.lr, "discriminator": getattr(self.recipe, "d_lr", 0.0)}
-        fused = True if next(self.network.parameters()).device.type == "cuda" else None
+        fused = next(self.network.parameters()).is_cuda or None
         return {name: torch.optim.Adam(network.parameters(), lr=rates[name], betas=(0.9, 0.99), fused=fused)
                 for name, network in self.networks().items()}
 
-    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None,
-             ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None) -> Losses:
         """Return what to minimise, and what to log of it.
 
         x: (B, 3, 128, 128), or (B, 3, 16, 16) for a network that takes the LR face; target: (B, 3, 128, 128); both
@@ -106,7 +105,7 @@ def warm_start(network: nn.Module, config: Config, start: str | Path) -> dict[st
             **{key: header[key] for key in ("preset", "images", "val_psnr") if key in header}}
 
 
-class L1Game(Game):
+class L1Game(BaseGame):
     """Train a network on L1 (Eq. 17), or on its own loss if it has one, as some compared methods do.
 
     preset: what to call the configuration. start: weights to start from (see `warm_start`). priors: the names of those
@@ -118,12 +117,10 @@ class L1Game(Game):
         super().__init__(config, recipe, preset, start)
         check_priors(self.network, priors)
         own_loss = getattr(self.network, "loss", None)
-        self.has_own_loss = callable(own_loss)
-        if callable(own_loss):
-            self.use(own_loss)
+        self.has_own_loss = own_loss is not None
+        self.use(own_loss or self.network)
 
-    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None,
-             ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None) -> Losses:
         if self.has_own_loss:
             objective, values = self.call(x, target, **(priors or {}))
             return objective, {"loss": objective} | values
@@ -142,17 +139,17 @@ class GANRecipe(Recipe):
     choose: what picks the weights on validation, `lpips` or `psnr`. PSNR would pick the start: it only falls.
     """
 
-    lr: float = None  # type: ignore[assignment]
+    lr: float = bounded(None, above=0, kind=float)
     gan: str = "amigan"
-    d_lr: float = None  # type: ignore[assignment]
-    pixel: float = None  # type: ignore[assignment]
-    perceptual: float = None  # type: ignore[assignment]
-    adversarial: float = None  # type: ignore[assignment]
-    loss: str = ""
-    width: int = 64
-    norm: str = "batch"
-    r1: float = 0.0
-    choose: str = "lpips"
+    d_lr: float = bounded(None, above=0, kind=float)
+    pixel: float = bounded(None, 0, kind=float)
+    perceptual: float = bounded(None, 0, kind=float)
+    adversarial: float = bounded(None, 0, kind=float)
+    loss: str = one_of("vanilla", "hinge", default="")
+    width: int = bounded(64, 1, 1024)
+    norm: str = one_of("batch", "spectral", "none")
+    r1: float = bounded(0.0, 0)
+    choose: str = one_of("lpips", "psnr")
 
     def __post_init__(self):
         own = adversary_class(self.gan)
@@ -164,10 +161,6 @@ class GANRecipe(Recipe):
         super().__post_init__()
         if self.pixel and "pixel" not in own.WEIGHTS:
             raise BadInput(f"pixel={self.pixel}: {self.gan} has no L1 loss: its squared error has the weight 1")
-        for name, allowed in (("loss", ("vanilla", "hinge")), ("norm", ("spectral", "batch", "none")),
-                              ("choose", ("lpips", "psnr"))):
-            if getattr(self, name) not in allowed:
-                raise BadInput(f"{name}={getattr(self, name)!r}: choose {', '.join(allowed)}")
         if self.gan != "amigan" and self.norm != "batch":
             raise BadInput(f"norm={self.norm!r} is AMIGAN's: the discriminators of {self.gan} have their own")
 
@@ -181,21 +174,15 @@ class GANRecipe(Recipe):
 def missing_networks(recipe: GANRecipe) -> None:
     """Raise BadInput, naming each, if pretrained networks or packages that the recipe needs are not to be had."""
     problems = []
-    for network, wanted in (("vgg19", recipe.perceptual), ("alexnet", recipe.choose == "lpips")):
-        try:
-            if wanted:
-                locate(network)
-        except BadInput as error:
-            problems.append(str(error))
-    for package, wanted in (("torchvision", recipe.perceptual or recipe.choose == "lpips"),
-                            ("lpips", recipe.choose == "lpips")):
-        if wanted and (problem := missing_package(package)):
-            problems.append(problem)
-    if problems:
-        raise BadInput("; ".join([*problems, "or go without: --perceptual 0 --choose psnr, which is not the paper's"]))
+    if recipe.perceptual:
+        problems += [missing_network("vgg19"), missing_package("torchvision")]
+    if recipe.choose == "lpips":
+        problems += [missing_network("alexnet"), missing_package("torchvision"), missing_package("lpips")]
+    if lines := list(dict.fromkeys(filter(None, problems))):
+        raise BadInput("; ".join([*lines, "or go without: --perceptual 0 --choose psnr, which is not the paper's"]))
 
 
-class GANGame(Game):
+class GANGame(BaseGame):
     """Train a network on against a discriminator: AMIGAN, or a compared GAN of Table VIII.
 
     Both players move at once, on the gradients of the same batch. start: the trained generator (see `warm_start`). The
@@ -220,8 +207,7 @@ class GANGame(Game):
     def networks(self) -> dict[str, nn.Module]:
         return {"model": self.network, "discriminator": self.adversary}
 
-    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None,
-             ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, x: Tensor, target: Tensor, priors: dict[str, Tensor] | None = None) -> Losses:
         """Return Eq. 22 for the generator plus Eq. 20 for the discriminator: neither reaches the other's weights. The
         logged `loss` is the generator's."""
         sr = self.call(x).float()
@@ -231,13 +217,13 @@ class GANGame(Game):
                                            "variety": variety(sr, target)}
 
     def score(self, sr: Tensor, hr: Tensor) -> tuple[float, dict[str, float]]:
-        value, noted = super().score(sr, hr)
+        value, notes = super().score(sr, hr)
         if self.recipe.choose == "psnr":
-            return value, noted
+            return value, notes
         from ..metrics.perceptual import lpips
 
         distance = float(lpips(sr, hr).mean())
-        return -distance, noted | {"val_lpips": round(distance, 4)}
+        return -distance, notes | {"val_lpips": round(distance, 4)}
 
     def check(self, means: dict[str, float], batches: int) -> str | None:
         problem = self.collapse(means["real"], means["fake"], means["variety"], batches) if batches else None

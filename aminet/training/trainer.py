@@ -1,7 +1,6 @@
 """A run: one training in a folder, which any stop leaves usable and the next start continues.
 
-Several processes (torchrun) share a run: each takes its part of every batch and normalises it by itself (BatchNorm),
-and the first one writes.
+Several processes (torchrun) share a run: each takes its part of every batch, and the first one writes.
 """
 from __future__ import annotations
 
@@ -22,11 +21,12 @@ from torch import Tensor, nn
 
 from ..degrade import send
 from ..errors import BadInput
+from ..faces.pictures import one_line
 from ..faces.priors import priors_of
 from ..train import batch_of, draw, fit, restore
-from .device import FORMATS, Processes, asked_to_stop, exact, precision, tf32
+from .device import AUTOCAST, Processes, asked_to_stop, exact, precision, tf32
 from .folder import RunFolder
-from .games import Game
+from .games import BaseGame
 from .weights import read_tensors, save_tensors, save_weights
 
 LOOK_EVERY, LOOK_SECONDS = 50, 10.0  # batches between two looks at the losses, or seconds: a look makes a GPU wait
@@ -37,13 +37,12 @@ class Trainer:
 
     faces, val: uint8 (N, 3, 128, 128), to learn from and to choose the weights on. data: what to note about them.
     priors: of `faces`, by name, for a network whose loss takes some (aminet.faces.priors).
-    resume: continue from the folder's state. device: auto, cpu or cuda. compiled: use torch.compile where a step gets
-    faster by it. half: save weights in fp16. look_every: batches between two looks at the losses.
-    on_validation: called with this trainer and the network that was validated, for example to keep pictures.
-    BadInput if a set is empty, the batch cannot be shared, or `out` holds another run; Busy if it is in use.
+    resume: continue from the folder's state. device: auto, cpu or cuda. compiled: use torch.compile where it is faster.
+    half: save weights in fp16. look_every: batches between two looks at the losses. on_validation: called with this
+    trainer and the network that was validated. BadInput for an empty set and a batch that the processes cannot share.
     """
 
-    def __init__(self, game: Game, faces: Tensor, val: Tensor, out: str | Path, data: dict | None = None, *,
+    def __init__(self, game: BaseGame, faces: Tensor, val: Tensor, out: str | Path, data: dict | None = None, *,
                  priors: dict[str, Tensor] | None = None, resume: bool = False, device: str = "auto",
                  compiled: bool = False, half: bool = False, look_every: int = LOOK_EVERY,
                  on_validation: Callable[[Trainer, nn.Module], None] | None = None):
@@ -69,15 +68,14 @@ class Trainer:
         game.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = game.networks()["model"]
         self.shown = copy.deepcopy(self.network)  # with the weights that are validated and saved
-        live = self.network.state_dict()  # these tensors stay the network's own
-        self.live = {k: v for k, v in live.items() if v.is_floating_point()} if self.recipe.ema else {}
-        self.average = {k: v.clone() for k, v in self.live.items()}  # BatchNorm's statistics are averaged, too
+        # the network's own tensors, which follow it: BatchNorm's statistics are averaged, too
+        self.live = {k: v for k, v in self.network.state_dict().items() if self.recipe.ema and v.is_floating_point()}
+        self.average = {k: v.clone() for k, v in self.live.items()}
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.format == "fp16")
         kind = f"cuda ({torch.cuda.get_device_name(self.device)})" if self.device.type == "cuda" else "cpu"
-        versions = {"torch": torch.__version__, "python": platform.python_version()}
         self.header = {**game.notes, "recipe": asdict(self.recipe), "protocol": "paper", "data": data or {},
-                       "processes": self.processes.count, "device": kind, "precision": self.format,
-                       **tf32(self.device), "versions": versions}
+                       "processes": self.processes.count, "device": kind, "precision": self.format, **tf32(self.device),
+                       "versions": {"torch": torch.__version__, "python": platform.python_version()}}
         if resume:
             try:
                 self.load()
@@ -89,16 +87,14 @@ class Trainer:
 
     def save(self) -> None:
         """Write the state, atomically. Only the first process writes, and only finite weights."""
-        if not self.processes.first:
-            return
-        begin = time.monotonic()
-        tensors = {f"average.{k}": v for k, v in self.average.items()}
+        begin, tensors = time.monotonic(), {f"average.{k}": v for k, v in self.average.items()}
         for name, network in self.game.networks().items():
             tensors |= {f"{name}.{k}": v for k, v in network.state_dict().items()}
             for index, state in self.game.optimizers()[name].state_dict()["state"].items():
                 tensors |= {f"adam of {name}.{index}.{k}": v for k, v in state.items()}
-        if not all(v.isfinite().all() for v in tensors.values() if v.is_floating_point()):
-            return  # the last good state stays
+        finite = all(v.isfinite().all() for v in tensors.values() if v.is_floating_point())
+        if not (self.processes.first and finite):  # the last good state stays
+            return
         progress = {"seen": self.seen, "seconds": round(self.seconds, 1), "progress": self.progress, "best": self.best,
                     "chosen": self.chosen, "validated": self.validated, "cost": self.cost,
                     "scaler": self.scaler.state_dict()}
@@ -112,23 +108,22 @@ class Trainer:
         try:
             self.place(tensors, header["progress"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            words = f"{type(error).__name__} {error}".split("\n")[0][:100]
-            raise BadInput(f"{self.folder.state} is no whole state of this run ({words}): move the folder away, and "
-                           "start again") from error
+            raise BadInput(f"{self.folder.state} is no whole state of this run ({type(error).__name__} "
+                           f"{one_line(error)}): move the folder away, and start again") from error
         if self.recipe.minutes is not None and self.recipe.minutes != header["recipe"]["minutes"]:  # a longer run
             self.progress = min(1.0, self.seconds / 60 / self.recipe.minutes)
         self.folder.trim(self.seen, self.validated)
 
     def compare(self, header: dict[str, Any]) -> None:
-        """BadInput if a state's header is of another configuration, recipe, data, start or VGG19."""
+        """Raise BadInput if a state's header is of another configuration, recipe, data, start or VGG19."""
         wanted = json.loads(json.dumps(self.header))  # tuples become lists
+        free = ("images", "minutes") if self.recipe.schedule == "constant" else ()  # a longer run may continue it
         for key in ("config", "recipe", "data", "start", "vgg19"):
-            ours, theirs = wanted.get(key, {}), header.get(key, {})
-            if not isinstance(ours, dict) or not isinstance(theirs, dict):
-                ours, theirs = {"file": ours}, {"file": theirs}
-            if key == "recipe" and self.recipe.schedule == "constant":  # a longer run may continue a shorter one
-                ours, theirs = ({k: v for k, v in d.items() if k not in ("images", "minutes")} for d in (ours, theirs))
-            if changed := sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)):
+            ours, theirs = (value if isinstance(value, dict) else {"file": value}
+                            for value in (wanted.get(key, {}), header.get(key, {})))
+            changed = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+                             and not (key == "recipe" and name in free))
+            if changed:
                 raise BadInput(f"{self.folder.state} is another run: its {key} differs in {', '.join(changed)}")
 
     def place(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
@@ -146,8 +141,8 @@ class Trainer:
                 raise KeyError(f"moments of Adam of {name}")
             optimizer = self.game.optimizers()[name]
             optimizer.load_state_dict({"state": adam, "param_groups": optimizer.state_dict()["param_groups"]})
-            for weight, state in optimizer.state.items():  # a fused Adam wants the moments in the layout of the weights
-                for moment in ("exp_avg", "exp_avg_sq"):
+            for weight, state in optimizer.state.items():
+                for moment in ("exp_avg", "exp_avg_sq"):  # a fused Adam wants them in the layout of the weights
                     state[moment] = torch.empty_like(weight, requires_grad=False).copy_(state[moment])
         means = part("average.")
         for name, mean in self.average.items():
@@ -159,13 +154,13 @@ class Trainer:
         if self.scaler.is_enabled() and progress["scaler"]:  # a run from another device has none
             self.scaler.load_state_dict(progress["scaler"])
 
-    @property
-    def lr(self) -> float:
-        """The network's step size now; before the first step the recipe's."""
-        return self.game.optimizers()["model"].param_groups[0]["lr"]
-
     def log(self, **values) -> None:
         self.folder.log(images=self.seen, **values)
+
+    @property
+    def lr(self) -> float:
+        """The network's step size now."""
+        return self.game.optimizers()["model"].param_groups[0]["lr"]
 
     # A step
 
@@ -181,43 +176,43 @@ class Trainer:
             priors = priors_of(self.priors, *draw(len(self.faces), step, self.recipe)) if self.priors else {}
             yield x, target, {name: send(values[mine], self.device) for name, values in priors.items()}
 
-    def gradients(self, game: Game, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Set the gradients of the mean loss over all processes' batches; returns the means to log.
-
-        Memory that does not suffice halves `self.micro`, the images at a time.
-        """
-        while (means := self.in_parts(game, x, target, priors)) is None:
-            self.halve()
-        found = [p.grad for network in game.networks().values() for p in network.parameters() if p.grad is not None]
-        self.processes.average(found)
+    def gradients(self, game: BaseGame, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Set the gradients of the mean loss over all processes' batches; returns the means to log."""
+        means = self.backward(x, target, priors)
+        weights = (weight for network in game.networks().values() for weight in network.parameters())
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        self.processes.average(gradients)
         if self.scaler.is_enabled():
             for optimizer in game.optimizers().values():
                 self.scaler.unscale_(optimizer)
             self.scaler.update()
-            largest = torch.stack(torch._foreach_norm(found, math.inf))  # type: ignore[attr-defined]
-            if not largest.isfinite().all():  # the scale was too large: this batch is passed over
-                game.zero_grad()
+            if not torch.stack([gradient.isfinite().all() for gradient in gradients]).all():
+                game.zero_grad()  # the scale was too large: this batch is passed over
         return means
 
-    def in_parts(self, game: Game, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor] | None:
-        """Backward of a batch, part by part. None: out of memory; the caller tries again outside of the handler,
-        which would keep the memory alive."""
+    def backward(self, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add a batch's gradients, `self.micro` images at a time: half as many if memory does not suffice."""
+        while True:
+            try:
+                return self.in_parts(x, target, priors)
+            except RuntimeError as error:
+                words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA, its libraries
+                if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in words):
+                    raise
+            self.game.zero_grad()  # what the parts before have added; here, as the handler keeps their memory alive
+            self.halve()
+
+    def in_parts(self, x: Tensor, target: Tensor, priors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add a batch's gradients part by part; returns the means to log."""
         means: dict[str, Tensor] = {}
-        try:
-            for first in range(0, len(x), self.micro):
-                some = slice(first, first + self.micro)
-                share = len(x[some]) / len(x)
-                with torch.autocast(self.device.type, FORMATS.get(self.format), enabled=self.format != "no"):
-                    loss, values = game.loss(x[some], target[some], {name: v[some] for name, v in priors.items()})
-                self.scaler.scale(loss * share).backward()
-                for name, value in values.items():
-                    means[name] = means.get(name, 0) + value.detach() * share
-        except RuntimeError as error:
-            words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA and its libraries
-            if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in words):
-                raise
-            game.zero_grad()  # what the parts before have added
-            return None
+        for first in range(0, len(x), self.micro):
+            part = slice(first, first + self.micro)
+            share = len(x[part]) / len(x)
+            with torch.autocast(self.device.type, AUTOCAST.get(self.format), enabled=self.format != "no"):
+                loss, values = self.game.loss(x[part], target[part], {name: v[part] for name, v in priors.items()})
+            self.scaler.scale(loss * share).backward()
+            for name, value in values.items():
+                means[name] = means.get(name, 0) + value.detach() * share
         return means
 
     def halve(self) -> None:
@@ -259,19 +254,19 @@ class Trainer:
         Those before the first step are kept, too, so that a run always leaves some, but any later ones replace them:
         of a GAN, PSNR would choose its start.
         """
-        noted, score, begin = {}, -math.inf, time.monotonic()
+        notes, score, begin = {}, -math.inf, time.monotonic()
         if self.processes.first:
             with exact():
                 restored = restore(self.show(), self.val)
-            score, noted = self.game.score(restored, self.val)
+            score, notes = self.game.score(restored, self.val)
             if self.validated != self.seen:
-                self.log(**noted, lr=self.lr, seconds=round(self.seconds, 1))
+                self.log(**notes, lr=self.lr, seconds=round(self.seconds, 1))
         self.validated = self.seen
-        self.end_if(self.game.check(self.processes.agree(noted), 0))
+        self.end_if(self.game.check(self.processes.agree(notes), 0))
         if self.processes.first:
             if score > self.best or not self.folder.best.exists():
-                self.best, self.chosen = score if self.seen else -math.inf, noted
-                when = {"images": self.seen, "minutes": round(self.seconds / 60, 2), **noted,
+                self.best, self.chosen = score if self.seen else -math.inf, notes
+                when = {"images": self.seen, "minutes": round(self.seconds / 60, 2), **notes,
                         "chosen": time.strftime("%FT%TZ", time.gmtime())}
                 save_weights(self.folder.best, self.shown.state_dict(), self.header | when, half=self.half)
             if self.on_validation:
@@ -286,52 +281,50 @@ class Trainer:
 
     # The whole
 
-    def speed(self, images: int = 0, repeats: int = 3) -> float:
+    def speed(self, images: int = 0) -> float:
         """Measure the seconds of forward and backward for one image; nothing is learnt.
 
         images: at a time, the recipe's batch if 0; on a CPU a few say as much.
         """
         x, target, priors = next(self.batches())
-        some, times = slice(images or None), []
+        part, times = slice(images or None), []
         buffers = {name: value.clone() for name, value in self.game.named_buffers()}
         try:
-            for _ in range(repeats + 1):  # the first one sets up
+            for _ in range(3):
                 begin = time.monotonic()
-                while (means := self.in_parts(self.game, x[some], target[some],
-                                              {name: v[some] for name, v in priors.items()})) is None:
-                    self.halve()
+                means = self.backward(x[part], target[part], {name: v[part] for name, v in priors.items()})
                 means["loss"].item()  # waits for the device
                 times.append(time.monotonic() - begin)
         finally:
             for name, value in self.game.named_buffers():
                 value.copy_(buffers[name])
             self.game.zero_grad()
-        return sorted(times[1:])[repeats // 2] / len(x[some])
+        return min(times[1:]) / len(x[part])  # the first one sets up
 
     def compile(self) -> None:
         """Use torch.compile if a step gets faster by it; if not, or if it fails, go on as before. The log tells."""
-        plain, begin = self.game.call, time.monotonic()
-        eager, compiled, failed = self.speed(), math.inf, ""
-        micro = self.micro
+        plain, micro, begin = self.game.call, self.micro, time.monotonic()
+        eager = self.speed()
         try:
             self.game.use(torch.compile(plain))
             compiled = self.speed()
+            report = {"compiled": compiled}
         except Exception as error:  # compilers raise many kinds
-            failed = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+            compiled = math.inf
+            report = {"failed": f"{type(error).__name__}: {error}".split("\n")[0][:200]}
         used = self.processes.agree(compiled < 0.95 * eager)
         if not used:
             self.game.use(plain)
             self.micro = micro  # if the trial alone ran out of memory
-        times = {"eager": eager} | ({"failed": failed} if failed else {"compiled": compiled})
-        self.log(compile={"used": used, **times, "seconds": round(time.monotonic() - begin, 1)})
+        self.log(compile={"used": used, "eager": eager, **report, "seconds": round(time.monotonic() - begin, 1)})
 
     def train(self, minutes: float | None = None, save_every: float = 180.0, bar: bool = True,
               since: float | None = None) -> dict[str, Any]:
         """Train until the recipe's length is over, or for at most so many minutes of this call.
 
-        Both kinds of minutes count from `since` (time.monotonic(); now, if left out) and hold back what validation and
-        saving take. save_every: seconds between two states. Returns the images in all and of this call, the values on
-        validation that chose the weights (`val_psnr` in dB), the seconds in all, and the weights' file.
+        Returns the images in all and of this call, the values on validation that chose the weights (`val_psnr` in dB),
+        the seconds in all, and the weights' file. since: when the minutes began (time.monotonic()), now if left out;
+        they include the last validation. save_every: seconds between two states.
 
         Ctrl-C, SIGTERM and a closed terminal end the batch, save, and raise KeyboardInterrupt. A loss that is no number
         and a game that is lost raise BadInput; the last good state stays in the folder.
@@ -356,13 +349,13 @@ class Session:
 
         self.trainer, self.stop, self.losses = trainer, stop, []
         self.begin = time.monotonic() if since is None else since
-        self.before, self.seen = trainer.seconds, trainer.seen
+        self.seconds_before, self.seen_before, self.progress_before = trainer.seconds, trainer.seen, trainer.progress
         length = trainer.recipe.minutes
         self.save_every = min(save_every, 15 * length) if length else save_every
         self.end_of_call = math.inf if minutes is None else self.begin + 60 * minutes
-        self.end_of_run = self.begin + 60 * length - self.before if length else math.inf
+        self.end_of_run = self.begin + 60 * length - self.seconds_before if length else math.inf
         self.start = self.looked = self.stepped = self.saved = time.monotonic()
-        self.steps, self.step, self.quarters = 0, 0.0, False  # how many until now, and the mean seconds of the last
+        self.step, self.quarters = 0.0, False  # seconds of a step; whether each quarter of the length is validated
         self.bar = tqdm(total=trainer.recipe.images, initial=trainer.seen, unit=" images", smoothing=0.05,
                         dynamic_ncols=True, disable=not bar or not trainer.processes.first)
 
@@ -379,8 +372,8 @@ class Session:
             self.set_clock()
             fit(trainer.game, trainer.batches(), lambda: recipe.factor(trainer.progress), self.on_step,
                 trainer.gradients)
-            stopped, unjudged = trainer.processes.agree((self.stop.is_set(), trainer.best == -math.inf))
-            if trainer.validated != trainer.seen and (unjudged or not stopped):
+            stopped, unscored = trainer.processes.agree((self.stop.is_set(), trainer.best == -math.inf))
+            if trainer.validated != trainer.seen and (unscored or not stopped):
                 self.keep()
             if stopped:
                 raise KeyboardInterrupt
@@ -388,24 +381,27 @@ class Session:
             self.bar.close()
 
     def keep(self) -> None:
+        """Validate and save."""
         self.trainer.validate()
         self.count()
+        self.save()
+
+    def save(self) -> None:
         self.trainer.save()
         self.saved = self.stepped = time.monotonic()
 
     def count(self) -> float:
         """Note the seconds of the run until now; returns now."""
         now = time.monotonic()
-        self.trainer.seconds = self.before + now - self.begin
+        self.trainer.seconds = self.seconds_before + now - self.begin
         return now
 
     def set_clock(self) -> None:
         """Hold back the time of the last validation and save; BadInput if a run in minutes has none left to train."""
         trainer, cost = self.trainer, self.trainer.cost
         if trainer.recipe.minutes is not None and not trainer.finished():
-            few = 0 if trainer.device.type == "cuda" else 4
             share = trainer.recipe.batch // trainer.processes.count
-            self.steps, self.step = 1, share * trainer.speed(few, repeats=1)
+            self.step = share * trainer.speed(0 if trainer.device.type == "cuda" else 4)
         now = self.count()
         reserve = 1.2 * cost["validate"] + 2 * cost["save"] + 0.5
         self.end_of_call, self.end_of_run = self.end_of_call - reserve, self.end_of_run - reserve
@@ -418,13 +414,15 @@ class Session:
         trainer.progress = trainer.processes.agree(self.progress(now))
 
     def progress(self, now: float) -> float:
-        """The part of the run's length that is over. In minutes: one more step of those that the time still allows."""
-        trainer = self.trainer
-        if trainer.recipe.minutes is None:
-            return trainer.seen / trainer.recipe.images if trainer.recipe.images else 0.0
-        ahead = (3 - int(4 * trainer.progress)) * sum(trainer.cost.values()) if self.quarters else 0.0
-        left = int((self.end_of_run - now - ahead) / self.step) if self.steps else 0
-        return 1.0 if left < 1 else trainer.progress + (1 - trainer.progress) / (left + 0.05)  # the last one: near 1
+        """The part of the run's length that is over: in minutes, 1 when the time left is too short for a step."""
+        recipe, trainer = self.trainer.recipe, self.trainer
+        if recipe.minutes is None:
+            return trainer.seen / recipe.images if recipe.images else 0.0
+        past, left = now - self.start, self.end_of_run - self.step - now
+        if left <= 0:
+            return 1.0
+        over = self.progress_before + (1 - self.progress_before) * past / (past + left)
+        return max(trainer.progress, over)  # a step that takes longer than the others does not turn it back
 
     def on_step(self, values: dict[str, Tensor]) -> bool:
         """After a batch: average, look, validate, save. True: the call is over."""
@@ -434,16 +432,15 @@ class Session:
         self.losses.append(values)
         self.bar.update(trainer.recipe.batch)
         now = self.count()
-        self.steps += 1
-        self.step, self.stepped = self.step + (now - self.stepped - self.step) / min(self.steps, 50), now
+        last, self.stepped = now - self.stepped, now
+        self.step = 0.9 * self.step + 0.1 * last if self.step else last
         over, look, keep, save, trainer.progress = trainer.processes.agree(self.plan(now))
         if look:
             self.look(now)
         if keep:
             self.keep()
         elif save:
-            trainer.save()
-            self.saved = self.stepped = time.monotonic()
+            self.save()
         return over
 
     def plan(self, now: float) -> tuple[bool, bool, bool, bool, float]:
@@ -470,7 +467,7 @@ class Session:
         if not math.isfinite(means["loss"]):
             raise BadInput(f"the loss is {means['loss']} after {trainer.seen} images: start again with a smaller --lr"
                            + trainer.folder.last_state())
-        rate = (trainer.seen - self.seen) / max(now - self.start, 1e-9)
+        rate = (trainer.seen - self.seen_before) / max(now - self.start, 1e-9)
         trainer.log(**{name: round(value, 6) for name, value in means.items()}, lr=trainer.lr,
                     images_per_second=round(rate, 2))
         best = "".join(f", best {name} {value}" for name, value in trainer.chosen.items())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..baselines.registry import build, read_config
 from ..errors import BadInput
-from ..files import DATA, write_atomically
+from ..files import DATA, IN_CLONE, write_atomically
 
 if TYPE_CHECKING:  # `upscale --onnx` finds and writes files where there is no torch
     import torch
@@ -17,40 +17,34 @@ PRETRAINED = DATA / "weights"
 
 
 def read_header(path: str | Path) -> dict:
-    """The JSON header of a file that `save_tensors` wrote, without its tensors; BadInput for anything else."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {}).get("aminet", "null"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{path} is damaged ({error}): move it away") from error
-    if not isinstance(header, dict):
-        raise BadInput(f"{path} was not written by aminet: move it away")
-    return header
+    """Return the JSON header of a file that `save_tensors` wrote, without its tensors; BadInput for anything else."""
+    return _read(path, with_tensors=False)[1]
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """The tensors and the JSON header of a file that `save_tensors` wrote; BadInput for anything else."""
+    """Return the tensors and the JSON header of a file that `save_tensors` wrote; BadInput for anything else."""
+    return _read(path, with_tensors=True)
+
+
+def _read(path: str | Path, with_tensors: bool) -> tuple[dict[str, torch.Tensor], dict]:
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise BadInput(f"no such file: {path}")
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("aminet", "null"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except (SafetensorError, ValueError) as error:
-        raise BadInput(f"{path} is not a whole safetensors file (pickles are never loaded): {error}; copy or "
-                       "download it again") from error
+            tensors = {key: file.get_tensor(key) for key in file.keys()} if with_tensors else {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path} is not a whole safetensors file (pickles are never loaded): {error}; move it away, "
+                       "or copy or download it again") from error
     if not isinstance(header, dict):
         raise BadInput(f"{path} was not written by aminet: its header has no configuration")
     return tensors, header
 
 
 def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], header: dict) -> None:
-    """One safetensors file with `header` as JSON inside, written atomically."""
+    """Write one safetensors file with `header` as JSON inside, atomically."""
     from safetensors.torch import save
 
     contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
@@ -58,7 +52,7 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], header: dic
 
 
 def save_weights(path: str | Path, state: dict[str, torch.Tensor], header: dict, half: bool = False) -> None:
-    """Weights and their record: `x.safetensors` and the readable twin of its header, `x.json`.
+    """Write weights, `x.safetensors`, and the readable twin of their header, `x.json`.
 
     `header` holds config, protocol, data fingerprint, seed, versions and images seen. half: store floats as fp16.
     """
@@ -69,24 +63,23 @@ def save_weights(path: str | Path, state: dict[str, torch.Tensor], header: dict,
 
 
 def find_weights(name: str | Path) -> Path:
-    """A file, a run's folder (its best.safetensors), or the name of weights of the course (data/weights/NAME)."""
-    path = Path(name)
+    """Return a file, the best.safetensors of a run's folder, or weights of the course by name (data/weights/NAME)."""
+    path, of_run, of_course = Path(name), Path(name) / "best.safetensors", PRETRAINED / f"{name}.safetensors"
     if path.suffix == ".safetensors" or path.is_file():
         return path
-    if (path / "best.safetensors").exists():  # the folder of a run
-        return path / "best.safetensors"
-    ours = PRETRAINED / f"{name}.safetensors"
-    if not ours.exists():
-        if path.is_dir():
-            raise BadInput(f"{path} holds no best.safetensors: give the folder of a run, or a .safetensors file")
-        near = get_close_matches(str(name), [file.stem for file in PRETRAINED.glob("*.safetensors")])
-        raise BadInput(f"no weights {str(name)!r}: give a .safetensors file, the folder of a run, or the name of ours, "
-                       f"as in data/weights ({', '.join(near or ['pocket'])})")
-    return ours
+    for candidate in (of_run, of_course):
+        if candidate.exists():
+            return candidate
+    if path.is_dir():
+        raise BadInput(f"{path} holds no best.safetensors: give the folder of a run, or a .safetensors file")
+    near = get_close_matches(str(name), [file.stem for file in PRETRAINED.glob("*.safetensors")]) or ["pocket"]
+    ours = f"as in data/weights ({', '.join(near)})" if IN_CLONE else f"{', '.join(near)}; all others need a clone"
+    raise BadInput(f"no weights {str(name)!r}: give a .safetensors file, the folder of a run, or the name of ours, "
+                   f"{ours}")
 
 
 def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[torch.nn.Module, dict]:
-    """The network in eval mode, in float32, and its header. `name`: a file, or weights of the course by name."""
+    """Return the network in eval mode, in float32, and its header. name: as in `find_weights`."""
     path = find_weights(name)
     state, header = read_tensors(path)
     if "progress" in header:
@@ -94,9 +87,8 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> tuple[
     if "config" not in header:
         raise BadInput(f"{path} holds no network: its header has no config")
     model = build(read_config(header["config"]))
-    try:
-        model.load_state_dict({key: value.float() if value.is_floating_point() else value
-                               for key, value in state.items()})
+    try:  # copied into float32 from whatever the file holds
+        model.load_state_dict(state)
     except RuntimeError as error:
         problem = str(error).splitlines()[1].strip()[:100]
         raise BadInput(f"{path} does not fit its own configuration: {problem}...") from error

@@ -1,24 +1,25 @@
-"""Papermill drives the training notebook: it trains, and an unknown parameter fails."""
+"""Papermill drives the training notebook: it trains, and a wrong parameter or folder fails at once."""
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def papermill(target: Path, **parameters):
+def papermill(target: Path, *flags: str, **parameters):
     options = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
     return subprocess.run(
-        [sys.executable, "-m", "papermill", "notebooks/09_train_aminet.ipynb", str(target), "--cwd", "notebooks",
-         "--no-progress-bar", "--log-level", "ERROR", *options], cwd=ROOT, text=True, capture_output=True, timeout=600)
+        [sys.executable, "-m", "papermill", "notebooks/09_train_aminet.ipynb", str(target), "--no-progress-bar",
+         "--log-level", "ERROR", *flags, *options], cwd=ROOT, text=True, capture_output=True, timeout=600)
 
 
 def test_it_trains(tmp_path):
-    done = papermill(tmp_path / "out.ipynb", images=32, faces="synthetic:12:7", val="synthetic:4:8", batch=4,
-                     val_every=16, out=tmp_path / "run")
+    done = papermill(tmp_path / "out.ipynb", "--cwd", "notebooks", images=32, faces="synthetic:12:7",
+                     val="synthetic:4:8", batch=4, val_every=16, out=tmp_path / "run")
     assert done.returncode == 0, done.stderr[-2000:]
     header = json.loads((tmp_path / "run" / "best.json").read_text())
     assert header["recipe"]["images"] == 32 and header["data"]["train"]["sources"] == ["synthetic:12:7"]
@@ -26,7 +27,20 @@ def test_it_trains(tmp_path):
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
 
 
-def test_an_unknown_parameter_fails(tmp_path):
-    done = papermill(tmp_path / "out.ipynb", imagess=32)
+@pytest.mark.parametrize("parameters, words", [
+    ({"imagess": 32}, "BadInput: unknown parameter imagess: this notebook has batch, "),
+    ({"images": "abc"}, "BadInput: images is 'abc': this notebook wants a whole number"),
+])
+def test_a_wrong_parameter_fails_before_any_work(tmp_path, parameters, words):
+    done = papermill(tmp_path / "out.ipynb", "--cwd", "notebooks", **parameters)
     assert done.returncode != 0
-    assert "unknown parameter imagess" in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith(words)
+    code = [cell for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells if cell.cell_type == "code"]
+    assert not any(cell.execution_count for cell in code[3:])
+
+
+def test_another_folder_than_notebooks_fails(tmp_path):
+    done = papermill(tmp_path / "out.ipynb")
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("FileNotFoundError: start in the course's folder notebooks/")

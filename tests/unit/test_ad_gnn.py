@@ -104,8 +104,7 @@ def test_the_bicubic_face_is_added():
 
 
 def test_bad_values():
-    for values in (dict(channels=7), dict(channels=0), dict(blocks=0)):
-        with pytest.raises(BadInput, match="take"):
-            ADGNNConfig(**values)
+    with pytest.raises(BadInput, match="channels=7: expected a multiple of 2"):
+        ADGNNConfig(channels=7)
     with pytest.raises(BadInput, match="multiples of 4"):
         ADGNN(ADGNNConfig(channels=8, blocks=1))(torch.zeros(1, 3, 16, 18))

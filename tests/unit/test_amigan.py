@@ -41,7 +41,7 @@ def small_vgg():
 @pytest.fixture
 def anything_found(monkeypatch):
     """Every pretrained network and every package is here, as far as a game can tell."""
-    monkeypatch.setattr("aminet.training.games.locate", lambda name: f"{name}.pth")
+    monkeypatch.setattr("aminet.metrics.pretrained.locate", lambda name: f"{name}.pth")
     monkeypatch.setattr("aminet.metrics.pretrained.installed", lambda name: True)
 
 
@@ -264,10 +264,12 @@ def test_a_start_below_bicubic_is_no_collapse(data, start, tmp_path):
 
 
 @pytest.mark.parametrize("options, words", [
-    (dict(loss="wgan"), "vanilla, hinge"), (dict(norm="layer"), "spectral"), (dict(d_lr=0.0), "d_lr=0.0.*positive"),
-    (dict(r1=-1.0), "r1=-1.0.*below zero"), (dict(choose="fid"), "lpips, psnr"),
-    (dict(batch=0), "batch=0: give a whole number from 1"), (dict(width=0), "width=0: give a whole number from 1"),
-    (dict(perceptual=-0.1), "perceptual=-0.1.*below zero"),
+    (dict(loss="wgan"), "vanilla, hinge"), (dict(norm="layer"), "spectral"),
+    (dict(d_lr=0.0), "d_lr=0.0: expected a number above 0"),
+    (dict(r1=-1.0), "r1=-1.0: expected a number from 0"), (dict(choose="fid"), "lpips, psnr"),
+    (dict(batch=0), "batch=0: expected a whole number from 1"),
+    (dict(width=0), "width=0: expected a whole number from 1"),
+    (dict(perceptual=-0.1), "perceptual=-0.1: expected a number from 0"),
     (dict(gan="gan"), "unknown GAN 'gan': choose one of amigan, fsrgan, dicgan, spargan, sfmgan"),
 ])
 def test_bad_recipes(options, words):
@@ -300,9 +302,9 @@ def test_all_that_is_missing_is_named_in_one_line(monkeypatch):
     def nowhere(name):
         raise BadInput(f"no file of {name}")
 
-    monkeypatch.setattr("aminet.training.games.locate", nowhere)
+    monkeypatch.setattr("aminet.metrics.pretrained.locate", nowhere)
     monkeypatch.setattr("aminet.metrics.pretrained.installed", lambda name: False)
-    with pytest.raises(BadInput, match="no file of vgg19; no file of alexnet; .*torchvision.*; .*lpips.*; or go "
+    with pytest.raises(BadInput, match="no file of vgg19; .*torchvision.*; no file of alexnet; .*lpips.*; or go "
                                        "without: --perceptual 0 --choose psnr"):
         missing_networks(GANRecipe())
     with pytest.raises(BadInput) as error:

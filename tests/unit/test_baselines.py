@@ -3,17 +3,18 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from aminet import BadInput
-from aminet.baselines.registry import build, find, methods, preset, read_config
+from aminet.baselines.registry import build, config_class, methods, network_class, preset, read_config
 from aminet.baselines.sfmnet import CrossAttention, FrequencyBlock, Fusion, SFMNet, SFMNetConfig, spectrum
 from aminet.baselines.sparnet import FAU, SPARNet, SPARNetConfig, SpatialAttention
 from aminet.config import HR
-from aminet.deploy.bench import fill_zeros
+from aminet.deploy.timing import fill_zeros
 from aminet.ledger import Cost, counted
 
 # As small as trains: fields beside `channels`, and the side of the input.
@@ -39,7 +40,7 @@ def seed():
 def tiny(network: str):
     network, _, switch = network.partition("+")
     fields, side = TINY.get(network, (dict(channels=8), 16))
-    return build(find(network, "Config")(**fields, **({switch: True} if switch else {}))), side
+    return build(config_class(network)(**fields, **({switch: True} if switch else {}))), side
 
 
 def task(side: int, faces: int = 2, enlarged: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
@@ -163,7 +164,7 @@ def test_config_survives_json(network):
         assert again == config and type(again) is type(config)
         with torch.device("meta"):
             model = build(again)
-        assert type(model) is find(config.network) and model.config == config
+        assert type(model) is network_class(config.network) and model.config == config
 
 
 @EACH
@@ -174,13 +175,28 @@ def test_bad_configs(network, values):
 
 
 @EACH
+def test_every_number_has_its_range(network):
+    default = config_class(network)()
+    for name in (name for name, value in default.to_dict().items() if type(value) is int):
+        for value in (0, 10**6, True):
+            with pytest.raises(BadInput, match=f"{name}={value}: expected a (whole number|multiple of [248]) from"):
+                replace(default, **{name: value})
+
+
+@EACH
 @pytest.mark.parametrize("shape", [(3, 64, 64), (1, 1, 64, 64), (1, 3, 64, 63), (1, 3, 0, 64)])
 def test_shapes_that_do_not_fit(network, shape):
     model, _ = tiny(network)
     if 63 in shape and model.config.multiple == 1:
         pytest.skip("takes any width")
-    with pytest.raises(BadInput, match="multiples of"):
+    advice = "enlarge a 16x16 face" if model.config.enlarged else "give it the 16x16 face itself"
+    with pytest.raises(BadInput, match=rf"{type(model).__name__} takes .* multiples of .* not .*: {advice}"):
         model(torch.zeros(shape))
+
+
+def test_sparnet_needs_64_pixels():
+    with pytest.raises(BadInput, match="multiples of 32, 64 or more"):
+        SPARNet(SPARNetConfig(channels=4))(torch.zeros(1, 3, 64, 32))
 
 
 def test_bad_heads_and_names():

@@ -9,29 +9,15 @@ from torch import nn
 
 from aminet import PRESETS, AMINet
 from aminet.baselines.registry import preset
-from aminet.deploy.bench import (
-    BARS,
-    Case,
-    Sitting,
-    as_if_trained,
-    bench_all,
-    compiled,
-    elements,
-    fill_zeros,
-    flops,
-    format_speeds,
-    inference,
-    outermost,
-    peak_memory,
-    plot,
-    race,
-    training,
-    verdicts,
-)
+from aminet.deploy.bench import Case, Sitting, inference, module_cases, peak_memory, training
+from aminet.deploy.roofline import Probe, add_shares, elements, limits, plot
+from aminet.deploy.speeds import bench_all, compiled, counts, format_speeds
+from aminet.deploy.timing import fill_zeros, race
 from aminet.errors import BadInput
 from aminet.ledger import bill
 from aminet.paper.records import read_record
 from aminet.paper.runs import runs
+from aminet.skaf import SKAF
 
 SMALL = replace(PRESETS["pocket"], channels=4, depths=(1, 1, 1, 1))  # every kind of module
 
@@ -44,33 +30,50 @@ def test_a_race_runs_in_turns():
     assert len(race({"a": lambda: None}, rounds=50, seconds=0)["a"]) == 3  # however slow
 
 
-def test_flops_are_two_per_mac_and_the_parts_are_the_whole():
-    work = flops(SMALL)
-    assert work[""] == 2 * bill(SMALL)[""].macs
-    assert set(work) == {"", "SA", "RDFE", "SKAF", "others"}
-    assert sum(v for k, v in work.items() if k) == work[""] and min(work.values()) > 0
+def test_the_modules_of_a_kind_run_on_their_own_inputs(monkeypatch):
+    """Every one of them, with two FLOPs per MAC."""
+    model, calls = fill_zeros(AMINet(SMALL)).eval(), []
+    with torch.no_grad():
+        cases = {case.name: case for case in module_cases(model, "cpu", torch.rand(3, 3, 128, 128))}
+    assert set(cases) == {"SA", "RDFE", "SKAF"} and {case.batch for case in cases.values()} == {3}
+    skafs = [cost for name, cost in bill(SMALL).items() if name.endswith(".skaf")]
+    assert cases["SKAF"].flops == 3 * 2 * sum(cost.macs for cost in skafs) > 0
+    assert sum(case.flops for case in cases.values()) < 3 * 2 * bill(SMALL)[""].macs  # no part is counted twice
+    moved = elements(SMALL, 3)
+    assert cases["SKAF"].elements == sum(count for name, count in moved.items() if name.endswith(".skaf")) > 0
+    assert sum(case.elements for case in cases.values()) < moved[""]
+    forward = SKAF.forward
+    monkeypatch.setattr(SKAF, "forward", lambda self, *given: calls.append(len(given[0])) or forward(self, *given))
+    with torch.no_grad():
+        cases["SKAF"].run()
+    assert calls == [3] * len(skafs)
 
 
 def test_bytes_are_inputs_outputs_and_weights():
-    """Twice the batch: twice the features, the same weights."""
+    """Twice the batch: twice the features, the same weights. A convolution counts as one does by hand."""
     once, twice = elements(SMALL, 1), elements(SMALL, 2)
-    weights = sum(p.numel() for module in AMINet(SMALL).modules() if not list(module.children())
-                  for p in module.parameters(recurse=False))
+    leaves = {name: module for name, module in AMINet(SMALL).named_modules() if not list(module.children())}
+    weights = sum(p.numel() for module in leaves.values() for p in module.parameters())
     assert twice[""] - once[""] == once[""] - weights
-    assert sum(v for k, v in once.items() if k) == once[""]
+    assert once[""] == sum(once[name] for name in leaves)  # each of them once
+    name, first = next((name, module) for name, module in leaves.items() if isinstance(module, nn.Conv2d))
+    assert (first.in_channels, first.out_channels, first.kernel_size, first.bias is None) == (3, 4, (3, 3), False)
+    assert once[name] == (3 + 4) * 128 * 128 + 3 * 4 * 9 + 4
 
 
-def test_every_leaf_is_counted_once():
-    model = AMINet(SMALL)
-    names = [name for group in outermost(model).values() for name in group]
-    assert len(names) == len(set(names))
-    leaves = [name for name, module in model.named_modules() if not list(module.children())]
-    assert all(sum(f"{leaf}.".startswith(f"{name}.") for name in names) == 1 for leaf in leaves)
+def test_limits_are_the_faster_product_and_the_copy():
+    amounts = {"fp32 matmul": 8.0, "fp32 conv": 8.0, "bf16 matmul": 8.0, "bf16 conv": 8.0, "copy": 6.0}
+    seconds = {"fp32 matmul": 4.0, "fp32 conv": 2.0, "bf16 matmul": 1.0, "bf16 conv": 2.0, "copy": 3.0}
+    top = limits({name: Probe(int, amount) for name, amount in amounts.items()}, seconds)
+    assert (top["fp32"], top["bf16"], top["bandwidth"], top["fp32 matmul"]) == (4, 8, 2, 2)
+    rows: list[dict] = [{"precision": "bf16", "flops": 8.0, "bytes": 1.0, "seconds": 2.0}]
+    add_shares(rows, top)
+    assert (rows[0]["of_peak"], rows[0]["of_bandwidth"]) == (0.5, 0.25)
 
 
 def test_the_ways_compute_the_same():
     x = torch.rand(2, 3, 128, 128) * 2 - 1
-    model = as_if_trained(SMALL)
+    model = fill_zeros(AMINet(SMALL)).eval()
     with torch.no_grad():
         ways = {name: run(x) for name, (_, run) in inference(model, "cpu", compiled=False).items()}
     assert set(ways) == {"eager", "channels_last", "faster", "faster, bf16"}
@@ -110,18 +113,6 @@ def test_what_does_not_run_is_left_out_and_named():
     assert sitting.left_out == {"inference, bad, batch 1": "NotImplementedError"}
 
 
-def test_a_bar_is_the_best_way_over_eager_and_can_be_missed():
-    rows = [{"task": "inference", "name": "eager", "batch": 1, "ratio": 1.0, "images_per_second": 5},
-            {"task": "inference", "name": "faster", "batch": 1, "ratio": 1.9, "images_per_second": 9},
-            {"task": "training", "name": "eager", "batch": 4, "ratio": 1.0, "images_per_second": 10}]
-    inference_bar, data = verdicts(rows, "cpu", data=99.0)
-    assert (inference_bar["value"], inference_bar["bar"], inference_bar["met"]) == (1.9, 2.0, False)
-    assert data["value"] == 9.9 and not data["met"]
-    rows[1]["ratio"] = 2.0
-    assert verdicts(rows, "cpu", data=100.0)[0]["met"] and verdicts(rows, "cpu", data=100.0)[1]["met"]
-    assert BARS["cuda"] == {"inference, batch 64": 4.0, "training": 3.0}
-
-
 def test_bench_from_the_command_line(tmp_path, aminet, refuses):
     done = aminet("bench", "pocket-s", "--quick", "--batch", "2", "--plot", "roof.png", "--records", "records")
     assert done.returncode == 0, done.stderr
@@ -135,10 +126,16 @@ def test_bench_from_the_command_line(tmp_path, aminet, refuses):
         assert row["seconds"] >= row["fastest"] > 0 and row["memory"] > 0 and 0 < row["of_peak"] < 2
         assert row["of_peak"] == pytest.approx(
             row["flops"] / row["seconds"] / record["limits"][row["precision"]])
+        assert row["of_bandwidth"] == pytest.approx(row["bytes"] / row["seconds"] / record["limits"]["bandwidth"])
+        assert row["bytes"] > 0
         if "ratio" in row and row["task"] == "inference":
             assert row["ratio"] == pytest.approx(eager["seconds"] / row["seconds"])
     assert (tmp_path / "roof.png").read_bytes().startswith(b"\x89PNG")
     assert "training, batch 2" in done.stdout and "data pipeline" in done.stdout
+    line = next(line.split() for line in done.stdout.splitlines() if line.startswith("eager"))
+    assert line == ["eager", f"{1e3 * eager['seconds']:.1f}", f"{eager['images_per_second']:.1f}", "1.00",
+                    f"{eager['of_peak']:.0%}", f"{eager['of_bandwidth']:.0%}", f"{eager['memory'] / 1e6:.0f}",
+                    "0.0e+00", "0.0000"]
     text = (tmp_path / "records" / "bench-pocket-s-cpu.json").read_text()
     changed = json.loads(text)
     changed["rows"][0]["seconds"] /= 2
@@ -146,8 +143,11 @@ def test_bench_from_the_command_line(tmp_path, aminet, refuses):
     with pytest.raises(BadInput, match="was edited"):
         read_record(tmp_path / "edited.json")
     plot(record, tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes().startswith(b"\x89PNG")
     refuses("ends in .png", "bench", "pocket", "--plot", "roof.jpg")
+    refuses("not allowed with", "bench", "pocket", "--plot", "roof.png", "--all")
     refuses("unknown preset", "bench", "huge")
+    refuses("takes AMINet apart, not pocket/rcan", "bench", "pocket/rcan")
 
 
 def test_a_device_that_is_not_there(refuses):
@@ -219,16 +219,23 @@ def test_no_network_ends_in_zeros_when_results_are_compared():
         assert (model(x) != x).any()
 
 
-def test_ablations_are_not_compiled(monkeypatch, refuses):
+def test_ablations_are_not_compiled(monkeypatch):
     few = [spec for spec in runs("paper") if spec.network in ("aminet", "without-sa", "sparnet")]
-    monkeypatch.setattr("aminet.paper.runs.runs", lambda scale: few)
-    monkeypatch.setattr("aminet.deploy.bench.compiled", lambda turns: (turns, {}))
-    record = bench_all("pocket", quick=True, fused=True)
+    monkeypatch.setattr("aminet.deploy.speeds.runs", lambda scale: few)
+    monkeypatch.setattr("aminet.deploy.speeds.compiled", lambda turns: (turns, {}))
+    monkeypatch.setattr("aminet.deploy.speeds.race", lambda turns, *limits: {
+        name: [1.0 + i, 2.0 + i, 9.0] for i, name in enumerate(turns)})
+    record = bench_all("pocket")
     rows = {row["network"]: row for row in record["rows"]}
-    assert {name for name, row in rows.items() if "compiled_seconds" in row} == {"aminet", "sparnet"}
-    assert set(rows) == {"aminet", "without-sa", "sparnet"} and rows["aminet"]["compiled_ratio"] == 1
-    assert rows["sparnet"]["compiled_ratio"] == pytest.approx(
-        rows["sparnet"]["compiled_seconds"] / rows["aminet"]["compiled_seconds"])
-    lengths = [len(line) for line in format_speeds(record).splitlines()[2:]]
-    assert lengths[0] == lengths[2] > lengths[1]
-    refuses("belongs to --all", "bench", "pocket", "--quick", "--compiled")
+    assert list(rows) == ["aminet", "without-sa", "sparnet"]
+    assert [row["seconds"] for row in rows.values()] == [2, 3, 4] and rows["sparnet"]["ratio"] == 2
+    assert [rows[name]["compiled_ratio"] for name in ("aminet", "sparnet")] == [1, 6 / 5]
+    assert "compiled_seconds" not in rows["without-sa"]
+    *_, aminet, without, sparnet = format_speeds(record).splitlines()
+    assert without.split()[-2:] == ["3000.0", "1.50"] and sparnet.split()[-4:] == ["4000.0", "2.00", "6000.0", "1.20"]
+
+
+def test_counts_without_thop(monkeypatch):
+    monkeypatch.setattr("aminet.deploy.speeds.thop_if_there", lambda model: (None, None))
+    assert counts(SMALL) == {"params": bill(SMALL)[""].params, "macs": bill(SMALL)[""].macs, "thop_params": None,
+                             "thop_macs": None}

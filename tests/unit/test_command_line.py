@@ -12,7 +12,7 @@ from skimage.data import astronaut
 from aminet import PRESETS, AMINet
 from aminet import __version__ as aminet_version
 from aminet.degrade import degrade
-from aminet.faces.files import to_tensor
+from aminet.faces.dataset import to_tensor
 from aminet.faces.portraits import portraits
 from aminet.faces.synthetic import faces
 from aminet.metrics.pretrained import NETWORKS
@@ -68,9 +68,9 @@ def test_unknown_words(refuses, tmp_path):
             "--faces", "synthetic:2", "--val", "synthetic:2:1", "--device", "cpu")
     refuses("--width belongs to a GAN", "train", "pocket", "--width", "8", "--out", "run", "--images", "32")
     refuses("spargan starts from its generator's weights", "train", "spargan", "--out", "run", "--images", "32")
-    refuses("batch=1000000000: give a whole number from 1 to 4096", "train", "pocket", "--batch", "1000000000",
+    refuses("batch=1000000000: expected a whole number from 1 to 4096", "train", "pocket", "--batch", "1000000000",
             "--minutes", "1", "--out", "run")
-    refuses("seed=9223372036854775808: give", "train", "pocket", "--seed", 2**63, "--out", "run", "--images", "32")
+    refuses("seed=9223372036854775808: expected", "train", "pocket", "--seed", 2**63, "--out", "run", "--images", "32")
     refuses("lr=inf", "train", "pocket", "--lr", "inf", "--out", "run", "--images", "32")
     refuses("unknown metric foo", "evaluate", "pocket", "--metrics", "foo", "--faces", "nowhere")  # before the faces
     refuses("no weights 'nosuch'", "train", "amigan", "--start", "nosuch", "--out", "run", "--images", "64",
@@ -157,7 +157,7 @@ def test_upscale_a_photograph(tmp_path, weights, aminet, refuses):
     refuses("AMINET_WEIGHTS", "upscale", "photo.jpg", "face.png", "--weights", weights,
             env={"AMINET_WEIGHTS": str(tmp_path)})
     if not folder or not (Path(folder) / NETWORKS["yunet"][0].name).exists():
-        pytest.skip(f"YuNet is not at hand (set AMINET_WEIGHTS)")
+        pytest.skip("YuNet is not at hand (set AMINET_WEIGHTS)")
     done = aminet("upscale", "photo.jpg", "face.png", "--weights", weights)
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "face_side_by_side.png").size == (512, 128)

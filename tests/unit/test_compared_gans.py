@@ -350,8 +350,8 @@ def test_the_list_takes_the_step_sizes_of_each_gan():
 
 
 @pytest.mark.parametrize("values, match", [
-    (dict(gan="gan"), "unknown GAN"), (dict(d_lr=0.0), "d_lr=0.0: give a positive"),
-    (dict(choose="fid"), "choose lpips, psnr"), (dict(width=0), "width=0")])
+    (dict(gan="gan"), "unknown GAN"), (dict(d_lr=0.0), "d_lr=0.0: expected a number above 0"),
+    (dict(choose="fid"), "choose='fid': expected one of lpips, psnr"), (dict(width=0), "width=0")])
 def test_bad_recipes(values, match):
     with pytest.raises(BadInput, match=match):
         GANRecipe(**{"images": 4, "batch": 2, "gan": "spargan"} | values)

@@ -96,5 +96,5 @@ def test_bad_shapes(shape):
 
 
 def test_odd_channels():
-    with pytest.raises(BadInput, match="even"):
+    with pytest.raises(BadInput, match="channels=9: expected a multiple of 2"):
         CTCNetConfig(channels=9)

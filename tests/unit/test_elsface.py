@@ -103,7 +103,7 @@ def test_trains_under_autocast_in_channels_last():
 
 def test_bad_values():
     for channels in (7, 0, 1026):
-        with pytest.raises(BadInput, match="even number"):
+        with pytest.raises(BadInput, match="expected a multiple of 2 from 2 to 1024"):
             ELSFaceConfig(channels=channels)
     with pytest.raises(BadInput, match="multiples of 4"):
         ELSFace(ELSFaceConfig(channels=8))(torch.zeros(1, 3, 16, 18))

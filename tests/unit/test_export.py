@@ -16,8 +16,10 @@ from PIL import Image
 from skimage.data import astronaut
 
 from aminet import PRESETS, AMINet
-from aminet.deploy.bench import as_if_trained
-from aminet.deploy.export import export, inputs, load_onnx, open_onnx, to_int8, to_onnx
+from aminet.degrade import network_input
+from aminet.deploy.export import export, to_int8, to_onnx
+from aminet.deploy.runtime import load_onnx, open_onnx
+from aminet.deploy.timing import fill_zeros
 from aminet.deploy.upscale import upscale
 from aminet.errors import BadInput
 from aminet.faces.pictures import bicubic, from_network, to_network
@@ -32,6 +34,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = replace(PRESETS["pocket"], channels=4, depths=(1, 1, 1, 1))  # every kind of module
 
 
+def inputs(hr: torch.Tensor) -> np.ndarray:
+    return network_input(hr).numpy()
+
+
 def restored(model: AMINet, x: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         return model(torch.from_numpy(x)).numpy()
@@ -39,7 +45,7 @@ def restored(model: AMINet, x: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def exported() -> tuple[AMINet, bytes]:
-    model = as_if_trained(SMALL)
+    model = fill_zeros(AMINet(SMALL)).eval()
     return model, to_onnx(model, {"preset": "small"})
 
 
@@ -87,7 +93,7 @@ def test_int8_convolutions(exported):
 
 def test_export_from_the_command_line(tmp_path, aminet, refuses):
     config = replace(SMALL, local="none", skaf="none")
-    save_weights(tmp_path / "net.safetensors", as_if_trained(config).state_dict(),
+    save_weights(tmp_path / "net.safetensors", fill_zeros(AMINet(config)).state_dict(),
                  {"preset": "pocket", "config": config.to_dict()})
     done = aminet("export", "net.safetensors", "net.onnx", "--faces", "synthetic:4", "--val", "synthetic:4:1",
                   "--int8", "--json", "--records", ".")
@@ -174,26 +180,36 @@ def pixels(path: Path) -> np.ndarray:
 def test_upscale_without_torch_gives_the_same_picture(tmp_path, aminet, no_torch, pocket):
     bicubic(Image.fromarray(faces(1, seed=3)[0].permute(1, 2, 0).numpy()), 16).save(tmp_path / "small.png")
     done = aminet("upscale", "small.png", "large.png", "--onnx", pocket, env=no_torch)
-    assert done.returncode == 0, done.stderr
-    upscale(tmp_path / "small.png", tmp_path / "torch.png")
+    assert done.stdout.startswith("large.png: the 16x16 picture as it is; side by side: "), done.stderr
+    assert upscale(tmp_path / "small.png", tmp_path / "torch.png").faces == 0
     for name in ("large{}.png", "large_side_by_side{}.png"):
         ours, theirs = (pixels(tmp_path / name.format("").replace("large", stem)) for stem in ("large", "torch"))
         assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
     assert np.abs(pixels(tmp_path / "large.png") - pixels(tmp_path / "large_side_by_side.png")[:, 128:256]).mean() > 1
     without = aminet("upscale", "small.png", "other.png", env=no_torch)
-    assert without.returncode != 0 and "no torch here" in without.stderr  # the fixture works
+    assert re.search("no (torch|safetensors) here", without.stderr)  # the fixture works
 
 
 def test_upscale_a_photograph_without_torch(tmp_path, aminet, no_torch, pocket):
     folder = os.environ.get("AMINET_WEIGHTS")
     if not folder or not (Path(folder) / NETWORKS["yunet"][0].name).exists():
-        pytest.skip(f"YuNet is not at hand (set AMINET_WEIGHTS)")
+        pytest.skip("YuNet is not at hand (set AMINET_WEIGHTS)")
     Image.fromarray(astronaut()).save(tmp_path / "photo.png")
     done = aminet("upscale", "photo.png", "face.png", "--onnx", pocket, env=no_torch)
-    assert done.returncode == 0, done.stderr
+    assert done.stdout == "face.png: the face; side by side: face_side_by_side.png\n", done.stderr
     upscale(tmp_path / "photo.png", tmp_path / "torch.png")
     ours, theirs = (pixels(tmp_path / f"{name}_side_by_side.png") for name in ("face", "torch"))
     assert ours.shape == (128, 512, 3) and np.abs(ours - theirs).max() <= 1
+
+
+def test_of_several_faces_the_largest_is_taken(tmp_path, monkeypatch, pocket, capsys):
+    from aminet.__main__ import main
+
+    Image.new("RGB", (300, 200), "gray").save(tmp_path / "group.png")
+    monkeypatch.setattr("aminet.deploy.upscale.eyes", lambda image: ((120, 80), (160, 80), 3))
+    monkeypatch.setattr(sys, "argv", ["aminet", "upscale", str(tmp_path / "group.png"), str(tmp_path / "face.png"),
+                                      "--onnx", pocket])
+    assert main() == 0 and "face.png: 1 of 3 faces, the largest; side by side: " in capsys.readouterr().out
 
 
 def test_onnx_runtime_is_asked_for_in_one_line(tmp_path, refuses, no_torch):

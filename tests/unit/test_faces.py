@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from aminet.errors import BadInput
-from aminet.faces.files import Faces, same_faces, to_tensor
+from aminet.faces.dataset import Faces, same_faces, to_tensor
 from aminet.faces.pictures import align, open_image
 
 # Our own limit is tested here; pytest switches Pillow's warning on again.
@@ -112,8 +112,8 @@ def test_crop_and_resize_are_pillows(tmp_path):
     image = picture(1, (178, 218))
     assert torch.equal(one(tmp_path, image), to_tensor(
         image.crop((0, 20, 178, 198)).resize((128, 128), Image.BICUBIC)))
-    assert torch.equal(one(tmp_path, image, crop=100, size=64), to_tensor(
-        image.crop((39, 59, 139, 159)).resize((64, 64), Image.BICUBIC)))
+    assert torch.equal(one(tmp_path, image, crop=100), to_tensor(
+        image.crop((39, 59, 139, 159)).resize((128, 128), Image.BICUBIC)))
     with pytest.raises(BadInput, match="one:a.png: 178x218 is smaller than the 200 px crop"):
         one(tmp_path, image, crop=200)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -114,9 +115,9 @@ def test_switches_change_the_network():
     assert all(not torch.equal(y, default) for y in outputs.values())
 
 
-@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 1, 32, 32), (1, 3, 48, 32), (1, 3, 32, 40)])
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 1, 32, 32), (1, 3, 48, 32), (1, 3, 32, 40), (1, 3, 0, 32)])
 def test_bad_input_shapes(shape):
-    with pytest.raises(BadInput, match="multiples of 32"):
+    with pytest.raises(BadInput, match=r"AMINet takes \(B, 3, H, W\) .* multiples of 32, .*: enlarge a 16x16"):
         AMINet(TINY)(torch.zeros(shape))
 
 
@@ -155,16 +156,25 @@ def test_config_survives_json(name):
     assert again == config and hash(again) == hash(config)
 
 
-@pytest.mark.parametrize("values", [
-    dict(gate="map"), dict(scale="none"), dict(frm_norm="group"), dict(block="cnn"), dict(local="mlp"),
-    dict(skaf="lgfi"), dict(channels=0), dict(channels=2.5), dict(channels="8"), dict(cap=2),
-    dict(heads=(1, 2, 4)), dict(depths=(3, 3, 2)), dict(depths=(3, 3, 2, 0)), dict(heads=(0, 1, 1, 1)),
-    dict(heads=(3, 2, 4, 4)), dict(channels=5, heads=(2, 2, 4, 4)), dict(paths=()), dict(paths=(3, 9)),
-    dict(kernels=()), dict(kernels=(3, 5)), dict(pools=("avg", "min")),
+@pytest.mark.parametrize("values, words", [
+    (dict(gate="map"), "gate='map': expected one of maps, features"), (dict(gate=None), "gate=None"),
+    (dict(scale="none"), "scale='none'"), (dict(frm_norm="group"), "frm_norm='group'"), (dict(block="cnn"), "block="),
+    (dict(local="mlp"), "local='mlp'"), (dict(skaf="lgfi"), "skaf='lgfi'"), (dict(norm=1), "norm=1: expected bool"),
+    (dict(channels=0), "channels=0: expected a whole number from 1 to 1024"), (dict(channels=2.5), "channels=2.5"),
+    (dict(channels="8"), "channels='8'"), (dict(channels=True), "channels=True"), (dict(channels=[8]), "channels="),
+    (dict(cap=2), "cap=2: expected one of 4, 8"), (dict(cap=4.0), "cap=4.0"), (dict(blocks=101), "blocks=101"),
+    (dict(ffn_expansion=0), "ffn_expansion=0: expected a number above 0 to 100"),
+    (dict(ffn_expansion=math.nan), "ffn_expansion=nan"), (dict(ffn_expansion=100.1), "ffn_expansion=100.1"),
+    (dict(heads=(1, 2, 4)), "four numbers"), (dict(depths=(3, 3, 2)), "four numbers"), (dict(heads=4), "a tuple"),
+    (dict(depths=(3, 3, 2, 0)), "a tuple, each a whole number from 1 to 7"), (dict(heads=(0, 1, 1, 1)), "heads="),
+    (dict(heads=(3, 2, 4, 4)), "must divide"), (dict(channels=5, heads=(2, 2, 4, 4)), "must divide"),
+    (dict(paths=()), "1 or more"), (dict(paths=(3, 9)), "each one of 3, 5, 7"), (dict(paths=(3, 3)), "at most once"),
+    (dict(kernels=()), "1 or more"), (dict(kernels=(3, 5)), "each one of 5, 7"), (dict(pools=("avg", "min")), "pools="),
 ])
-def test_bad_configs(values):
-    with pytest.raises(BadInput):
+def test_bad_configs(values, words):
+    with pytest.raises(BadInput, match=words) as error:
         AMINetConfig(**values)
+    assert len(str(error.value).splitlines()) == 1
 
 
 def test_bad_names():

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from aminet.degrade import degrade, upsample
 from aminet.errors import BadInput
-from aminet.faces.files import to_tensor
+from aminet.faces.dataset import to_tensor
 from aminet.faces.pictures import open_image
 from aminet.faces.portraits import portraits
 from aminet.faces.synthetic import faces
@@ -141,6 +142,7 @@ def test_the_largest_face_counts_and_yunet_sees_bgr(monkeypatch):
     red = np.zeros((3, 20, 30), np.uint8)
     red[0] = 255
     assert Y.landmarks(red).tolist() == np.arange(10).reshape(5, 2).tolist()
+    assert Y.eyes(Image.fromarray(red.transpose(1, 2, 0))) == ((0, 1), (2, 3), 2)
     assert fake.seen.shape == (20, 30, 3) and (fake.seen == (0, 0, 255)).all() and fake.seen.flags.c_contiguous
 
 
@@ -214,10 +216,10 @@ def test_fid_of_torchmetrics_docstring(pretrained, monkeypatch):
     pretrained("inception")
     monkeypatch.setattr(torch.random, "fork_rng", lambda devices: nullcontext())  # let the network take its numbers
     torch.manual_seed(42)
-    network = P.inception.__wrapped__()
+    network = P.pretrained.inception.__wrapped__()
     images = [torch.randint(low, high, (100, 3, 299, 299), dtype=torch.uint8) for low, high in ((0, 200), (100, 255))]
     network.features_list = ["64"]
-    monkeypatch.setattr(P, "inception", lambda: network)
+    monkeypatch.setattr(P.pretrained, "inception", lambda: network)
     features = [P.inception_features(x) for x in images]
     assert features[0].shape == (100, 64)
     assert P.fid(*features) == pytest.approx(12.6388, abs=2e-3)

@@ -21,8 +21,8 @@ def network(tmp_path, monkeypatch):
     """A network `net` whose first file can be had from tmp_path/web, and three folders to look for it."""
     for name in ("web", "one", "two", "hub"):
         (tmp_path / name).mkdir()
-    files = (P.File("net.pth", len(GOOD), SUM, (tmp_path / "web" / "net.pth").as_uri()),
-             P.File("net_half.safetensors", len(GOOD), SUM))
+    files = (P.NetworkFile("net.pth", len(GOOD), SUM, (tmp_path / "web" / "net.pth").as_uri()),
+             P.NetworkFile("net_half.safetensors", len(GOOD), SUM))
     monkeypatch.setitem(P.NETWORKS, "net", files)
     monkeypatch.setenv("AMINET_WEIGHTS", os.pathsep.join((str(tmp_path / "one"), str(tmp_path / "two"))))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
@@ -141,7 +141,7 @@ def test_torchvisions_own_file(tmp_path, monkeypatch):
 def test_inception(pretrained):
     pretrained("inception")
     before = torch.get_rng_state()
-    network = P.inception()
+    network = P.inception.__wrapped__()
     assert torch.equal(torch.get_rng_state(), before) and frozen(network)
     features, = network(torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8))
     assert features.shape == (1, 2048) and 0 < features.mean() < 1

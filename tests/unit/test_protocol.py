@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,20 +22,13 @@ from aminet.metrics import statistics as S
 from aminet.metrics import vif as V
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+MAKER = runpy.run_path(str(GOLDEN / "make_protocol.py"))
 PAPER, DIC, RGB = (P.PROTOCOLS[name] for name in ("paper", "dic", "rgb"))
 
 
 @pytest.fixture(scope="module")
-def maker():
-    spec = importlib.util.spec_from_file_location("make_protocol", GOLDEN / "make_protocol.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def pair(maker):
-    return maker.pair()
+def pair():
+    return MAKER["pair"]()
 
 
 def solid(*rgb: int, side: int = 32) -> torch.Tensor:
@@ -49,8 +42,8 @@ def blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
 
 # Fixed values
 
-def test_golden_table(maker):
-    golden, now = json.loads((GOLDEN / "protocol.json").read_text()), maker.values()
+def test_golden_table():
+    golden, now = json.loads((GOLDEN / "protocol.json").read_text()), MAKER["values"]()
     assert list(now["table"]) == list(golden["table"])
     for name, row in golden["table"].items():
         assert now["table"][name] == pytest.approx(row, abs=1e-6), name
@@ -179,7 +172,7 @@ def naive_ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.parametrize("protocol", [PAPER, DIC], ids=["paper", "dic"])
 def test_ssim_is_the_matlab_one(pair, protocol):
-    a, b = (P.prepare(x, protocol)[0] for x in pair)
+    a, b = (x[0] for x in P.prepare(*pair, protocol))
     assert P.ssim(*pair, protocol)[0] == pytest.approx(naive_ssim(a, b), abs=1e-10)
 
 

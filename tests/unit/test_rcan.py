@@ -4,7 +4,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aminet import BadInput
 from aminet.baselines.rcan import RCAB, RCAN, ChannelAttention, RCANConfig, ResidualGroup
 from aminet.ledger import Cost, counted
 
@@ -51,9 +50,3 @@ def test_the_long_shortcut_passes_the_head_by_all_groups():
     y = model(x)
     assert y.shape == (1, 3, 48, 80)
     torch.testing.assert_close(y, model.tail(model.head(x)))
-
-
-@pytest.mark.parametrize("values", [dict(groups=0), dict(blocks=0), dict(groups=101)])
-def test_bad_depths(values):
-    with pytest.raises(BadInput, match="out of its range"):
-        RCANConfig(**values)

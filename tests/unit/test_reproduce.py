@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from aminet import PRESETS, BadInput
+from aminet import PRESETS, BadInput, preset
 from aminet.__main__ import main
-from aminet.config import preset
 from aminet.files import sha256
 from aminet.metrics.measure import METRICS
 from aminet.paper import reproduce
 from aminet.paper import runs as run_list
 from aminet.paper.records import read_record, read_records, seal, write_record
-from aminet.paper.reproduce import Reproduction, overview, records_of
+from aminet.paper.reproduce import Reproduction, metrics_of, overview, records_of
 from aminet.paper.runs import choose, find_run, runs
 from aminet.train import Recipe
 from aminet.training.folder import held, lock_of
@@ -122,7 +121,7 @@ def test_committed_weights_are_of_their_runs():
 
 
 def test_the_list_is_installed_with_the_package():
-    assert '"aminet.paper" = ["runs.yaml"]' in (ROOT / "pyproject.toml").read_text()
+    assert '"aminet.paper" = ["runs.yaml", "defaults.json"]' in (ROOT / "pyproject.toml").read_text()
     assert run_list.LIST.parent == Path(run_list.__file__).parent
 
 
@@ -173,9 +172,9 @@ def test_an_ablation_needs_no_other_faces_than_celebas(tmp_path):
 def test_a_record_of_another_recipe_is_not_the_runs():
     records, spec = read_records(RECORDS)[0], runs("pocket")[0]
     assert records_of(spec, records)
-    for recipe in (replace(spec.recipe, seed=1), replace(spec.recipe, images=8000)):
-        assert not records_of(replace(spec, recipe=recipe), records)
-    assert not records_of(replace(spec, config=PRESETS["aminet"]), records)
+    for change in ({"seed": 1}, {"images": 8000}):
+        assert not records_of(replace(spec, settings=spec.settings | change), records)
+    assert not records_of(replace(spec, preset="aminet"), records)
 
 
 def test_an_edited_record_does_not_count_and_is_named(finished):
@@ -202,7 +201,7 @@ def test_a_run_leaves_weights_and_a_record(original):
     assert record["command"].startswith("python -m aminet evaluate ") and "best.safetensors" in record["command"]
     assert set(record["means"]) == {f"{of}{metric}" for of in ("", "bicubic_")
                                     for metric in ("psnr", "ssim", "vif", "vifp")}
-    assert spec.fits(read_header(original / spec.name / "best.safetensors"))
+    assert find_run(read_header(original / spec.name / "best.safetensors")) == spec
 
 
 def test_a_metric_that_was_not_at_hand_is_added_later(finished, monkeypatch):
@@ -223,13 +222,20 @@ def test_a_metric_that_was_not_at_hand_is_added_later(finished, monkeypatch):
     assert [look["metrics"] for look in after["measured"]][-1] == ["vif"]
 
 
+def test_a_metric_is_not_added_when_the_weights_are_gone(finished, monkeypatch):
+    monkeypatch.setattr(reproduce, "available_metrics", lambda wanted: (tuple(wanted), []))
+    shutil.rmtree(finished / "aminet-smoke-0")
+    work, spec = smoke(finished, "aminet-smoke-0")
+    assert work.lacking(spec) and work.go([spec]) == [] and work.status(spec).state == "done"
+
+
 def test_fid_is_asked_of_every_gan(tmp_path):
     """Table VIII has it, and a scale that leaves FID out for time has GANs, too."""
     work = Reproduction("mini", out=tmp_path)
-    assert work.asked(work.specs["amigan-mini-0"]) == ("psnr", "ssim", "vif", "lpips", "fid")
-    assert work.asked(work.specs["aminet-mini-0"]) == ("psnr", "ssim", "vif", "lpips")
+    assert metrics_of(work.specs["amigan-mini-0"]) == ("psnr", "ssim", "vif", "lpips", "fid")
+    assert metrics_of(work.specs["aminet-mini-0"]) == ("psnr", "ssim", "vif", "lpips")
     smallest = Reproduction("smoke", out=tmp_path)
-    assert smallest.asked(smallest.specs["amigan-smoke-0"]) == METRICS
+    assert metrics_of(smallest.specs["amigan-smoke-0"]) == METRICS
 
 
 def test_a_second_call_does_nothing(finished, aminet):
@@ -267,7 +273,7 @@ def test_files_of_another_run_are_left_alone(finished):
     work = smoke(finished)
     before = contents(finished)
     words = {"aminet-s-smoke-0": "configuration or recipe differs", "ffn-smoke-0": "no state.safetensors beside it",
-             "transformer-smoke-0": "is damaged"}
+             "transformer-smoke-0": "not a whole safetensors file"}
     failed = work.go([work.specs[name] for name in words])
     assert [words[line.split(": ")[0]] in line for line in failed] == [True] * 3
     assert all(work.status(work.specs[name]).state == "unusable" for name in words)

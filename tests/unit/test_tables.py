@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -16,10 +18,12 @@ from aminet.files import DATA
 from aminet.metrics.statistics import paired_difference, summary
 from aminet.paper import comparison as C
 from aminet.paper import published as P
+from aminet.paper import runs as run_list
 from aminet.paper import tables as T
 from aminet.paper import text as F
 from aminet.paper.records import seal, write_record
-from aminet.paper.runs import runs
+from aminet.paper.runs import find_run, runs
+from aminet.protocol import PROTOCOLS
 
 SPECS = {spec.name: spec for spec in runs()}
 PEOPLE = [i // 2 for i in range(40)]
@@ -34,7 +38,7 @@ def record(run: str, source: str = "celeba_test.zip", protocol: str = "paper", f
            **metrics) -> dict:
     """What `evaluate` writes for a run, with the given values per image."""
     spec = SPECS[run]
-    means = {name: {"mean": float(np.mean(v))} for name, v in metrics.items()}
+    means = {name: summary(v, people=PEOPLE) for name, v in metrics.items()}
     return seal({
         "kind": "evaluation", "config": spec.config.to_dict(), "protocol": {"name": protocol},
         "weights": {"images": spec.recipe.images, "chosen": chosen, "recipe": asdict(spec.recipe),
@@ -56,9 +60,9 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def one_training_is_enough(monkeypatch):
     """Here; what a table asks for is tested by itself."""
-    asked = dict(P.SEEDS)
-    monkeypatch.setattr(C, "SEEDS", dict.fromkeys(P.SEEDS, 1))
-    return asked
+    needed = dict(P.SEEDS)
+    monkeypatch.setattr(P, "SEEDS", dict.fromkeys(P.SEEDS, 1))
+    return needed
 
 
 def cells(number: int, records, protocol: str = "paper") -> dict[tuple[str, str], T.Cell]:
@@ -118,7 +122,7 @@ def test_seeds_are_averaged_image_by_image(folder):
 
 
 def test_an_ablation_needs_several_trainings(folder, monkeypatch, one_training_is_enough):
-    monkeypatch.setattr(C, "SEEDS", one_training_is_enough)
+    monkeypatch.setattr(P, "SEEDS", one_training_is_enough)
     for seed in (0, 1):
         records = folder(record(f"aminet-mini-{seed}", psnr=values(seed)),
                          record(f"without-sa-mini-{seed}", psnr=values(seed + 5)))
@@ -208,8 +212,9 @@ def test_an_edited_record_costs_its_own_cells(folder):
     (records / "cut.json").write_text('{"kind": "evaluation", "val')
     (records / "list.json").write_text("[]")
     (records / "thin.json").write_text(json.dumps(seal({"kind": "evaluation"})))
-    few = record("without-rdfe-pocket-0", psnr=values(1)[:-1])
-    write_record(few, records / "few.json")
+    few = record("without-rdfe-pocket-0", psnr=values(1))
+    few["values"]["psnr"].pop()
+    write_record(seal(few), records / "few.json")
     table = T.table(1, records)
     found = {(cell.row, cell.column): cell for cell in table.cells}
     assert found["LGFI w/o SA", "psnr"].status == found["LGFI w/o SA", "ssim"].status == "edited"
@@ -305,10 +310,10 @@ def test_fid_is_paired_by_its_draws(folder):
     both = cells(8, folder(with_fid("amigan-short-1", 104, draws[1])))["AMIGAN (Ours)", "fid"]
     assert (both.ours, both.seeds) == (102, (0, 1))
     a, b = (C.Sample(mean, draws=np.array(d)) for mean, d in zip((100, 104), draws))
-    gap = C.difference(a, b)
+    gap = C.difference_of(a, b)
     assert (gap.mean, gap.low, gap.high) == (-4, *np.quantile(np.subtract(*draws), (0.025, 0.975)))
-    assert C.difference(C.average([a, b]), b).low == np.quantile(np.subtract(np.mean(draws, 0), draws[1]), 0.025)
-    assert C.difference(C.Sample(100), C.Sample(104)) == C.Sample(-4)  # no draws: no interval
+    assert C.difference_of(C.average([a, b]), b).low == np.quantile(np.subtract(np.mean(draws, 0), draws[1]), 0.025)
+    assert C.difference_of(C.Sample(100), C.Sample(104)) == C.Sample(-4)  # no draws: no interval
     assert C.average([C.Sample(100), C.Sample(104)]) == C.Sample(102)
 
 
@@ -317,9 +322,12 @@ def test_images_without_a_value_do_not_count(folder):
     some, none = [*values(0)[:-1], None], [None] * 40
     content = record("aminet-pocket-0", psnr=values(0))
     content["values"] |= {"vif": some, "lpips": none}
-    content["means"] |= {"vif": {"mean": 0.5}, "lpips": {"mean": None}}
-    found = cells(1, folder(seal(content)))
+    content["means"] |= {"vif": summary(np.array(some, float)), "lpips": dict.fromkeys(("mean", "low", "high"))}
+    other = record("without-sa-pocket-0", psnr=values(0), vif=values(1))
+    found = cells(1, folder(seal(content), other))
     assert found["LGFI", "vif"].ours == pytest.approx(np.mean(some[:-1])) and found["LGFI", "lpips"].status == "pending"
+    gap = np.mean(values(1)[:-1]) - np.mean(some[:-1])
+    assert found["LGFI w/o SA", "vif"].difference == pytest.approx(gap)
 
 
 def test_a_failed_training_is_named(folder):
@@ -394,15 +402,20 @@ def test_the_text_fits_and_holds_every_digit(number):
         assert [word for word in words if word in printed][:1] == printed[:1] and set(printed) <= set(words), row
 
 
-def test_the_committed_records_fill_the_cells_that_the_readme_quotes():
-    readme = (DATA.parent / "README.md").read_text()
-    for column, name in (("celeba", "celeba_test"), ("helen", "flickr_test")):
-        pattern = rf"\| {name} \| bicubic .*\n\|  \| AMINet `pocket` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|"
-        found = cells(7, DATA / "records")
-        ours = [found["AMINet", f"{column}_{metric}"] for metric in ("psnr", "ssim", "vif")]
-        assert re.search(pattern, readme), "the README's table has another form"
-        if ours[0].scale == "pocket":  # a larger run takes the pocket's place
-            assert tuple(F.number(cell, cell.ours) for cell in ours) == re.search(pattern, readme).groups()
+@pytest.mark.parametrize("number", (1, 7))
+def test_markdown_has_the_content_of_the_text(number):
+    text, markdown = (form(T.table(number)) for form in (F.format_table, F.markdown_table))
+    piped = [line for line in markdown.splitlines() if line.startswith("|")]
+    tables = re.findall(r"(?:^\|.*\|\n?)+", markdown, re.MULTILINE)
+    assert len(tables) == (4 if number == 7 else 2)
+    for lines in (table.splitlines() for table in tables):
+        assert re.fullmatch(r"[|:-]+", lines[1]) and len({line.count("|") for line in lines}) == 1
+    cut = re.compile(r"[\s|*`-]+")  # spaces and what draws the table
+    assert set(cut.split(text)) - {""} <= set(cut.split(markdown)) | {"paper"}
+    for row in P.published(number):
+        printed = [value for column, value in row.items() if column not in ("table", "row")]
+        words = [word.strip() for line in piped if line.startswith(f"| {row['row']} ") for word in line.split("|")]
+        assert [word for word in words if word in printed] and set(printed) <= set(words), row
 
 
 def test_command_line(refuses, folder, monkeypatch, capsys):
@@ -418,10 +431,30 @@ def test_command_line(refuses, folder, monkeypatch, capsys):
     rows = list(csv.DictReader(io.StringIO(run(5, "--records", records, "--csv"))))
     assert len(rows) == 14 and rows[-2]["published"] == "27.83" and rows[-2]["table"] == "5"
     assert float(rows[-2]["ours"]) == summary(values(0))["mean"] and rows[-2]["records"] == "r0.json"
+    assert run(5, "--records", records, "--markdown") == F.markdown_table(T.table(5, records)) + "\n"
+    refuses("not allowed with argument", "table", 5, "--csv", "--markdown")
     assert run(5, "--protocol", "dic", "--records", records).startswith("Table V. ")
     assert run("v", "--records", records) == run(5, "--records", records)
     monkeypatch.chdir(records)  # the course's records are found from any folder
     assert run(5) == F.format_table(T.table(5, DATA / "records")) + "\n"
+
+
+def test_a_table_without_counts_needs_no_torch():
+    code = ("import sys; sys.argv = ['aminet', 'table', '7']; from aminet.__main__ import main; main(); "
+            "assert not {'torch', 'scipy'} & set(sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("Table VII. "), done.stderr
+
+
+def test_the_noted_configurations_and_recipes_are_those_of_the_classes():
+    """Else records would be taken for those of other runs."""
+    noted = json.loads(run_list.DEFAULTS.read_text())
+    current = json.loads(json.dumps(run_list.class_defaults()))
+    assert noted["recipes"] == current["recipes"], "run: python -m aminet.paper.runs"
+    assert noted["configs"].items() <= current["configs"].items(), "run: python -m aminet.paper.runs"
+    assert all(find_run({"config": spec.config.to_dict(), "recipe": asdict(spec.recipe)}) == spec
+               for spec in SPECS.values() if spec.scale == "mini")
+    assert tuple(PROTOCOLS) == P.PROTOCOL_NAMES
 
 
 def test_bad_input_is_refused(tmp_path):

@@ -78,15 +78,16 @@ def test_the_warm_up_rises_in_a_line():
 
 
 @pytest.mark.parametrize("options, words", [
-    (dict(batch=0), "batch=0: give a whole number"), (dict(batch=2.5), "batch=2.5"),
-    (dict(batch=10**9), "from 1 to 4096"), (dict(batch=True), "batch=True"),
+    (dict(batch=0), "batch=0: expected a whole number from 1 to 4096"), (dict(batch=2.5), "batch=2.5"),
+    (dict(batch=10**9), "from 1 to 4096"), (dict(batch=True), "batch=True"), (dict(batch=None), "batch=None"),
     (dict(images=3, batch=4), "less than one batch"), (dict(images="9"), "images='9'"),
-    (dict(lr=math.nan), "lr=nan: give a positive"), (dict(lr=math.inf), "lr=inf"), (dict(lr=0.0), "lr=0.0"),
-    (dict(ema=1.0), r"in \[0, 1\)"), (dict(ema=math.nan), "ema=nan"), (dict(val_every=0), "val_every=0"),
-    (dict(seed=2**63), "from 0 to"), (dict(seed=-1), "seed=-1"), (dict(minutes=0), "minutes=0"),
-    (dict(minutes=math.inf), "minutes=inf"), (dict(warmup=1.5, images=64), "warmup=1.5"),
-    (dict(warmup=0.1), "need an end"),
-    (dict(schedule="cosine"), "--images or --minutes"), (dict(schedule="step", images=100), "unknown schedule"),
+    (dict(lr=math.nan), "lr=nan: expected a number above 0"), (dict(lr=math.inf), "lr=inf"), (dict(lr=0.0), "lr=0.0"),
+    (dict(ema=1.0), "ema=1.0: expected a number from 0 to below 1"), (dict(ema=math.nan), "ema=nan"),
+    (dict(val_every=0), "val_every=0"), (dict(seed=2**63), "from 0 to"), (dict(seed=-1), "seed=-1"),
+    (dict(minutes=0), "minutes=0"), (dict(minutes=math.inf), "minutes=inf"),
+    (dict(warmup=1.5, images=64), "warmup=1.5"),
+    (dict(warmup=0.1), "need an end"), (dict(schedule="cosine"), "--images or --minutes"),
+    (dict(schedule="step", images=100), "schedule='step': expected one of constant, cosine"),
     (dict(images=64, minutes=1.0), "not in both"),
 ])
 def test_bad_recipes(options, words):

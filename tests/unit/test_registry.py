@@ -5,7 +5,7 @@ import pytest
 
 from aminet import BadInput
 from aminet import baselines as package
-from aminet.baselines.registry import find, methods, preset
+from aminet.baselines.registry import config_class, methods, network_class, preset
 from aminet.paper import reproduce
 from aminet.paper import runs as run_list
 from aminet.paper.records import read_record
@@ -39,7 +39,7 @@ class Toy(nn.Module):
 
 
 def forget():
-    for function in (run_list.listed, run_list.specify):
+    for function in (run_list.listed, run_list.specify, methods):
         function.cache_clear()
 
 
@@ -57,7 +57,7 @@ def toy(tmp_path, monkeypatch):
 
 
 def test_a_new_method_is_one_file_and_one_line(toy, tmp_path):
-    assert "toy" in methods() and preset("pocket/toy") == find("toy", "Config")(channels=8)
+    assert "toy" in methods() and preset("pocket/toy") == config_class("toy")(channels=8)
     work = reproduce.Reproduction("smoke", out=tmp_path / "runs", device="cpu")
     assert not work.go(run_list.choose(run_list.runs("smoke"), "toy-*"))
     record = read_record(tmp_path / "runs" / "records" / "toy-smoke-0-synthetic_4_2-paper.json")
@@ -67,7 +67,7 @@ def test_a_new_method_is_one_file_and_one_line(toy, tmp_path):
 def test_the_toy_is_gone():
     assert "toy" not in methods()
     with pytest.raises(BadInput, match="unknown network 'toy'"):
-        find("toy")
+        network_class("toy")
 
 
 @pytest.mark.parametrize("name, match", [
@@ -81,6 +81,6 @@ def test_names_of_nothing(name, match):
 
 
 def test_methods_are_as_much_narrower_as_the_preset():
-    assert preset("aminet/sparnet+edff") == find("sparnet", "Config")(edff=True)
-    assert preset("pocket/sparnet") == find("sparnet", "Config")(channels=8)
-    assert preset("pocket/sfmnet") == find("sfmnet", "Config")(channels=16)
+    assert preset("aminet/sparnet+edff") == config_class("sparnet")(edff=True)
+    assert preset("pocket/sparnet") == config_class("sparnet")(channels=8)
+    assert preset("pocket/sfmnet") == config_class("sfmnet")(channels=16)

@@ -24,9 +24,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from ..config import HR
 from ..errors import BadInput
-from .pictures import MAX_BYTES, align, check_size, one_line, open_header, read_file, square, to_rgb
-from .pictures import open_image as open_image  # one picture: also found here
+from .pictures import MAX_BYTES, align, bicubic, check_size, one_line, open_header, read_file, square, to_rgb
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
 COMPANIONS = {"manifest.csv", "dataset.json", "thumbs.db", "desktop.ini", "sha256sums"}
@@ -42,40 +42,46 @@ class File(NamedTuple):
 
 
 class Faces(Dataset):
-    """Square RGB faces from folders and zips: item i is a uint8 tensor (3, size, size).
+    """Square RGB faces from folders and zips: item i is a uint8 tensor (3, 128, 128), by path, then by file name.
 
-    The order is that of the paths, and inside each by file name.
-
-    paths: folders (searched recursively) or zips.
-    size: side of an item in pixels. An image of another size is resized with Pillow's BICUBIC (antialiased).
+    paths: folders (searched recursively) or zips. Other sizes are resized with Pillow's BICUBIC (antialiased).
     crop: side in pixels of a centre crop taken first (CelebA: 178); without it, the largest centred square.
-    skip_bad: leave bad files out instead of refusing them. Every file is then decoded once at construction,
-        so that the length is known; `skipped` lists the bad ones as (name, reason).
-    names: take only these files, in this order (file names inside the paths).
+    skip_bad: leave bad files out instead of refusing them: every file is then decoded once at construction; `skipped`
+        lists them as (name, reason). names: take only these files of the paths, in this order.
     eyes: file stem -> ((x, y), (x, y)), the two eye centres in source pixels: `align` replaces the crop.
 
     Raises BadInput for a path that is missing, empty or damaged, and for a file that is no image: by its name
     at construction, by its content when it is decoded.
     """
 
-    def __init__(self, *paths, size: int = 128, crop: int | None = None, skip_bad: bool = False,
-                 names: list[str] | None = None, eyes: dict | None = None):
+    def __init__(self, *paths, crop: int | None = None, skip_bad: bool = False, names: list[str] | None = None,
+                 eyes: dict | None = None):
         if not paths:
             raise BadInput("no folder and no zip of faces given")
-        self.size, self.crop, self.eyes = size, crop, eyes
+        self.crop, self.eyes = crop, eyes
         self._hint = " (--skip-bad leaves it out)" if names is None else ""
         self.files, self.skipped = scan(paths, names)
         if self.skipped and not skip_bad:
             raise BadInput(": ".join(self.skipped[0]) + self._hint)
         if skip_bad:
-            faults = list(zip(self.files, each(self._fault, self.files, "checking faces")))
-            self.skipped += [(file.name, fault) for file, fault in faults if fault]
-            self.files = [file for file, fault in faults if not fault]
+            self._leave_out_bad()
         if not self.files:
             raise BadInput(f"{', '.join(map(str, paths))}: no image in it that can be read")
         for file in self.files:
             if eyes is not None and Path(file.inner).stem not in eyes:
                 raise BadInput(f"{file.name}: no annotation of its eyes")
+
+    def _leave_out_bad(self) -> None:
+        """Decode every file once, and move those that cannot be to `skipped`."""
+        def fault(file: File) -> str | None:
+            try:
+                self._item(file)
+            except BadInput as error:
+                return str(error)
+
+        faults = list(zip(self.files, each(fault, self.files, "checking faces")))
+        self.skipped += [(file.name, reason) for file, reason in faults if reason]
+        self.files = [file for file, reason in faults if not reason]
 
     @property
     def names(self) -> list[str]:
@@ -84,10 +90,7 @@ class Faces(Dataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the file names and the CRC-32 of their bytes.
-
-        It does not depend on where the folder or the zip lies, on its name, or on which of the two it is.
-        """
+        """SHA-256 (hex) of the file names and the CRC-32 of their bytes, the same for a folder and a zip anywhere."""
         digest = hashlib.sha256()
         for file in self.files:
             crc = file.entry.CRC if file.entry else zlib.crc32(read(file))
@@ -97,8 +100,8 @@ class Faces(Dataset):
     @cached_property
     def people(self) -> list[str] | None:
         """Who is on each image, from a manifest.csv (see `manifest`); None if it does not name everybody."""
-        rows = manifest(self.files)
-        return [row["identity"] for row in rows] if all(rows) else None
+        people = [row["identity"] for row in manifest(self.files) if row]
+        return people if len(people) == len(self.files) else None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -111,29 +114,23 @@ class Faces(Dataset):
             raise BadInput(f"{file.name}: {error}{self._hint}") from None
 
     def load(self, progress: bool = True) -> Tensor:
-        """Decode all faces in threads: uint8 (N, 3, size, size). Raises BadInput at a bad file."""
-        out = torch.empty((len(self), 3, self.size, self.size), dtype=torch.uint8)
+        """Decode all faces in threads: uint8 (N, 3, 128, 128). Raises BadInput at a bad file."""
+        out = torch.empty((len(self), 3, HR, HR), dtype=torch.uint8)
         each(lambda i: out[i].copy_(self[i]), range(len(self)), "loading faces", progress)
         return out
 
     def _item(self, file: File) -> Tensor:
         image = to_rgb(open_header(read(file)))
         if self.eyes is None:
-            return to_tensor(square(image, self.crop).resize((self.size, self.size), Image.BICUBIC))
+            return to_tensor(bicubic(square(image, self.crop), HR))
         eyes = self.eyes[Path(file.inner).stem]
         if not all(0 <= x <= image.width and 0 <= y <= image.height for x, y in eyes):
             raise BadInput("the eyes of its annotation lie outside the image")
-        return to_tensor(align(image, *eyes, self.size))
-
-    def _fault(self, file: File) -> str | None:
-        try:
-            self._item(file)
-        except BadInput as error:
-            return str(error)
+        return to_tensor(align(image, *eyes))
 
 
 def same_faces(a: Faces | Tensor, b: Faces | Tensor) -> int:
-    """How many images of b are also in a, pixel for pixel. Takes Faces, or loaded uint8 (N,3,H,W)."""
+    """Count the images of b that are also in a, pixel for pixel. Takes Faces, or loaded uint8 (N, 3, H, W)."""
     def digests(faces: Faces | Tensor) -> list[bytes]:
         return each(lambda i: hashlib.sha256(faces[i].numpy().tobytes()).digest(), range(len(faces)),
                     "comparing faces", progress=isinstance(faces, Faces))
@@ -143,12 +140,12 @@ def same_faces(a: Faces | Tensor, b: Faces | Tensor) -> int:
 
 
 def manifest(files: list[File]) -> list[dict | None]:
-    """Each file's row of the manifest.csv in or beside its folder or zip: archive, file, split, identity; or None."""
+    """Return each file's row (archive, file, split, identity) of the manifest.csv in or beside its archive, or None."""
     rows: dict[tuple, dict] = {}
     for root in {file.root for file in files}:
         archive = root.resolve()
-        table = next((t for t in (archive / "manifest.csv", archive.parent / "manifest.csv") if t.is_file()), None)
-        if table is None:
+        tables = (folder / "manifest.csv" for folder in (archive, archive.parent))
+        if not (table := next(filter(Path.is_file, tables), None)):
             continue
         with open(table, encoding="utf-8", errors="replace", newline="") as lines:
             reader = csv.DictReader(lines)
@@ -159,12 +156,12 @@ def manifest(files: list[File]) -> list[dict | None]:
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """RGB image -> uint8 (3, H, W)."""
+    """Turn an RGB image into uint8 (3, H, W)."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def scan(paths, names: list[str] | None = None) -> tuple[list[File], list[tuple[str, str]]]:
-    """The image files of folders and zips, and as (name, reason) the others."""
+    """Return the image files of folders and zips, and as (name, reason) the others."""
     files, used = [], Counter()
     for path in map(Path, paths):
         if not path.exists():
@@ -173,13 +170,12 @@ def scan(paths, names: list[str] | None = None) -> tuple[list[File], list[tuple[
         used[archive] += 1
         if used[archive] > 1:  # two paths of one name still give unique names
             archive += f"#{used[archive]}"
-        found = _folder(path, names) if path.is_dir() else _zip(path)
-        if not found and names is None:
+        entries = _folder(path, names) if path.is_dir() else _zip(path)
+        if not entries and names is None:
             raise BadInput(f"{path}: no image in it")
-        chosen = sorted(found) if names is None else [name for name in names if name in found]
-        files += [File(f"{archive}:{inner}", path, inner, found[inner]) for inner in chosen]
-    missing = set(names or ()) - {file.inner for file in files}
-    if missing:
+        wanted = sorted(entries) if names is None else [name for name in names if name in entries]
+        files += [File(f"{archive}:{inner}", path, inner, entries[inner]) for inner in wanted]
+    if missing := set(names or ()) - {file.inner for file in files}:
         raise BadInput(f"{', '.join(map(str, paths))}: {min(missing)} is not in it")
     images = [file for file in files if Path(file.inner).suffix.lower() in SUFFIXES]
     return images, [(name, "no image") for name in sorted({f.name for f in files} - {f.name for f in images})]
@@ -188,8 +184,8 @@ def scan(paths, names: list[str] | None = None) -> tuple[list[File], list[tuple[
 def _folder(path: Path, names: list[str] | None) -> dict[str, None]:
     if names is not None:  # look only at these: a folder of 200,000 is not walked
         return {name: None for name in names if _inside(name) and (path / name).is_file()}
-    found = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    return {name: None for name in found if not _companion(name)}
+    files = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    return {name: None for name in files if not _companion(name)}
 
 
 def _zip(path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -198,7 +194,7 @@ def _zip(path: Path) -> dict[str, zipfile.ZipInfo]:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     except Exception as error:  # a damaged zip raises many kinds
         raise BadInput(f"{path}: neither a folder nor a whole zip ({one_line(error)})") from None
-    found = {}
+    by_name = {}
     for entry in entries:
         if not _inside(name := entry.filename):
             raise BadInput(f"{path}: refused, it has an entry with an unsafe name: {name!r}")
@@ -206,10 +202,10 @@ def _zip(path: Path) -> dict[str, zipfile.ZipInfo]:
             raise BadInput(f"{path}: refused, it is encrypted ({name}); give an open zip")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BadInput(f"{path}: {name} is neither stored nor deflated; zip it again")
-        if name in found:
+        if name in by_name:
             raise BadInput(f"{path}: refused, {name} is in it twice")
-        found[name] = entry
-    return {name: entry for name, entry in found.items() if not _companion(name)}
+        by_name[name] = entry
+    return {name: entry for name, entry in by_name.items() if not _companion(name)}
 
 
 def _inside(name: str) -> bool:
@@ -219,14 +215,14 @@ def _inside(name: str) -> bool:
 
 
 def _companion(name: str) -> bool:
-    """Files that may lie beside images and are passed over in silence."""
+    """Whether a file may lie beside images and is passed over in silence."""
     path = PurePosixPath(name.lower())
     hidden = any(part.startswith((".", "__macosx")) for part in path.parts)
     return hidden or path.name in COMPANIONS or path.stem in {"readme", "license", "licence"}
 
 
 def read(file: File) -> bytes:
-    """The bytes of a file. No handle stays open, so that threads and forked workers need no care."""
+    """Return the bytes of a file. No handle stays open, so that threads and forked workers need no care."""
     entry, path = file.entry, file.root / file.inner
     if entry is None:
         return read_file(path)
@@ -246,7 +242,7 @@ def read(file: File) -> bytes:
 
 
 def each(work, items, title: str, progress: bool = True) -> list:
-    """work(item) of every item, in order, on as many threads as there are cores."""
+    """Return work(item) of every item, in order, on as many threads as there are cores."""
     pool = ThreadPoolExecutor(min(16, os.cpu_count() or 1))
     try:
         quiet = not progress or len(items) < 200

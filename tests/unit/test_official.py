@@ -10,7 +10,7 @@ from PIL import Image
 from test_faces import archive, encode, folder, picture
 
 from aminet.errors import BadInput
-from aminet.faces.files import Faces, to_tensor
+from aminet.faces.dataset import Faces, to_tensor
 from aminet.faces.official import celeba, celeba_attributes, helen, scface
 from aminet.faces.pictures import align
 

@@ -1,0 +1,9 @@
+"""Metrics: how good a restored face is, and how sure that number is. PSNR and SSIM are a chapter, `aminet.protocol`.
+
+measure.py: every metric of an image by its name.
+vif.py: VIF and VIFp, the visual information that is kept.
+perceptual.py: LPIPS, the identity of a face, and FID, by pretrained networks.
+pretrained.py: these networks (networks.yaml), their files found or downloaded, and checked.
+yunet.py: OpenCV's face detector, for the landmarks by which faces are aligned.
+statistics.py: means and differences with their intervals.
+"""

@@ -1,0 +1,448 @@
+"""Write the numbers of README.md, RESULTS.md and aminet/baselines/README.md from the records: `make readme`.
+
+A generated block stands between `<!-- begin NAME -->` and `<!-- end NAME -->`, and NAME is a function in BLOCKS. A test
+says that the committed pages hold what these functions return.
+"""
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import ttest_1samp
+from tabulate import tabulate
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from aminet.baselines.registry import preset  # noqa: E402
+from aminet.ledger import bill, match  # noqa: E402
+from aminet.metrics.statistics import paired_difference, student_interval  # noqa: E402
+from aminet.paper.published import LAST_ABLATION, ROMAN, published  # noqa: E402
+from aminet.paper.records import read_record  # noqa: E402
+from aminet.paper.runs import listed, runs  # noqa: E402
+from aminet.paper.tables import Cell, table  # noqa: E402
+
+PAGES = ("README.md", "RESULTS.md", "aminet/baselines/README.md")
+RECORDS = ROOT / "data" / "records"
+NETWORKS = {"AMINet": "pocket", "AMINet-S": "pocket-s", "AMIGAN": "pocket-gan"}  # the paper's names, and our weights
+SETS = {"celeba_test": "CelebA faces", "flickr_test": "Flickr portraits", "london": "studio portraits, London"}
+DIGITS = {"psnr": 2, "ssim": 4, "vif": 4, "lpips": 4, "fid": 1, "identity": 3}
+HEADS = {"psnr": "PSNR, dB", "ssim": "SSIM", "vif": "VIF", "lpips": "LPIPS", "fid": "FID", "identity": "identity"}
+# AMINet's rows with printed counts: table, row, and the network that is counted. Others are the full network again.
+COUNTED = [(10, "AMINet", "aminet"), (10, "AMINet-S", "aminet-s"), (1, "LGFI w/o SKAF", "aminet-s"),
+           (1, "LGFI w/o SA", "without-sa"), (1, "LGFI w/o RDFE", "without-rdfe"),
+           (2, "Transformer", "transformer"), (3, "FFN", "ffn")]
+SCALES = {  # what a scale of runs.yaml is for
+    "smoke": "seconds a run, on drawn faces: does everything work here? Its numbers mean nothing",
+    "mini": "minutes a run on a CPU: differences between networks, not how good they become",
+    "pocket": "an hour or two a run on a CPU: the weights that come with the course",
+    "gpu": "a minute or so a run on a GPU: the paper's size, hardly trained",
+    "short": "for a GPU: the paper's size, 11 epochs of its 18,000 faces",
+    "paper": "for a GPU: the paper's size, 150 epochs, as its forerunners train",
+}
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    return tabulate(rows, heads, tablefmt="github", disable_numparse=True)
+
+
+@cache
+def record(file: str) -> dict:
+    """A sealed record by its file."""
+    return read_record(RECORDS / file)
+
+
+def measured(name: str, faces: str = "celeba_test") -> str:
+    """The file of a network's record, by the name of its run or of its weights."""
+    return f"{name}-{faces}-paper.json"
+
+
+def mean(file: str, metric: str) -> float:
+    return record(file)["means"][metric]["mean"]
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """A difference with its interval, as in a table."""
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def listing(words: list[str]) -> str:
+    """Words as `a, b and c`, or `none`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words or ["none"])
+
+
+# Differences between networks with several trainings each
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One network minus another in a metric, over trainings of equal seeds.
+
+    mean, low, high: with the bootstrap's interval over trainings and people. each: training by training.
+    half, p: half of Student's 95 % interval, and his test.
+    """
+
+    mean: float
+    low: float
+    high: float
+    each: list[float]
+
+    @property
+    def half(self) -> float:
+        student = student_interval(self.each)
+        return student["high"] - student["mean"]
+
+    @property
+    def p(self) -> float:
+        return float(ttest_1samp(self.each, 0).pvalue)
+
+    @property
+    def decided(self) -> bool:
+        """Whether both intervals leave out zero."""
+        return not self.low <= 0 <= self.high and abs(self.mean) > self.half
+
+
+def values(files: list[str], metric: str) -> np.ndarray:
+    """The images' values in several records of the same faces, (S, N)."""
+    return np.array([record(file)["values"][metric] for file in files], float)
+
+
+def by_training(files: list[str], others: list[str], metric: str) -> list[float]:
+    """`files` minus `others` in a metric's mean, one number for each pair of records."""
+    return [mean(file, metric) - mean(other, metric) for file, other in zip(files, others, strict=True)]
+
+
+@cache
+def cells(number: int) -> list[Cell]:
+    """The cells of a table of the paper that records stand behind."""
+    return [cell for cell in table(number, RECORDS).cells if cell.ours is not None]
+
+
+@cache
+def ablations(metric: str) -> list[tuple[int, Cell, Difference]]:
+    """The measured rows of Tables I to VI against the row that they are compared with: (table, cell, difference)."""
+    rows = []
+    for number in range(1, LAST_ABLATION + 1):
+        by_row = {cell.row: cell for cell in cells(number) if cell.metric == metric}
+        for cell in by_row.values():
+            if cell.difference_low is not None:
+                gap = Difference(cell.difference, cell.difference_low, cell.difference_high,
+                                 by_training(cell.records, by_row[cell.reference].records, metric))
+                rows.append((number, cell, gap))
+    return rows
+
+
+@cache
+def readings(metric: str) -> dict[str, Difference]:
+    """What the paper leaves open, by name: each reading minus our default, at scale mini."""
+    seeds = listed()["scales"]["mini"]["seeds"]
+    default = [measured(f"aminet-mini-{seed}") for seed in seeds]
+    people, found = record(default[0])["faces"]["people"], {}
+    for spec in runs("mini"):
+        files = [measured(f"{spec.network}-mini-{seed}") for seed in seeds]
+        if not spec.rows and spec.seed == seeds[0] and all((RECORDS / file).exists() for file in files):
+            gap = paired_difference(values(files, metric), values(default, metric), people=people)
+            found[spec.preset.partition("/")[2]] = Difference(**gap, each=by_training(files, default, metric))
+    return found
+
+
+# README.md
+
+
+def first_results() -> str:
+    """Bicubic interpolation, AMINet and AMIGAN on CelebA faces."""
+    metrics = ("psnr", "ssim", "lpips")
+    rows = [["bicubic interpolation", *numbers(measured("pocket"), metrics, "bicubic_"), ""]]
+    for network in ("AMINet", "AMIGAN"):
+        file, label = measured(NETWORKS[network]), f"{network} (`{NETWORKS[network]}`)"
+        rows.append([label, *numbers(file, metrics), interval(**record(file)["gain"]["psnr"])])
+    pocket = record(measured("pocket"))
+    faces, learnt = pocket["faces"], pocket["weights"]["data"]["train"]["images"]
+    heads = ["", *(HEADS[metric] for metric in metrics), "PSNR over bicubic, 95 % interval"]
+    return "\n".join([
+        f"Measured on {faces['images']:,} CelebA faces of {len(set(faces['people']))} people; none was trained on.",
+        f"The networks have {pocket['config']['channels']} channels, the paper's {preset('aminet').channels}.",
+        f"They learnt from {learnt:,} CelebA faces on two CPU cores.", "", markdown(heads, rows)])
+
+
+def reproduced() -> str:
+    """What is reproduced and what is not, in a paragraph."""
+    ours, paper = sizes()["aminet"], {row["row"]: row for row in published(10)}["AMINet"]
+    params, macs = f"{ours['params'] / 1e6:.2f} M parameters", f"{ours['thop_macs'] / 1e9:.2f} G multiply-adds"
+    gaps = ablations("psnr")
+    same_sign = [cell.published_difference * gap.mean > 0 for _, cell, gap in gaps if gap.decided]
+    return "\n".join([
+        f"- **The network is reproduced.** Ours has {params} and {macs}.",
+        f"  The paper prints {paper['params_m']} M and {paper['macs_g']} G.",
+        f"- **The quality is pending.** The paper reports {paper['psnr']} dB on 1,000 CelebA faces of its own.",
+        "  Their list is unpublished, and the full network is not trained here yet.",
+        "  Our numbers are of small networks on another split: never set them beside the paper's.",
+        f"- **The ablations are tried in small.** {len(same_sign)} of {len(gaps)} differences are beyond chance,",
+        f"  {sum(same_sign)} of them in the paper's direction.",
+        "- **The compared methods** are written from their papers, and trained in small, too."])
+
+
+def scales() -> str:
+    """The scales of runs.yaml."""
+    rows = []
+    for name, scale in listed()["scales"].items():
+        config = preset(scale["size"])
+        rows.append([f"`{name}`", f"C = {config.channels}, {bill(config)[''].params / 1e6:.2f} M",
+                     f"{scale['recipe']['images']:,}", str(len(scale["seeds"])), SCALES[name]])
+    return markdown(["scale", "size of AMINet", "faces seen", "trainings", "what it is"], rows)
+
+
+def numbers(file: str, metrics, prefix: str = "") -> list[str]:
+    return [f"{mean(file, prefix + metric):.{DIGITS[metric]}f}" for metric in metrics]
+
+
+@cache
+def sizes() -> dict[str, dict]:
+    """Counts of every network at the paper's size, as `bench --all` recorded them."""
+    return {row["network"]: row for row in record("speeds-aminet-cpu.json")["rows"]}
+
+
+# RESULTS.md
+
+
+def counts() -> str:
+    """AMINet's parameters and multiply-adds beside those that the paper prints."""
+    rows = []
+    for number, row, network in COUNTED:
+        ours, paper = sizes()[network], next(line for line in published(number) if line["row"] == row)
+        macs = [paper["macs_g"], match(ours["thop_macs"], paper["macs_g"] + "G") or "no"] if number == 10 else ["", ""]
+        rows.append([ROMAN[number], row, f"{ours['params'] / 1e6:.3f}", paper["params_m"],
+                     match(ours["params"], paper["params_m"] + "M") or "no", f"{ours['macs'] / 1e9:.2f}",
+                     f"{ours['thop_macs'] / 1e9:.2f}", *macs])
+    heads = ["Table", "row", "parameters, M", "paper's", "match", "MACs, G", "by thop", "paper's", "match"]
+    return markdown(heads, rows)
+
+
+def pocket_networks() -> str:
+    """How the weights of scale pocket were made."""
+    rows = []
+    for network, weights in NETWORKS.items():
+        header = json.loads((ROOT / "data" / "weights" / f"{weights}.json").read_text())
+        log = (RECORDS / f"{weights}-train.jsonl").read_text().splitlines()
+        start = header.get("start", {}).get("name", "").removesuffix(".safetensors")
+        config = preset(header["preset"] if header["preset"] != "amigan" else header["start"]["preset"])
+        rows.append([network, f"`{weights}`", str(config.channels), f"{bill(config)[''].params / 1e6:.2f}",
+                     f"`{start}`" if start else "none", f"{header['images']:,}",
+                     f"{json.loads(log[-1])['seconds'] / 60:.0f}"])
+    return markdown(["network", "weights", "channels", "parameters, M", "starts from", "faces seen", "minutes"], rows)
+
+
+def pocket_results() -> str:
+    """The weights of scale pocket on three test sets."""
+    rows = []
+    for faces in SETS:
+        for network, weights in NETWORKS.items():
+            file = measured(weights, faces)
+            if network == "AMINet":
+                rows.append([faces, "bicubic", *numbers(file, HEADS, "bicubic_"), ""])
+            rows.append(["", f"{network} `{weights}`", *numbers(file, HEADS), interval(**record(file)["gain"]["psnr"])])
+    return markdown(["test set", "network", *HEADS.values(), "PSNR over bicubic, 95 %"], rows)
+
+
+def test_sets() -> str:
+    """The test sets: how many faces of how many people."""
+    rows = []
+    for name, what in SETS.items():
+        faces = record(measured("pocket", name))["faces"]
+        people = f"{len(set(faces['people'])):,}" if faces.get("people") else "unknown: each counts by itself"
+        rows.append([f"`{name}`", what, f"{faces['images']:,}", people])
+    return markdown(["test set", "what", "faces", "people"], rows)
+
+
+def ablation_table() -> str:
+    """Tables I to VI in PSNR: each row minus the paper's own."""
+    rows = [[ROMAN[number], f"{cell.row} - ({cell.reference})", f"{cell.published_difference:+.2f}",
+             interval(gap.mean, gap.low, gap.high), f"±{gap.half:.2f}", f"{gap.p:.2g}", "yes" if gap.decided else "no"]
+            for number, cell, gap in ablations("psnr")]
+    heads = ["Table", "difference in PSNR", "paper's, dB", "ours, dB [95 %, bootstrap]", "Student", "p", "decided"]
+    return markdown(heads, rows)
+
+
+def decided_ablations(metric: str) -> list[str]:
+    """What the trainings decide of Tables I to VI in a metric."""
+    rows, digits = ablations(metric), DIGITS[metric]
+    decided = [(cell, gap) for _, cell, gap in rows if gap.decided]
+    words = [f"{cell.row} ({gap.mean:+.{digits}f} ± {gap.half:.{digits}f}, published "
+             f"{cell.published_difference:+.{digits}f})" for cell, gap in decided]
+    opposite = [cell.row for cell, gap in decided if gap.mean * cell.published_difference < 0]
+    kept = [cell.row for cell, gap in decided if gap.p * len(rows) < 0.05]
+    return [f"- Decided in {metric.upper()}, {len(decided)} of {len(rows)}: {listing(words)}.",
+            f"  Against the published direction: {listing(opposite)}.",
+            f"  Decided if counted as {len(rows)} tests: {listing(kept)}."]
+
+
+def ablation_verdict() -> str:
+    """What the trainings decide of Tables I to VI, and what the row with the clearest effect weighs."""
+    full, without = (bill(preset(name))[""].params for name in ("pocket", "pocket/w/o FRM"))
+    scales = sorted({cell.scale for _, cell, _ in ablations("psnr")})
+    trainings = sorted({str(len(gap.each)) for *_, gap in ablations("psnr")})
+    return "\n".join([
+        *decided_ablations("psnr"), *decided_ablations("ssim"),
+        f"- All are of scale `{listing(scales)}`, with {listing(trainings)} trainings a row.",
+        f"  At this size w/o FRM has {100 * (1 - without / full):.0f} % fewer parameters."])
+
+
+def reading_table() -> str:
+    """What the paper leaves open, against our default."""
+    ssim, rows = readings("ssim"), []
+    for name, gap in readings("psnr").items():
+        rows.append([name, interval(gap.mean, gap.low, gap.high), f"±{gap.half:.2f}", f"{gap.p:.2g}",
+                     " ".join(f"{one:+.2f}" for one in gap.each), f"{ssim[name].mean:+.4f} ± {ssim[name].half:.4f}"])
+    return markdown(["reading", "PSNR - default's, dB [95 %, bootstrap]", "Student", "p", "each training",
+                     "SSIM - default's, Student"], rows)
+
+
+def reading_verdict() -> str:
+    """What the trainings decide of the readings."""
+    lines = []
+    for metric in ("psnr", "ssim"):
+        gaps = readings(metric)
+        decided = {name: gap for name, gap in gaps.items() if gap.decided}
+        words = [f"{name} ({'better' if gap.mean > 0 else 'worse'}, p = {gap.p:.2g})" for name, gap in decided.items()]
+        kept = [name for name, gap in decided.items() if gap.p * len(gaps) < 0.05]
+        lines += [f"- Decided in {metric.upper()}, {len(words)} of {len(gaps)}: {listing(words)}.",
+                  f"  Decided if counted as {len(gaps)} tests: {listing(kept)}."]
+    return "\n".join(lines)
+
+
+def compared() -> dict[str, tuple[list[str], str]]:
+    """The methods of Table VII, and those that Table X alone has: row -> records on CelebA faces, published PSNR."""
+    of_row = {cell.row: cell for cell in cells(7) if cell.column == "celeba_psnr"}
+    methods = {row: (list(cell.records), cell.published) for row, cell in of_row.items()}
+    paper = {line["row"]: line["psnr"] for line in published(10)}
+    for row in ("CTCNet", "SCTANet"):
+        file = measured(f"{row.lower()}-{of_row['AMINet'].scale}-0")
+        if (RECORDS / file).exists():
+            methods[f"{row} (Table X only)"] = [file], paper[row]
+    return methods
+
+
+def comparison() -> str:
+    """The compared methods on CelebA faces, best first."""
+    methods, rows = compared(), []
+    ours = methods["AMINet"][0]
+    people = record(ours[0])["faces"]["people"]
+    bicubic = values(ours[:1], "bicubic_psnr")
+    for row, (files, paper) in methods.items():
+        prefix = "bicubic_" if row == "Bicubic" else ""
+        psnr = values(files, f"{prefix}psnr")
+        others = [f"{np.mean([mean(file, prefix + metric) for file in files]):.4f}" for metric in ("vif", "lpips")]
+        trained = ["", ""] if prefix else [f"{100 * np.mean(psnr > bicubic):.0f} %", str(len(files))]
+        gap = "" if row == "AMINet" else interval(**paired_difference(psnr, values(ours, "psnr"), people=people))
+        rows.append([row, f"{psnr.mean():.2f}", gap, *others, *trained, paper])
+    rows.sort(key=lambda row: float(row[1]), reverse=True)
+    return markdown(["method", "PSNR, dB", "PSNR - AMINet's [95 %, bootstrap]", "VIF", "LPIPS", "faces above bicubic",
+                     "trainings", "paper's PSNR"], rows)
+
+
+def second_looks() -> str:
+    """The first looks of networks that were changed and measured again, from the withdrawn records."""
+    rows = []
+    for path in sorted((RECORDS / "withdrawn").glob("*-celeba_test-paper.json")):
+        before = read_record(path)["means"]["psnr"]["mean"]
+        rows.append([path.name.split("-mini")[0], f"{before:.2f}", f"{mean(path.name, 'psnr'):.2f}"])
+    return markdown(["run", "first look, dB", "second look, dB"], rows)
+
+
+def gans() -> str:
+    """Table VIII by FID: after the games, and the generators before them."""
+    games = sorted((cell for cell in cells(8) if cell.metric == "fid"), key=lambda cell: cell.ours or 0)
+    rows, after, before = [], {}, {}
+    for cell in games:
+        name = cell.records[0].split("-flickr")[0]
+        start = next(spec.start for spec in runs() if spec.name == name)
+        gan = cell.row.split()[0]
+        after[gan], before[gan] = mean(cell.records[0], "fid"), mean(measured(start, "flickr_test"), "fid")
+        rows.append([gan, f"{after[gan]:.1f}", f"{before[gan]:.1f}", cell.published])
+    bicubic = mean(measured(NETWORKS["AMINet"], "flickr_test"), "bicubic_fid")
+    leads = [side["DICGAN"] - side["AMIGAN"] for side in (before, after)]
+    images = listed()["scales"][games[0].scale]["gan"]["images"]
+    return "\n".join([
+        markdown(["GAN", "FID after the game", "its generator before", "paper's FID on Helen"], rows), "",
+        f"Each game has {images:,} pictures, at scale `{games[0].scale}`. Bicubic interpolation has {bicubic:.1f}.",
+        f"AMIGAN leads DICGAN by {leads[0]:.1f} before the games, and by {leads[1]:.1f} after them."])
+
+
+def speed() -> str:
+    """`bench` of AMINet at the paper's size on a CPU."""
+    bench = record("bench-aminet-cpu.json")
+    rows = [[f"{row['task']}, batch {row['batch']}", row["name"], f"{1e3 * row['seconds']:.0f}", f"{row['ratio']:.2f}",
+             f"{100 * row['of_peak']:.0f} %", f"{row['memory'] / 1e6:.0f}",
+             f"{row['max_error']:.0e}" if row.get("max_error") else ""]
+            for row in bench["rows"] if row["task"] != "modules"]
+    one_face = [row for row in bench["rows"] if row["task"] == "inference" and row["batch"] == 1]
+    exact, best = (max(row["ratio"] for row in one_face if ("bf16" in row["name"]) == bf16) for bf16 in (False, True))
+    fastest = max(row["batch"] / row["seconds"] for row in bench["rows"] if row["task"] == "training")
+    host, limits = bench["machine"], {name: f"{value / 1e9:.0f}" for name, value in bench["limits"].items()}
+    return "\n".join([
+        markdown(["task", "way", "ms", "ratio", "of the measured peak", "MB", "largest error"], rows), "",
+        f"The machine: {host['cores']} cores of a shared {host['cpu']}, PyTorch {host['versions']['torch']}.",
+        f"Its peak is {limits['fp32']} GFLOP/s in fp32 and {limits['bf16']} in bf16.",
+        f"On one face, bf16 with compilation reaches {best:.2f} times the eager speed, fp32 alone {exact:.2f}.",
+        f"The data pipeline feeds {bench['data_images_per_second'] / fastest:.0f} times what training takes."])
+
+
+def export() -> str:
+    """`export` of the pocket weights on a CPU."""
+    names = {"torch": "`pocket`, torch eager", "torch faster": "`aminet.deploy.fast.faster`", "onnx": "ONNX Runtime",
+             "onnx int8": "ONNX Runtime, int8 convolutions"}
+    rows = [[names[row["network"]], f"{row['bytes'] / 1e6:.1f}", f"{1e3 * row['seconds']:.0f}", f"{row['ratio']:.2f}",
+             f"{row['max_error']:.0e}" if row["max_error"] else "", f"{round(row['psnr_cost'], 3) + 0.0:.3f} dB"]
+            for row in record("export-pocket-cpu.json")["rows"]]
+    return markdown(["one face", "file, MB", "ms", "ratio", "largest error", "costs in PSNR"], rows)
+
+
+# aminet/baselines/README.md
+
+
+def methods() -> str:
+    """The compared methods with their counts beside the authors'."""
+    with open(ROOT / "data" / "published" / "authors.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    runs_of = {spec.preset: spec.network for spec in runs("paper") if not spec.start}
+    rows = []
+    for line in lines:
+        name = f"aminet/{line['file']}"
+        ours, config = sizes()[runs_of[name]], preset(name)
+        rows.append([f"[`{line['file']}.py`]({line['file']}.py)", line["method"],
+                     "enlarged face" if config.enlarged else "LR face", f"{ours['params'] / 1e6:.2f}", line["params_m"],
+                     f"{ours['macs'] / 1e9:.2f}", line["macs_g"], f"{ours['thop_macs'] / 1e9:.2f}", line["note"]])
+    heads = ["file", "method", "takes", "parameters, M", "authors'", "MACs, G", "authors'", "by thop", ""]
+    return markdown(heads, rows)
+
+
+BLOCKS = {name.__name__.replace("_", "-"): name for name in (
+    first_results, reproduced, scales, counts, pocket_networks, pocket_results, test_sets, ablation_table,
+    ablation_verdict, reading_table, reading_verdict, comparison, second_looks, gans, speed, export, methods)}
+
+
+def filled(text: str) -> str:
+    """A page with its generated blocks written anew."""
+    def block(match: re.Match) -> str:
+        return f"<!-- begin {match[1]} -->\n\n{BLOCKS[match[1]]()}\n\n<!-- end {match[1]} -->"
+    return re.sub(r"<!-- begin ([\w-]+) -->.*?<!-- end \1 -->", block, text, flags=re.S)
+
+
+def main() -> None:
+    for page in PAGES:
+        path = ROOT / page
+        before = path.read_text(encoding="utf-8")
+        after = filled(before)
+        path.write_text(after, encoding="utf-8")
+        print(f"{page}: {'as it was' if after == before else 'written'}")
+
+
+if __name__ == "__main__":
+    main()
