@@ -122,7 +122,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("source", metavar="IN", help="a 16x16 picture, or a photograph (needs OpenCV's YuNet)")
     p.add_argument("target", metavar="OUT", help="the 128x128 result; OUT_side_by_side.png lies beside it")
     p = p.add_mutually_exclusive_group()
-    p.add_argument("--weights", default="pocket", help="a .safetensors file, or the name of ours (pocket)")
+    p.add_argument("--weights", default="pocket",
+                   help="a .safetensors file, or the name of ours (default: pocket; pocket-gan is sharper)")
     p.add_argument("--onnx", metavar="FILE", help="a network of `export` instead: needs NumPy, Pillow, OpenCV, "
                    "PyYAML and ONNX Runtime, and no torch")
 

@@ -42,7 +42,7 @@ SCALES = {  # what a scale of runs.yaml is for
     "smoke": "seconds a run, on drawn faces: does everything work here? Its numbers mean nothing",
     "mini": "minutes a run on a CPU: differences between networks, not how good they become",
     "pocket": "an hour or two a run on a CPU: the weights that come with the course",
-    "gpu": "a minute or so a run on a GPU: the paper's size, hardly trained",
+    "gpu": "for a GPU: the paper's size, hardly trained",
     "short": "for a GPU: the paper's size, 11 epochs of its 18,000 faces",
     "paper": "for a GPU: the paper's size, 150 epochs, as its forerunners train",
 }
@@ -167,7 +167,8 @@ def first_results() -> str:
     faces, learnt = pocket["faces"], pocket["weights"]["data"]["train"]["images"]
     heads = ["", *(HEADS[metric] for metric in metrics), "PSNR over bicubic, 95 % interval"]
     return "\n".join([
-        f"Measured on {faces['images']:,} CelebA faces of {len(set(faces['people']))} people; none was trained on.",
+        f"Measured on {faces['images']:,} CelebA faces of {len(set(faces['people']))} people. "
+        "None of these pictures was trained on.",
         f"The networks have {pocket['config']['channels']} channels, the paper's {preset('aminet').channels}.",
         f"They learnt from {learnt:,} CelebA faces on two CPU cores.", "", markdown(heads, rows)])
 
@@ -177,15 +178,17 @@ def reproduced() -> str:
     ours, paper = sizes()["aminet"], {row["row"]: row for row in published(10)}["AMINet"]
     params, macs = f"{ours['params'] / 1e6:.2f} M parameters", f"{ours['thop_macs'] / 1e9:.2f} G multiply-adds"
     gaps = ablations("psnr")
-    same_sign = [cell.published_difference * gap.mean > 0 for _, cell, gap in gaps if gap.decided]
+    decided = [(cell, gap) for _, cell, gap in gaps if gap.decided]
+    same_sign = [cell.published_difference * gap.mean > 0 for cell, gap in decided]
     return "\n".join([
         f"- **The network is reproduced.** Ours has {params} and {macs}.",
         f"  The paper prints {paper['params_m']} M and {paper['macs_g']} G.",
         f"- **The quality is pending.** The paper reports {paper['psnr']} dB on 1,000 CelebA faces of its own.",
         "  Their list is unpublished, and the full network is not trained here yet.",
         "  Our numbers are of small networks on another split: never set them beside the paper's.",
-        f"- **The ablations are tried in small.** {len(same_sign)} of {len(gaps)} differences are beyond chance,",
-        f"  {sum(same_sign)} of them in the paper's direction.",
+        f"- **The ablations are tried in small.** In PSNR {len(same_sign)} of {len(gaps)} are beyond chance,",
+        f"  {sum(same_sign)} of them in the paper's direction. Counted as {len(gaps)} tests, "
+        f"{sum(gap.p * len(gaps) < 0.05 for _, gap in decided)} is left.",
         "- **The compared methods** are written from their papers, and trained in small, too."])
 
 
@@ -367,12 +370,14 @@ def gans() -> str:
         after[gan], before[gan] = mean(cell.records[0], "fid"), mean(measured(start, "flickr_test"), "fid")
         rows.append([gan, f"{after[gan]:.1f}", f"{before[gan]:.1f}", cell.published])
     bicubic = mean(measured(NETWORKS["AMINet"], "flickr_test"), "bicubic_fid")
-    leads = [side["DICGAN"] - side["AMIGAN"] for side in (before, after)]
+    ranked = [sorted(side, key=lambda gan: side[gan])[:2] for side in (before, after)]
+    leads = [f"{first} leads {second} by {side[second] - side[first]:.1f}"
+             for side, (first, second) in zip((before, after), ranked)]
     images = listed()["scales"][games[0].scale]["gan"]["images"]
     return "\n".join([
         markdown(["GAN", "FID after the game", "its generator before", "paper's FID on Helen"], rows), "",
         f"Each game has {images:,} pictures, at scale `{games[0].scale}`. Bicubic interpolation has {bicubic:.1f}.",
-        f"AMIGAN leads DICGAN by {leads[0]:.1f} before the games, and by {leads[1]:.1f} after them."])
+        f"Before the games the generator of {leads[0]}. After them {leads[1]}."])
 
 
 def speed() -> str:

@@ -42,7 +42,8 @@ def average(samples: list[Sample], people=None) -> Sample:
     if all(sample.values is not None for sample in samples):
         values = np.concatenate([sample.values for sample in samples])
         return Sample(**summary(values, people=people), values=values)
-    draws = None if any(sample.draws is None for sample in samples) else np.mean([one.draws for one in samples], axis=0)
+    shapes = {None if sample.draws is None else sample.draws.shape for sample in samples}
+    draws = np.mean([sample.draws for sample in samples], axis=0) if None not in shapes and len(shapes) == 1 else None
     return Sample(float(np.mean([sample.mean for sample in samples])), draws=draws)
 
 
@@ -50,7 +51,7 @@ def difference_of(a: Sample, b: Sample, people=None) -> Sample:
     """Return a - b on the same faces, with its paired 95 % interval if both have values or draws."""
     if a.values is not None and b.values is not None:
         return Sample(**paired_difference(a.values, b.values, people=people))
-    if a.draws is None or b.draws is None:
+    if a.draws is None or b.draws is None or a.draws.shape != b.draws.shape:
         return Sample(a.mean - b.mean)
     low, high = np.quantile(a.draws - b.draws, (0.025, 0.975))
     return Sample(a.mean - b.mean, float(low), float(high))
@@ -62,7 +63,7 @@ class Measurement:
 
     spec: the run that it belongs to, or UNLISTED. faces: the fingerprint of `size` faces, of these people.
     created: when it first looked at them. chosen: when validation chose the weights, after `seen` pictures of what they
-    `learnt` from.
+    `learnt` from. samples: the sealed numbers by the record's metric, `bicubic_psnr` among them.
     """
 
     file: str
@@ -77,22 +78,12 @@ class Measurement:
     chosen: str
     seen: int
     learnt: str
+    samples: dict[str, Sample]
 
     @cached_property
     def edited(self) -> bool:
         """Whether it was changed by hand, so that its seal is broken. Checked when asked for: it takes a while."""
         return self.record.get("sha256") != digest(self.record)
-
-    @cached_property
-    def samples(self) -> dict[str, Sample]:
-        """The sealed numbers by the record's metric, `bicubic_psnr` among them."""
-        values, draws, samples = self.record["values"], self.record.get("draws", {}), {}
-        for name, sealed in self.record["means"].items():
-            samples[name] = Sample(
-                **{part: np.nan if number is None else number for part, number in sealed.items()},
-                values=np.array([values[name]], float) if name in values else None,
-                draws=np.array(draws[name], float) if name in draws else None)
-        return samples
 
     def serves(self, number: int, row: str) -> bool:
         """Return whether it is of a run that stands behind a row of a table."""
@@ -117,19 +108,43 @@ def load_measurements(folder: str | Path) -> tuple[list[Measurement], list[str]]
     return sorted(measurements, key=lambda measurement: measurement.created), notes
 
 
+def samples_of(record: dict) -> dict[str, Sample]:
+    """Return a record's numbers by metric; ValueError, KeyError, TypeError or AttributeError if parts do not fit."""
+    faces, draws, samples = record["faces"], record.get("draws", {}), {}
+    if faces.get("people") and len(faces["people"]) != faces["images"]:
+        raise ValueError(f"{len(faces['people'])} people for {faces['images']} images")
+    for name, sealed in record["means"].items():
+        mean, *ends = (np.nan if sealed[part] is None else float(sealed[part])
+                       for part in ("mean", "low", "high") if part in sealed)
+        values = np.array([record["values"][name]], float) if name in record["values"] else None
+        if values is not None and values.shape != (1, faces["images"]):
+            raise ValueError(f"{values.size} values of {name} for {faces['images']} images")
+        if values is not None and np.isfinite(mean) and not abs(np.nanmean(values) - mean) < 1e-3:
+            raise ValueError(f"the mean of {name} is not that of its values")
+        samples[name] = Sample(mean, *ends, values=values,
+                               draws=np.array(draws[name], float) if name in draws else None)
+    return samples
+
+
 def parse_record(file: str, record: dict) -> Measurement:
-    """Return a record as a measurement; ValueError, KeyError, TypeError or AttributeError when it is not whole."""
+    """Return a record as a measurement; ValueError, KeyError, TypeError or AttributeError when it is not whole.
+
+    Of one that was edited as much as possible is kept: its first look still counts.
+    """
     faces, weights = record["faces"], record["weights"]
-    for name, values in record["values"].items():
-        if len(values) != faces["images"]:
-            raise ValueError(f"{len(values)} values of {name} for {faces['images']} images")
+    try:
+        samples = samples_of(record)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        if record.get("sha256") == digest(record):
+            raise
+        samples = {}
     seen, learnt = int(weights.get("images", 0)), weights.get("data", {}).get("train", {})
     spec = find_run({"config": record["config"], "recipe": weights.get("recipe")}) or UNLISTED
     return Measurement(
         file, record, spec if seen <= spec.settings["images"] else UNLISTED, "+".join(faces["sources"]),
         str(faces["fingerprint"]), int(faces["images"]), faces.get("people"), str(record["protocol"]["name"]),
         str(record["created"]), str(weights.get("chosen", "")), seen,
-        f"{int(learnt.get('images', 0)):,} faces ({', '.join(learnt.get('sources', []))})")
+        f"{int(learnt.get('images', 0)):,} faces ({', '.join(learnt.get('sources', []))})", samples)
 
 
 def reason_to_exclude(one: Measurement, measurements: list[Measurement]) -> tuple[str, str]:
@@ -166,7 +181,7 @@ class Comparison:
     def behind(self, row: str, metric: str) -> list[tuple[Measurement, Sample]]:
         """Return the measurements behind a cell, of every seed the first, since a test set is looked at once."""
         name = f"bicubic_{metric}" if row == BICUBIC else metric
-        having = (one for one in self.rows.get(row, []) if name in one.record["means"])
+        having = (one for one in self.rows.get(row, []) if name in one.samples)
         if row == BICUBIC:
             return [(one, one.samples[name]) for one in islice((one for one in having if not one.edited), 1)]
         first_of_seed: dict[int, Measurement] = {}
@@ -180,8 +195,11 @@ class Comparison:
 
     def status(self, row: str, metric: str) -> str:
         """Return why a cell has no number of ours."""
-        return next((status for one, status, _ in self.excluded
-                     if one.serves(self.number, row) and metric in one.record["means"]), "pending")
+        for one, status, _ in self.excluded:
+            names = one.samples or one.record.get("means")
+            if one.serves(self.number, row) and (not isinstance(names, dict) or metric in names):
+                return status
+        return "pending"
 
     def source(self) -> str:
         """Return the faces in words."""
@@ -268,7 +286,8 @@ def notes_on(comparison: Comparison, rows: list[str], withdrawn: list[Measuremen
                      "that the training failed or was far too short, and the place says nothing of the method: "
                      f"{', '.join(failed)}.")
     earlier = [f"{row} {old.samples['psnr'].mean:.2f} dB" for row, one in comparison.networks() for old in withdrawn
-               if (old.spec, old.faces, old.protocol) == (one.spec, one.faces, one.protocol)]
+               if (old.spec, old.faces, old.protocol) == (one.spec, one.faces, one.protocol)
+               and not old.edited and "psnr" in old.samples]
     if earlier:
         notes.append(f"Second looks at these {comparison.label}, after a change to the network; at the first one "
                      f"{', '.join(earlier)}.")

@@ -70,6 +70,8 @@ def key_of(header: dict) -> str:
     if not isinstance(recipe, dict):
         return ""
     gan = recipe.get("gan", "amigan" if "d_lr" in recipe else "")
+    if not isinstance(gan, str):
+        return ""
     return json.dumps([config, _defaults()["recipes"].get(gan, {}) | recipe], sort_keys=True)
 
 
@@ -139,7 +141,9 @@ def _by_key() -> dict[str, RunSpec]:
 
 def find_run(header: dict) -> RunSpec | None:
     """Return the listed run that weights with this header are of; None if there is none."""
-    return _by_key().get(key_of(header))
+    recipe = header.get("recipe")
+    noted = isinstance(recipe, dict) and {"batch", "lr"} <= recipe.keys()  # else defaults alone could fit
+    return _by_key().get(key_of(header)) if noted else None
 
 
 def choose(specs: list[RunSpec], pattern: str | None) -> list[RunSpec]:

@@ -104,6 +104,8 @@ def test_its_exercises(source):
         assert verdicts(solution)[0] == "not yet" and verdicts(solution)[-1] == "right"
 
 
+CHAPTERS = {"degrade", "protocol", "sa", "rdfe", "skaf", "lgfi", "transformer", "edff", "config", "model", "ledger",
+            "train", "amigan"}
 WORKSHOP = {"__init__", "__main__", "errors", "files", "notebook"}  # of aminet's first level, what is no chapter
 # What no notebook repeats of the chapters, and why: whole files, or public names of them.
 EXCUSES = {
@@ -156,6 +158,7 @@ def test_a_name_of_the_package_means_the_same_in_every_notebook():
     code = {source.stem: "\n".join(cell.source for cell in pair(source)[0] if cell.cell_type == "code")
             for source in SOURCES}
     chapters = {path.stem: path.read_text() for path in (ROOT / "aminet").glob("*.py") if path.stem not in WORKSHOP}
+    assert chapters.keys() == CHAPTERS
     problems = mirror_problems(code, chapters, NOT_TAUGHT)
     assert not problems
 

@@ -197,6 +197,33 @@ def test_smoke_and_unlisted_networks_fill_nothing(folder):
     assert {cell.status for cell in cells(1, records).values()} == {"pending", "counted"}
 
 
+def test_an_edited_record_still_tells_of_the_first_look(folder):
+    """However much of it was removed: weights that were chosen later must not take its place."""
+    for damage in (lambda found: found["values"]["psnr"].pop(), lambda found: found.pop("means"),
+                   lambda found: found.update(means=27.0), lambda found: found["means"].update(psnr=27.0)):
+        first = record("aminet-pocket-0", psnr=values(0))
+        damage(first)
+        later = record("aminet-pocket-0", psnr=values(0, 40), chosen="2031-01-01T00:00:00Z",
+                       created="2031-01-02T00:00:00Z")
+        records = folder(first, later)
+        cell = cells(1, records)["LGFI", "psnr"]
+        assert cell.ours is None and cell.status in ("edited", "unproven")
+        for path in records.iterdir():
+            path.unlink()
+
+
+@pytest.mark.parametrize("change", [
+    lambda found: found.pop("means"), lambda found: found["means"].update(psnr=27.0),
+    lambda found: found["means"]["psnr"].update(mean=30.0), lambda found: found["values"].update(psnr=["a"] * 40),
+    lambda found: found["faces"].update(people=PEOPLE[:-1])], ids=["means", "number", "mean", "words", "people"])
+def test_a_sealed_record_that_contradicts_itself_is_left_out(folder, change):
+    odd = record("aminet-pocket-0", psnr=values(0))
+    change(odd)
+    table = T.table(1, folder(seal(odd), record("aminet-pocket-1", psnr=values(1))))
+    assert any("r0.json is no whole record" in note for note in table.notes)
+    assert {cell.status for cell in table.cells if cell.metric == "psnr"} <= {"measured", "pending"}
+
+
 def test_protocols_are_never_mixed(folder):
     records = folder(record("aminet-pocket-0", psnr=values(0)),
                      record("aminet-pocket-0", protocol="dic", psnr=values(1)))
