@@ -1,7 +1,7 @@
 """AMIGAN (Sec. III-D, Eqs. 18 to 22): AMINet, trained on against a discriminator and VGG19's features.
 
-The paper prints the losses, their weights and the two step sizes. It does not describe the discriminator and the start.
-Ours: the discriminator of the works it cites [37, 38], and AMINet's weights.
+The paper prints the losses, their weights and the two step sizes. Its discriminator, its start and its number of
+images are not described. Ours: the discriminator of the works it cites [37, 38], and a start from AMINet's weights.
 """
 from __future__ import annotations
 
