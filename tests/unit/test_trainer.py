@@ -470,8 +470,8 @@ def test_a_second_training_in_the_folder_is_refused(data, tmp_path, refuses):
     command = ["train", "pocket", "--faces", "synthetic:8", "--val", "synthetic:2:1", "--out", "run", "--images", "8",
                "--batch", "4", "--device", "cpu"]
     with lock_of(tmp_path / "run"):
-        refuses("another process works in run", *command)
-        refuses("holds no run to resume", *command, "--resume")
+        refuses("another process works in run", *command, env={"PYTHONPATH": os.getcwd()})
+        refuses("holds no run to resume", *command, "--resume", env={"PYTHONPATH": os.getcwd()})
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     trainer = run(data, tmp_path / "mine", 8)
     with lock_of(tmp_path / "mine"):  # the holder of a lock may train there
