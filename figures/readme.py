@@ -108,6 +108,10 @@ class Difference:
         """Whether both intervals leave out zero."""
         return not self.low <= 0 <= self.high and abs(self.mean) > self.half
 
+    def decided_among(self, tests: int) -> bool:
+        """Whether it is still decided when it is counted as one of so many tests (Bonferroni)."""
+        return self.decided and self.p * tests < 0.05
+
 
 def values(files: list[str], metric: str) -> np.ndarray:
     """The images' values in several records of the same faces, (S, N)."""
@@ -188,7 +192,7 @@ def reproduced() -> str:
         "  Our numbers are of small networks on another split: never set them beside the paper's.",
         f"- **The ablations are tried in small.** In PSNR {len(same_sign)} of {len(gaps)} are beyond chance,",
         f"  {sum(same_sign)} of them in the paper's direction. Counted as {len(gaps)} tests, "
-        f"{sum(gap.p * len(gaps) < 0.05 for _, gap in decided)} is left.",
+        f"{sum(gap.decided_among(len(gaps)) for _, _, gap in gaps)} is left.",
         "- **The compared methods** are written from their papers, and trained in small, too."])
 
 
@@ -280,7 +284,7 @@ def decided_ablations(metric: str) -> list[str]:
     words = [f"{cell.row} ({gap.mean:+.{digits}f} ± {gap.half:.{digits}f}, published "
              f"{cell.published_difference:+.{digits}f})" for cell, gap in decided]
     opposite = [cell.row for cell, gap in decided if gap.mean * cell.published_difference < 0]
-    kept = [cell.row for cell, gap in decided if gap.p * len(rows) < 0.05]
+    kept = [cell.row for _, cell, gap in rows if gap.decided_among(len(rows))]
     return [f"- Decided in {metric.upper()}, {len(decided)} of {len(rows)}: {listing(words)}.",
             f"  Against the published direction: {listing(opposite)}.",
             f"  Decided if counted as {len(rows)} tests: {listing(kept)}."]
@@ -314,7 +318,7 @@ def reading_verdict() -> str:
         gaps = readings(metric)
         decided = {name: gap for name, gap in gaps.items() if gap.decided}
         words = [f"{name} ({'better' if gap.mean > 0 else 'worse'}, p = {gap.p:.2g})" for name, gap in decided.items()]
-        kept = [name for name, gap in decided.items() if gap.p * len(gaps) < 0.05]
+        kept = [name for name, gap in gaps.items() if gap.decided_among(len(gaps))]
         lines += [f"- Decided in {metric.upper()}, {len(words)} of {len(gaps)}: {listing(words)}.",
                   f"  Decided if counted as {len(gaps)} tests: {listing(kept)}."]
     return "\n".join(lines)

@@ -202,14 +202,11 @@ def test_upscale_a_photograph_without_torch(tmp_path, aminet, no_torch, pocket):
     assert ours.shape == (128, 512, 3) and np.abs(ours - theirs).max() <= 1
 
 
-def test_of_several_faces_the_largest_is_taken(tmp_path, monkeypatch, pocket, capsys):
-    from aminet.__main__ import main
-
+def test_of_several_faces_the_largest_is_taken(tmp_path, monkeypatch, pocket, aminet):
     Image.new("RGB", (300, 200), "gray").save(tmp_path / "group.png")
     monkeypatch.setattr("aminet.deploy.upscale.eyes", lambda image: ((120, 80), (160, 80), 3))
-    monkeypatch.setattr(sys, "argv", ["aminet", "upscale", str(tmp_path / "group.png"), str(tmp_path / "face.png"),
-                                      "--onnx", pocket])
-    assert main() == 0 and "face.png: 1 of 3 faces, the largest; side by side: " in capsys.readouterr().out
+    done = aminet("upscale", "group.png", "face.png", "--onnx", pocket)
+    assert done.returncode == 0 and "face.png: 1 of 3 faces, the largest; side by side: " in done.stdout
 
 
 def test_onnx_runtime_is_asked_for_in_one_line(tmp_path, refuses, no_torch):
