@@ -22,7 +22,8 @@ def aminet(tmp_path, monkeypatch):
     In this process, since importing torch takes seconds; in one of its own if `env` changes what can be imported.
     """
     def run(*arguments, env=None, timeout=240):
-        words = ["aminet", *map(str, arguments)]
+        # new strings, as from a shell: argparse takes a word for "not given" if it is the very object of the default
+        words = ["aminet", *(str(argument).encode().decode() for argument in arguments)]
         if "PYTHONPATH" in (env or {}):
             return subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, text=True, capture_output=True,
                                   env=os.environ | env, timeout=timeout)
