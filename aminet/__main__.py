@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
 
     p = commands.add_parser("ledger", help="parameters and MACs of every preset and ablation, against the paper's")
+    p.add_argument("names", metavar="NAME", nargs="*", help="only these, for example aminet 'w/o SA'")
     p.add_argument("--json", action="store_true", help="a list of objects instead of a table")
 
     p = commands.add_parser("data", help="look at face sets").add_subparsers(dest="action", required=True)
@@ -181,7 +182,7 @@ def ledger(arguments) -> None:
     from .ledger import format_ledger
     from .ledger import ledger as rows
 
-    bill = rows()
+    bill = rows(arguments.names)
     print(json.dumps(bill, indent=1) if arguments.json else format_ledger(bill))
 
 

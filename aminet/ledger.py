@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
@@ -16,6 +16,7 @@ import torch
 from tabulate import tabulate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm.auto import tqdm
 
 from .config import ABLATIONS, AMINET, HR, LR, PRESETS, AMINetConfig, Config
 from .errors import BadInput
@@ -287,15 +288,18 @@ def entry(name: str, config: AMINetConfig) -> dict:
     return row
 
 
-def ledger() -> list[dict]:
-    """Every preset, and every row of Tables I to V, at 128 x 128.
+def ledger(names: Collection[str] = ()) -> list[dict]:
+    """Count every preset and every row of Tables I to V at 128 x 128, or those of `names`; BadInput for an unknown one.
 
     Keys: name; params and macs, by hand; torch_*, thop_*; published_* as numbers and printed_* as printed,
     None where the paper has none; *_deviation, a fraction of them; *_match (see `match`). thop's MACs are
     the ones compared.
     """
     configs = PRESETS | {name: replace(AMINET, **changes) for name, changes in ABLATIONS.items()}
-    return [entry(name, config) for name, config in configs.items()]
+    if unknown := [name for name in names if name not in configs]:
+        raise BadInput(f"the ledger has no {unknown[0]!r}: choose from {', '.join(configs)}")
+    wanted = tqdm(names or configs, "counting", leave=False, dynamic_ncols=True, delay=2)
+    return [entry(name, configs[name]) for name in wanted]
 
 
 LEGEND = """params, G MACs: by hand, at 1x3x128x128; a ! says that PyTorch counts otherwise. thop: the counter behind

@@ -183,5 +183,8 @@ def test_ledger_has_every_preset_and_every_ablation_of_the_full_size(monkeypatch
     monkeypatch.setattr(L, "entry", lambda name, config: (name, config))
     pairs = dict(L.ledger())
     assert list(pairs) == [*PRESETS, *ABLATIONS]
+    assert [name for name, _ in L.ledger(["w/o SA", "aminet"])] == ["w/o SA", "aminet"]
+    with pytest.raises(BadInput, match="no 'AMINet': choose from aminet, "):
+        L.ledger(["AMINet"])
     assert pairs["pocket"] == PRESETS["pocket"] and pairs["w/o SA"] == replace(AMINET, sa=False)
     assert set(L.PUBLISHED) >= {"aminet", "aminet-s", "w/o SA", "w/o RDFE", "w/o SKAF", "LGFI->Transformer"}

@@ -60,5 +60,5 @@ def test_the_whole_way(bare, tmp_path):
 
 
 def test_the_ledger_leaves_thop_out(bare):
-    done = bare("ledger")
+    done = bare("ledger", "aminet")
     assert "thop is left out: it is not installed" in done.stdout and "12,623,547" in done.stdout
