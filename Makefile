@@ -32,8 +32,7 @@ course: .venv/ready
 test: export OMP_NUM_THREADS = 1
 test: .venv/ready
 	$(BIN)/ruff check -q aminet figures notebooks tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval notebooks/
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --nbval tests notebooks
 
 notebooks: .venv/ready
 	$(BIN)/python notebooks/build.py
