@@ -194,8 +194,8 @@ def reproduced() -> str:
         f"  Their list is unpublished. {full_size() or 'The full network is not trained here yet.'}",
         "  Our small networks are measured on another split: never set their numbers beside the paper's.",
         f"- **The ablations are tried in small.** In PSNR {len(same_sign)} of {len(gaps)} are beyond chance,",
-        f"  {sum(same_sign)} of them in the paper's direction. Counted as {len(gaps)} tests, "
-        f"{sum(gap.decided_among(len(gaps)) for _, _, gap in gaps)} is left.",
+        f"  {sum(same_sign)} of them in the paper's direction. Counted as {len(gaps)} tests: "
+        f"{sum(gap.decided_among(len(gaps)) for _, _, gap in gaps)}.",
         "- **The compared methods** are written from their papers, and trained in small, too."])
 
 
