@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 import time
 from dataclasses import asdict
@@ -169,15 +168,6 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def command_line() -> str:
-    """This command as a record tells it, without the folders of this machine."""
-    words = []
-    for word in sys.argv[1:]:
-        here = os.path.relpath(word) if os.path.isabs(word) else word
-        words.append(os.path.basename(here) if here.startswith("..") else here)
-    return "python -m aminet " + shlex.join(words)
-
-
 def ledger(arguments) -> None:
     from .ledger import format_ledger
     from .ledger import ledger as rows
@@ -266,14 +256,13 @@ def evaluate(arguments) -> None:
         raise BadInput("; ".join(problems))
     for problem in problems:
         print(problem, file=sys.stderr)
-    target = Path(arguments.records) / "{}-{}-{}.json".format(
-        label(arguments.weights),
-        "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces), arguments.protocol)
+    sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
+    target = Path(arguments.records) / f"{label(arguments.weights)}-{sets}-{arguments.protocol}.json"
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
     before = None if arguments.overwrite else earlier(target, arguments.weights, about)
     replaces = read_record(target) if arguments.overwrite and target.exists() else None
-    record = run(arguments.weights, faces, about, arguments.protocol, metrics, arguments.device,
-                 command_line(), record=before, replaces=replaces)
+    record = run(arguments.weights, faces, about, arguments.protocol, metrics, arguments.device, record=before,
+                 replaces=replaces)
     if record is not before:
         (write_record if replaces else add_record)(record, target)
     if before:
@@ -323,39 +312,36 @@ def upscale(arguments) -> None:
 
 
 def export(arguments) -> None:
-    from .deploy.export import export as run
-    from .deploy.export import format_export
+    from .deploy import export as onnx
     from .faces.sources import open_training_faces
     from .paper.evaluate import label
     from .paper.records import write_record
 
     faces, val, about = open_training_faces(arguments.faces, arguments.val)
-    record = run(arguments.weights, arguments.target, faces, val, arguments.int8, about, command_line())
+    record = onnx.export(arguments.weights, arguments.target, faces, val, arguments.int8, about)
     rows = record["rows"]
-    print(json.dumps(rows) if arguments.json else f"{format_export(rows)}\n{arguments.target}")
+    print(json.dumps(rows) if arguments.json else f"{onnx.format_export(rows)}\n{arguments.target}")
     if arguments.records:
         print(write_record(record, Path(arguments.records) / f"export-{label(arguments.weights)}-cpu.json"),
               file=sys.stderr)
 
 
 def bench(arguments) -> None:
-    from .deploy.bench import bench as run
-    from .deploy.bench import format_bench
-    from .deploy.roofline import plot
-    from .deploy.speeds import bench_all, format_speeds
+    from .deploy import bench as one
+    from .deploy import roofline, speeds
     from .paper.records import write_record
 
     if arguments.plot and Path(arguments.plot).suffix.lower() != ".png":
         raise BadInput(f"{arguments.plot}: give the picture a name that ends in .png")
     if arguments.all:
-        record = bench_all(arguments.preset, arguments.device, arguments.quick, command_line())
-        text = format_speeds(record)
+        record = speeds.bench_all(arguments.preset, arguments.device, arguments.quick)
+        text = speeds.format_speeds(record)
     else:
-        record = run(arguments.preset, arguments.device, arguments.batch, arguments.quick, command_line())
-        text = format_bench(record)
+        record = one.bench(arguments.preset, arguments.device, arguments.batch, arguments.quick)
+        text = one.format_bench(record)
     print(json.dumps(record) if arguments.json else text)
     if arguments.plot:
-        plot(record, arguments.plot)
+        roofline.plot(record, arguments.plot)
     if arguments.records:
         name = arguments.preset.replace("/", "_").replace(" ", "_")
         target = Path(arguments.records) / f"{record['kind']}-{name}-{arguments.device}.json"
@@ -363,14 +349,11 @@ def bench(arguments) -> None:
 
 
 def reproduce(arguments) -> int:
-    import torch
-
     from .paper.reproduce import Reproduction, format_overview, overview
     from .paper.runs import choose, runs
     from .training.device import usable
 
-    gpu = usable(arguments.device) != "cpu" and torch.cuda.is_available()
-    scale = arguments.scale or ("gpu" if gpu else "pocket")
+    scale = arguments.scale or ("gpu" if usable(arguments.device) == "cuda" else "pocket")
     chosen = choose(runs(scale), arguments.only)
     work = Reproduction(scale, arguments.out, arguments.records, arguments.faces, arguments.val, arguments.test,
                         arguments.device, arguments.compile)

@@ -17,12 +17,10 @@ IN_CLONE = not (HERE / "data").is_dir()
 DATA = HERE.parent / "data" if IN_CLONE else HERE / "data"
 
 
-def find(path: str | Path, variable: str = "AMINET_FACES") -> Path:
-    """The path itself, or the file of that name in the folder that an environment variable names."""
-    path, folder = Path(path), os.environ.get(variable)
-    if not path.exists() and folder and (Path(folder) / path).exists():
-        return Path(folder) / path
-    return path
+def find(path: str | Path) -> Path:
+    """The path itself, or the file of that name in the folder that $AMINET_FACES names."""
+    inside = Path(os.environ.get("AMINET_FACES", ""), path)
+    return inside if inside.exists() and not Path(path).exists() else Path(path)
 
 
 @contextmanager

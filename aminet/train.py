@@ -58,6 +58,10 @@ class Recipe:
         rise = min(1.0, 0.1 + 0.9 * progress / self.warmup) if self.warmup else 1.0
         return rise * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if self.schedule == "cosine" else rise
 
+    def complete(self, seen: int) -> bool:
+        """Whether not one more batch fits into its images, when so many are seen; never of a run without a number."""
+        return self.images is not None and seen + self.batch > self.images
+
     @classmethod
     def read(cls, noted: Any) -> Recipe:
         """The recipe that the header of a file notes; BadInput if it is none of this class.

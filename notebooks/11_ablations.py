@@ -41,7 +41,6 @@ begin(globals(), PARAMETERS)
 import copy
 import json
 from math import ceil
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -67,7 +66,7 @@ from aminet.faces.synthetic import faces as draw_faces
 from aminet.paper.published import FACES, ROMAN, SCALES, SEEDS, published, reference, source_name
 from aminet.paper.comparison import average, difference_of, load_measurements, reason_to_exclude
 from aminet.paper.tables import planned, table
-from aminet.paper.text import side_by_side
+from aminet.paper.text import short_table
 from aminet.train import restore
 from aminet.transformer import TransformerBlock
 from aminet.training.weights import PRETRAINED, load_weights
@@ -173,21 +172,8 @@ def by_training(gaps):
     return f"({' '.join(f'{gap:+.3f}' for gap in gaps)}), p = {2 * student.sf(t, len(gaps) - 1):.2g}"
 
 
-def compact(number):
-    one = TABLES[number]
-    print(f"Table {ROMAN[number]}. {one.caption}.")
-    for line in [f"ours on {text}" for text in one.sources.values()] + [f"ours: {text}" for text in one.trainings.values()]:
-        print(fill(line, 105, initial_indent="   ", subsequent_indent="      "))
-    print(side_by_side(one.cells, metrics=5))
-    for note in one.notes:
-        print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
-    left = sum(cell.status != "measured" for cell in one.cells if cell.faces)
-    print(f"   {left} of {sum(bool(cell.faces) for cell in one.cells)} measurements pending"
-          + "; params and speed are of the full-size network" * any(not cell.faces for cell in one.cells) + "\n")
-
-
-for number in TABLES:
-    compact(number)
+for one in TABLES.values():
+    print(short_table(one))
 print("To fill what is pending (needs CelebA: see the README):  python -m aminet reproduce --scale mini")
 
 # %% [markdown]

@@ -39,7 +39,7 @@ import inspect
 import json
 from itertools import groupby
 from math import prod
-from textwrap import dedent, fill
+from textwrap import dedent
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,9 +63,9 @@ from aminet.protocol import PROTOCOLS, psnr, ssim
 from aminet.paper.runs import runs
 from aminet.sa import SelfAttention
 from aminet.faces.synthetic import faces as draw_faces
-from aminet.paper.published import COLUMNS, ROMAN, SCALES, published
+from aminet.paper.published import COLUMNS, SCALES, published
 from aminet.paper.tables import planned, speeds, table, timed
-from aminet.paper.text import side_by_side
+from aminet.paper.text import short_table
 from aminet.train import restore
 from aminet.training.weights import PRETRAINED, load_weights
 
@@ -270,20 +270,8 @@ for name, stations in sorted(WAYS.items(), key=lambda item: sum(macs for _, size
 # Ours are read from sealed records. One row needs one training, at equal pictures seen, with the same data order, batch, optimiser and schedule; what differs between rows is the network and, where it has one, its own loss. **Pending**: no training stands behind it. Our second column stands in for Helen: Flickr portraits, never to be called Helen. Parameters and MACs are counts of the full-size networks, MACs by thop, as the paper counts. (thop takes a transposed convolution of stride $s$ for $s^2$ times its work: DICNet's true 44.8 G become 108, CTCNet's 30.4 become 48.) Our milliseconds are of this course's CPU sitting, all networks in turns.
 
 # %% tags=["nbval-ignore-output"]
-def compact(number):
-    one = TABLES[number]
-    print(f"Table {ROMAN[number]}. {one.caption}.")
-    for line in [f"ours on {text}" for text in one.sources.values()] + [f"ours: {text}" for text in one.trainings.values()]:
-        print(fill(line, 105, initial_indent="   ", subsequent_indent="      "))
-    print(side_by_side(one.cells, metrics=5))
-    for note in one.notes:
-        print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
-    left = sum(cell.status != "measured" for cell in one.cells if cell.faces)
-    print(f"   {left} of {sum(bool(cell.faces) for cell in one.cells)} measurements pending\n")
-
-
-for number in TABLES:
-    compact(number)
+for one in TABLES.values():
+    print(short_table(one))
 hours = [spec for spec in runs("short") if any(where in (7, 10) for where, _ in spec.rows) and spec.seed == 0]
 print(f"The runs behind these tables, {len(hours)} networks at equal pictures:\n"
       "   python -m aminet reproduce --scale mini --only '*-mini-0'     (narrow networks, hours on a CPU)\n"

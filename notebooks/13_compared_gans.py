@@ -38,7 +38,7 @@ begin(globals(), PARAMETERS)
 # %%
 import inspect
 import json
-from textwrap import dedent, fill
+from textwrap import dedent
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -67,7 +67,7 @@ from aminet.paper.runs import find_run
 from aminet.paper.records import read_records
 from aminet.faces.synthetic import faces as draw_faces
 from aminet.paper.published import FACES, SCALES, published
-from aminet.paper.text import side_by_side
+from aminet.paper.text import short_table
 from aminet.paper.tables import table
 from aminet.train import restore
 from aminet.training.weights import PRETRAINED, load_weights
@@ -437,13 +437,7 @@ print("PSNR may rise: this generator has not met synthetic faces before, and pix
 
 # %% tags=["nbval-ignore-output"]
 eight = table(8, RECORDS)
-print(f"Table VIII. {eight.caption}.\n   the paper: {FACES['Helen'][0]}")
-for line in [f"ours on {text}" for text in eight.sources.values()] + [f"ours: {text}" for text in eight.trainings.values()]:
-    print(fill(line, 105, initial_indent="   ", subsequent_indent="      "))
-print(side_by_side(eight.cells))
-for note in eight.notes:
-    print(fill(f"note: {note}", 105, initial_indent="   ", subsequent_indent="      "))
-
+print(f"{short_table(eight)}\nThe paper's faces: {FACES['Helen'][0]}.")
 scale = next((cell.scale for cell in eight.cells if cell.scale), "pocket")
 work, sound = Reproduction(scale, out=DATA.parent / "runs", records=RECORDS), read_records(RECORDS)[0]
 pending = dict.fromkeys(cell.row for cell in eight.cells if cell.status == "pending")

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import copy
 import os
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
-from typing import Any, NamedTuple
+from itertools import accumulate, groupby
+from typing import NamedTuple
 
 import torch
 from tabulate import tabulate
@@ -27,7 +25,7 @@ from ..errors import BadInput
 from ..faces.synthetic import faces
 from ..ledger import bill
 from ..model import AMINet
-from ..paper.records import seal
+from ..paper.records import sealed
 from ..protocol import PROTOCOLS, psnr
 from ..rdfe import RDFE
 from ..sa import SelfAttention
@@ -78,13 +76,10 @@ class Sitting:
             try:
                 case.run()
                 running[name] = case
-            except BadInput:
-                raise
             except Exception as error:  # compilers and GPUs raise many kinds
                 self.left_out[name] = type(error).__name__
         turns = {name: case.run for name, case in running.items()} | beside
-        taken = race(turns, self.rounds, self.seconds, self.device)
-        medians = {name: statistics.median(times) for name, times in taken.items()}
+        taken, medians = race(turns, self.rounds, self.seconds, self.device)
         rows = [{"task": case.task, "name": case.name, "batch": case.batch, "precision": case.precision,
                  "seconds": medians[name], "fastest": min(taken[name]),
                  "images_per_second": case.batch / medians[name], "flops": case.flops,
@@ -107,15 +102,10 @@ def peak_memory(run: Callable[[], object], device: str) -> int:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler greets on stderr
     from torch.profiler import ProfilerActivity, profile
 
-    profiler: Any = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
-    with profiler:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
-    held = peak = 0
-    for event in profiler.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    return peak
+    events = profiler.profiler.kineto_results.events()
+    return max(accumulate((event.nbytes() for event in events if event.name() == "[memory]"), initial=0))
 
 
 def inference(model: AMINet, device: str, compiled: bool) -> dict[str, tuple[str, Callable[[Tensor], Tensor]]]:
@@ -165,21 +155,19 @@ def module_cases(model: AMINet, device: str, x: Tensor) -> list[Case]:
     network, given, costs = copy.deepcopy(model).to(device).to(memory_format=LAST), {}, bill(model.config)
     moved = elements(model.config, len(x))
     kinds: dict[str, dict[str, nn.Module]] = {}
-    for name, module in network.named_modules():
-        if kind := KINDS.get(type(module)):
-            kinds.setdefault(kind, {})[name] = module
 
     def keep(module: nn.Module, arguments: tuple) -> None:
         given[module] = arguments
 
     def run_all(modules: dict[str, nn.Module]) -> None:
         for module in modules.values():
-            module(*given[module])
+            module.forward(*given[module])  # without the hook
 
-    handles = [module.register_forward_pre_hook(keep) for modules in kinds.values() for module in modules.values()]
+    for name, module in network.named_modules():
+        if kind := KINDS.get(type(module)):
+            kinds.setdefault(kind, {})[name] = module
+            module.register_forward_pre_hook(keep)
     network(x.to(device, memory_format=LAST))
-    for handle in handles:
-        handle.remove()
     return [Case("modules", kind, len(x), "fp32", 2.0 * len(x) * sum(costs[name].macs for name in modules),
                  sum(moved[name] for name in modules), partial(run_all, modules)) for kind, modules in kinds.items()]
 
@@ -197,8 +185,7 @@ def add_accuracy(rows: list[dict], ways: dict, x: Tensor, hr: Tensor, trained: b
             row["psnr_cost"] = float(eager - this)
 
 
-def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, quick: bool = False,
-          command: str = "") -> dict:
+def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, quick: bool = False) -> dict:
     """Measure inference, its modules and training of a preset: a sealed record of kind `bench`.
 
     name: a preset; its weights are used where the course has some (then `psnr_cost` is known). batch: of training, 4
@@ -208,7 +195,6 @@ def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, q
     config, batch = preset(name), batch or (32 if device == "cuda" else 4)
     if not isinstance(config, AMINetConfig):
         raise BadInput(f"bench takes AMINet apart, not {name}; bench --all times every network")
-    model: Any
     try:
         model, trained = load_weights(name)[0], True
     except BadInput:
@@ -223,7 +209,7 @@ def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, q
             moved = elements(config, size)[""]
             cases = [Case("inference", way, size, precision, size * flops, moved, partial(run, x[:size]))
                      for way, (precision, run) in ways.items()]
-            measured, probe_seconds = sitting.measure(cases, {name: probe.run for name, probe in calls.items()})
+            measured, probe_seconds = sitting.measure(cases, {name: call for name, (call, _) in calls.items()})
             add_accuracy(measured, ways, x, hr, trained)
             rows += measured
         rows += sitting.measure(module_cases(model, device, x[:MODULES[device]]), {})[0]
@@ -236,11 +222,9 @@ def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, q
     rows += measured
     top = limits(calls, probe_seconds)
     add_shares(rows, top)
-    return seal({
-        "kind": "bench", "preset": name, "config": config.to_dict(), "device": device, "machine": machine(device),
-        "weights": "the course's" if trained else "random", "rounds": sitting.rounds, "limits": top,
-        "rows": rows, "left_out": sitting.left_out, "data_images_per_second": batch / beside["data"],
-        "created": time.strftime("%FT%TZ", time.gmtime()), "command": command})
+    return sealed("bench", preset=name, config=config.to_dict(), device=device, machine=machine(device),
+                  weights="the course's" if trained else "random", rounds=sitting.rounds, limits=top, rows=rows,
+                  left_out=sitting.left_out, data_images_per_second=batch / beside["data"])
 
 
 def format_bench(record: dict) -> str:

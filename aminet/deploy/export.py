@@ -6,12 +6,9 @@ metadata names the preset and the sha256 of the weights. `runtime` reads it.
 from __future__ import annotations
 
 import logging
-import statistics
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +21,7 @@ from ..degrade import network_input
 from ..errors import BadInput
 from ..files import sha256, write_atomically
 from ..model import AMINet
-from ..paper.records import seal
+from ..paper.records import sealed
 from ..protocol import PROTOCOLS, psnr
 from ..training.weights import find_weights, load_weights
 from .fast import faster
@@ -43,16 +40,15 @@ def to_onnx(model: AMINet, about: dict[str, str]) -> bytes:
     except ImportError:
         raise BadInput("the export needs two packages: pip install onnx onnxscript") from None
     batch = {0: torch.export.Dim("batch")}
-    program: Any = torch.onnx.export(model, (torch.zeros(2, *SHAPE),), input_names=["image"], output_names=["restored"],
+    program = torch.onnx.export(model, (torch.zeros(2, *SHAPE),), input_names=["image"], output_names=["restored"],
                                 dynamic_shapes=(batch,), dynamo=True, verbose=False)
-    graph = program.model_proto.graph
-    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del part.metadata_props[:]  # the lines of source each came from, with the folders of this machine
-        part.doc_string = ""
-    del graph.metadata_props[:]
-    proto = onnx.helper.make_model(graph, opset_imports=program.model_proto.opset_import,
-                                   functions=program.model_proto.functions, producer_name="aminet")
-    proto.ir_version = program.model_proto.ir_version
+    proto = program.model_proto
+    graph = proto.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")  # the lines of source each came from, with the folders of this machine
+        part.ClearField("doc_string")
+    proto.producer_name = "aminet"
+    proto.ClearField("producer_version")  # torch's
     onnx.helper.set_model_props(proto, about)
     return proto.SerializeToString()
 
@@ -68,14 +64,11 @@ def to_int8(content: bytes, faces: Tensor) -> bytes:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     few = faces[torch.linspace(0, len(faces) - 1, min(len(faces), CALIBRATION)).long()]
+    inputs = ({"image": x[None]} for x in tqdm(network_input(few).numpy(), "calibrating", leave=False))
 
     class Reader(CalibrationDataReader):
-        def __init__(self):
-            self.rest = iter(tqdm(network_input(few).numpy(), "calibrating", leave=False))
-
         def get_next(self):
-            x = next(self.rest, None)
-            return None if x is None else {"image": x[None]}
+            return next(inputs, None)
 
     logging.disable(logging.WARNING)  # it advises a step that fails on networks with a dynamic batch
     try:
@@ -92,8 +85,7 @@ def compare(ways: dict[str, Network], val: Tensor) -> list[dict]:
     """Measure what each way costs against `torch`: seconds of one face, in turns, and errors on uint8 faces."""
     x = network_input(val).numpy()
     restored = {name: np.concatenate([run(x[i:i + 3]) for i in range(0, len(x), 3)]) for name, run in ways.items()}
-    taken = race({name: partial(run, x[:1]) for name, run in ways.items()}, rounds=25, seconds=20)
-    seconds = {name: statistics.median(times) for name, times in taken.items()}
+    _, seconds = race({name: partial(run, x[:1]) for name, run in ways.items()}, rounds=25, seconds=20)
     quality = {name: psnr(torch.from_numpy(y), val, PROTOCOLS["paper"]).mean() for name, y in restored.items()}
     return [{"network": name, "seconds": seconds[name], "ratio": seconds["torch"] / seconds[name],
              "max_error": float(np.abs(restored[name] - restored["torch"]).max()),
@@ -101,7 +93,7 @@ def compare(ways: dict[str, Network], val: Tensor) -> list[dict]:
 
 
 def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, int8: bool = False,
-           data: dict | None = None, command: str = "") -> dict:
+           data: dict | None = None) -> dict:
     """Write a network as an ONNX file, after checking it against torch: a sealed record of kind `export`.
 
     faces: uint8 (N, 3, 128, 128), what int8 is calibrated on. val: others, to measure what it costs. data: what is
@@ -114,7 +106,6 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
         raise BadInput(f"{target}: give the file a name that ends in .onnx")
     if not target.parent.is_dir():  # before the minute that the conversion takes
         raise BadInput(f"no folder {target.parent} for {target.name}: make it first")
-    model: Any
     model, header = load_weights(source)
     if not model.config.enlarged:
         raise BadInput(f"{source} takes 16x16 faces: export writes networks that take the enlarged face")
@@ -133,9 +124,8 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
         if name == "onnx" and not row["max_error"] <= TOLERANCE:
             raise RuntimeError(f"the ONNX network differs from torch by {row['max_error']:.1e}: nothing was written")
     write_atomically(target, files["onnx int8" if int8 else "onnx"])
-    return seal({"kind": "export", "weights": {"name": source.name, "sha256": sha256(source)}, "data": data,
-                 "machine": machine("cpu"), "rows": rows, "created": time.strftime("%FT%TZ", time.gmtime()),
-                 "command": command})
+    return sealed("export", weights={"name": source.name, "sha256": sha256(source)}, data=data,
+                  machine=machine("cpu"), rows=rows)
 
 
 def format_export(rows: list[dict]) -> str:

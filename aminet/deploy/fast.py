@@ -49,17 +49,6 @@ class PixelMajorAttention(nn.Module):
         return y.reshape(b, height, width, c).permute(0, 3, 1, 2)
 
 
-class To(nn.Module):
-    """Cast a feature to a precision."""
-
-    def __init__(self, dtype: torch.dtype):
-        super().__init__()
-        self.dtype = dtype
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.to(self.dtype)
-
-
 class Faster(nn.Module):
     """A network for inference only: takes any layout, computes in channels_last, records no gradients."""
 
@@ -73,19 +62,15 @@ class Faster(nn.Module):
 
 
 class Compiled(Faster):
-    """The same by torch.compile. Weights become constants in the kernels' own layout; on a GPU one CUDA graph replaces
-    hundreds of launches."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__(network)
-        self.run = torch.compile(network, dynamic=False)
+    """The same with a network of torch.compile. Weights become constants in the kernels' own layout; on a GPU one CUDA
+    graph replaces hundreds of launches."""
 
     @torch.no_grad()  # the compiler takes no inference_mode
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         from torch._inductor import config
 
         with config.patch({"freezing": True, "triton.cudagraphs": True}):  # read at the first call of each shape
-            y = self.run(image.contiguous(memory_format=torch.channels_last))
+            y = self.network(image.contiguous(memory_format=torch.channels_last))
         return y.clone()  # a CUDA graph writes its next result to the same place
 
 
@@ -108,7 +93,8 @@ def faster(model: AMINet, bf16: bool = False, compiled: bool = False) -> nn.Modu
                     parent[i], parent[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
     if bf16:
         network.to(torch.bfloat16)
-        network.add_module("head", nn.Sequential(To(torch.bfloat16), network.head))
-        network.add_module("tail", nn.Sequential(network.tail, To(torch.float32)))
+        network.head.register_forward_pre_hook(lambda head, inputs: inputs[0].bfloat16())
+        network.tail.register_forward_hook(lambda tail, inputs, output: output.float())
     # oneDNN's convolutions work in channels_last; from any other layout they copy their input and output.
-    return (Compiled if compiled else Faster)(network.to(memory_format=torch.channels_last))
+    network.to(memory_format=torch.channels_last)
+    return Compiled(torch.compile(network, dynamic=False)) if compiled else Faster(network)

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,30 +26,26 @@ BYTES = {"fp32": 4, "bf16": 2}  # of one element
 MARKERS = {"inference": "o", "modules": "s", "training": "^"}
 
 
-class Probe(NamedTuple):
-    """A call that reaches for a limit of the machine, and the FLOPs or bytes of it."""
+def probes(device: str) -> dict[str, tuple[Callable[[], object], float]]:
+    """Make the calls that show the limits: matrix products and 1x1 convolutions in fp32 and bf16, and a copy.
 
-    run: Callable[[], object]
-    amount: float
-
-
-def probes(device: str) -> dict[str, Probe]:
-    """Make the calls that show the limits: matrix products and 1x1 convolutions in fp32 and bf16, and a copy."""
+    Returns each of them by name, with its FLOPs or bytes.
+    """
     n = 8192 if device == "cuda" else 1024
     calls = {}
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
         image = a.reshape(1, n, 32, n // 32).contiguous(memory_format=torch.channels_last)
-        calls[f"{precision} matmul"] = Probe(partial(torch.matmul, a, b), 2.0 * n**3)
-        calls[f"{precision} conv"] = Probe(partial(F.conv2d, image, b.reshape(n, n, 1, 1)), 2.0 * n**3)
+        calls[f"{precision} matmul"] = partial(torch.matmul, a, b), 2.0 * n**3
+        calls[f"{precision} conv"] = partial(F.conv2d, image, b.reshape(n, n, 1, 1)), 2.0 * n**3
     source = torch.zeros(2**28 if device == "cuda" else 2**26, device=device)  # beyond any cache
-    calls["copy"] = Probe(partial(torch.empty_like(source).copy_, source), 2.0 * source.nbytes)  # read and written
+    calls["copy"] = partial(torch.empty_like(source).copy_, source), 2.0 * source.nbytes  # read and written
     return calls
 
 
-def limits(calls: dict[str, Probe], seconds: dict[str, float]) -> dict[str, float]:
+def limits(calls: dict[str, tuple[Callable[[], object], float]], seconds: dict[str, float]) -> dict[str, float]:
     """Return the peak of each precision in FLOP/s, `bandwidth` in bytes/s, and the rate of every probe."""
-    rates = {name: probe.amount / seconds[name] for name, probe in calls.items()}
+    rates = {name: amount / seconds[name] for name, (_, amount) in calls.items()}
     peaks = {precision: max(rates[f"{precision} matmul"], rates[f"{precision} conv"]) for precision in BYTES}
     return {**peaks, "bandwidth": rates["copy"], **rates}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,30 +11,27 @@ from ..config import HR
 from ..errors import BadInput
 from ..faces.pictures import one_line, read_file
 
-if TYPE_CHECKING:
-    from torch import nn
-
 Network = Callable[[np.ndarray], np.ndarray]
 SHAPE = [3, HR, HR]
 
 
-def load_onnx(path: str | Path, threads: int = 0) -> Network:
+def load_onnx(path: str | Path) -> Network:
     """Read an exported network: a function of float32 (N, 3, 128, 128) in [-1, 1].
 
-    threads: how many to use, 0 for all cores. Raises BadInput for any other file. Weights that lie outside the file
-    are not read, and no operators beside those of ONNX Runtime exist.
+    Raises BadInput for any other file. Weights that lie outside the file are not read, and no operators beside those
+    of ONNX Runtime exist.
     """
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"no such file: {path}; write one: python -m aminet export WEIGHTS {path.with_suffix('.onnx')}")
     try:
-        return open_onnx(read_file(path), threads)
+        return open_onnx(read_file(path))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
 
 
 def open_onnx(content: bytes, threads: int = 0) -> Network:
-    """`load_onnx` of a file's bytes."""
+    """`load_onnx` of a file's bytes. threads: how many to use, 0 for all cores."""
     try:
         import onnxruntime
     except ImportError:
@@ -54,8 +50,8 @@ def open_onnx(content: bytes, threads: int = 0) -> Network:
     return lambda x: np.asarray(session.run(None, {"image": x})[0])
 
 
-def by_torch(model: nn.Module) -> Network:
-    """Wrap a network of torch as a function of arrays, like one of ONNX Runtime."""
+def by_torch(model: Callable) -> Network:
+    """Wrap a network of torch, on a CPU, as a function of arrays, like one of ONNX Runtime."""
     import torch
 
     def network(x: np.ndarray) -> np.ndarray:

@@ -1,8 +1,6 @@
 """Every network of the paper's tables in one race: `python -m aminet bench --all`."""
 from __future__ import annotations
 
-import statistics
-import time
 import warnings
 from functools import partial
 
@@ -16,7 +14,7 @@ from ..config import Config
 from ..degrade import network_input
 from ..faces.synthetic import faces
 from ..ledger import counted, thop_if_there
-from ..paper.records import seal
+from ..paper.records import sealed
 from ..paper.runs import runs
 from ..training.device import usable
 from .timing import fill_zeros, machine, machine_words, race
@@ -72,7 +70,7 @@ def compiled(turns: dict[str, partial]) -> tuple[dict[str, partial], dict[str, s
 
 
 @torch.no_grad()
-def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, command: str = "") -> dict:
+def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False) -> dict:
     """Time every network of runs.yaml, at the size of a preset, on one face: a sealed record of kind `speeds`.
 
     fp32, channels_last, random weights; those of Tables VII and X also compiled, and `left_out` says which are not,
@@ -87,9 +85,8 @@ def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, co
         turns[name] = partial(model, x)
     fast, left_out = compiled({name: turns[name] for name in turns if name in compared and not quick})
     host = machine(device)  # its load before the race
-    taken = race(turns | {f"{name}, compiled": run for name, run in fast.items()},
-                 *((3, 5.0) if quick else (25, 300.0)), device)
-    medians = {name: statistics.median(times) for name, times in taken.items()}
+    taken, medians = race(turns | {f"{name}, compiled": run for name, run in fast.items()},
+                          *((3, 5.0) if quick else (25, 300.0)), device)
     rows = []
     for name, config in configs.items():
         row = {"network": name, "config": config.to_dict(), **counts(config), "seconds": medians[name],
@@ -99,9 +96,8 @@ def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False, co
             if "aminet" in fast:
                 row["compiled_ratio"] = row["compiled_seconds"] / medians["aminet, compiled"]
         rows.append(row)
-    return seal({
-        "kind": "speeds", "preset": size, "device": device, "machine": host, "rows": rows, "left_out": left_out,
-        "rounds": len(taken["aminet"]), "created": time.strftime("%FT%TZ", time.gmtime()), "command": command})
+    return sealed("speeds", preset=size, device=device, machine=host, rows=rows, left_out=left_out,
+                  rounds=len(taken["aminet"]))
 
 
 def format_speeds(record: dict) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -40,7 +40,7 @@ def upscale(source: str | Path, target: str | Path, weights: str = "pocket", onn
     if onnx is None:
         from ..training.weights import load_weights
 
-        model: Any = load_weights(weights)[0]
+        model = load_weights(weights)[0]
         network, takes_enlarged = by_torch(model), model.config.enlarged
     else:
         network, takes_enlarged = load_onnx(onnx), True

@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import BadInput
-from .dataset import File, each, manifest, read, scan, to_tensor
+from .dataset import File, manifest, read, scan, sort_out, to_tensor
 from .pictures import open_header, square, to_rgb
 
 
@@ -29,71 +27,57 @@ def check(paths) -> dict:
     manifest.csv in or beside a path tells (see `manifest`), and which count when the splits differ.
     "clean": whether every file can be read and no image is in two paths. Shared identities are no fault.
     """
-    sets = [_read_set(item if isinstance(item, (list, tuple)) else [item]) for item in paths]
-    thumbnails = {digest: thumbnail for faces in sets for digest, thumbnail in faces.thumbnails.items()}
-    near = _near_pairs(thumbnails)
-    rows = [_inside(faces, list(thumbnails), near) for faces in sets]
-    between = [_shared(a, b, list(thumbnails), near) for number, b in enumerate(sets) for a in sets[:number]]
+    sets = [FaceSet(item if isinstance(item, (list, tuple)) else [item]) for item in paths]
+    near = _near_pairs({digest: thumbnail for faces in sets for digest, thumbnail in faces.thumbnails.items()})
+    rows = [_inside(faces, near) for faces in sets]
+    between = [_shared(a, b, near) for number, b in enumerate(sets) for a in sets[:number]]
     between = [row for row in between if row["exact"] or row["near"] or row["identities"]]
     clean = not any(row["bad"] for row in rows) and not any(row["exact"] or row["near"] for row in between)
     return {"paths": rows, "between": between, "clean": clean}
 
 
-class FaceSet(NamedTuple):
-    """What was read of some paths: the bad files with the reason; the sizes and modes of the images; by the digest of
-    their pixels the names and a thumbnail, uint8 (3, 32, 32); and the splits of each identity."""
+class FaceSet:
+    """What was read of some paths: the bad files; the sizes and modes of the images; by the digest of their pixels the
+    names and a thumbnail, uint8 (3, 32, 32); and the splits of each identity."""
 
-    label: str
-    bad: list[tuple[str, str]]
-    sizes: Counter[str]
-    modes: Counter[str]
-    names: dict[bytes, list[str]]
-    thumbnails: dict[bytes, Tensor]
-    splits: dict[str, set[str]]
-
-
-def _read_set(paths) -> FaceSet:
-    files, bad = scan(paths)
-    faces = FaceSet(" + ".join(map(str, paths)), bad, Counter(), Counter(), {}, {}, defaultdict(set))
-    for file, result in zip(files, each(_read_picture, files, f"reading {faces.label}")):
-        if isinstance(result, str):
-            bad.append((file.name, result))
-            continue
-        size, mode, digest, thumbnail = result
-        faces.sizes[size] += 1
-        faces.modes[mode] += 1
-        faces.names.setdefault(digest, []).append(file.name)
-        faces.thumbnails[digest] = thumbnail
-    for row in filter(None, manifest(files)):
-        faces.splits[row["identity"]].add(row["split"])
-    return faces
+    def __init__(self, paths):
+        self.label = " + ".join(map(str, paths))
+        files, no_images = scan(paths)
+        pictures, bad = sort_out(_read_picture, files, f"reading {self.label}")
+        self.bad = no_images + bad
+        self.sizes, self.modes = Counter(), Counter()
+        self.names, self.thumbnails, self.splits = defaultdict(list), {}, defaultdict(set)
+        for file, (size, mode, digest, thumbnail) in pictures:
+            self.sizes[size] += 1
+            self.modes[mode] += 1
+            self.names[digest].append(file.name)
+            self.thumbnails[digest] = thumbnail
+        for row in filter(None, manifest(files)):
+            self.splits[row["identity"]].add(row["split"])
 
 
-def _read_picture(file: File) -> tuple[str, str, bytes, Tensor] | str:
-    """Return size, mode, digest of the pixels and thumbnail of a file, or what is wrong with it."""
-    try:
-        image = open_header(read(file))
-        size, mode = f"{image.width}x{image.height}", image.mode
-        image = to_rgb(image)
-    except BadInput as error:
-        return str(error)
+def _read_picture(file: File) -> tuple[str, str, bytes, Tensor]:
+    """Return size, mode, digest of the pixels and thumbnail of a file."""
+    image = open_header(read(file))
+    size, mode = f"{image.width}x{image.height}", image.mode
+    image = to_rgb(image)
     digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
     return size, mode, digest, to_tensor(square(image).resize((32, 32), Image.Resampling.BOX))
 
 
-def _inside(faces: FaceSet, digests: list[bytes], near: list[tuple[bytes, bytes]]) -> dict:
+def _inside(faces: FaceSet, near: list[tuple[bytes, bytes]]) -> dict:
     """Return what one set holds."""
     return {"path": faces.label, "count": faces.sizes.total(), "bad": faces.bad,
-            "exact": [faces.names[digest] for digest in digests if len(faces.names.get(digest, ())) > 1],
+            "exact": [names for names in faces.names.values() if len(names) > 1],
             "near": _names_of(near, faces, faces),
             "sizes": dict(faces.sizes.most_common()), "modes": dict(faces.modes.most_common())}
 
 
-def _shared(a: FaceSet, b: FaceSet, digests: list[bytes], near: list[tuple[bytes, bytes]]) -> dict:
+def _shared(a: FaceSet, b: FaceSet, near: list[tuple[bytes, bytes]]) -> dict:
     """Return the images and people that two sets share."""
     both_ways = [pair for one, other in near for pair in ((one, other), (other, one))]
     people = [i for i in a.splits.keys() & b.splits.keys() if a.splits[i] != b.splits[i]]
-    return {"a": a.label, "b": b.label, "exact": _names_of(zip(digests, digests), a, b),
+    return {"a": a.label, "b": b.label, "exact": _names_of(zip(a.names, a.names), a, b),
             "near": _names_of(both_ways, a, b), "identities": sorted(people)}
 
 

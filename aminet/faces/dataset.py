@@ -1,7 +1,6 @@
 """Faces from folders and zips (stored or deflated, the StyleGAN data set convention).
 
-Nothing that is read is trusted: a bad archive, name or image raises `BadInput` with one line that names it.
-How one picture is read is said in `pictures`.
+Nothing that is read is trusted (see `pictures`): a bad archive, name or image raises `BadInput`, which names it.
 """
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -64,24 +63,13 @@ class Faces(Dataset):
         if self.skipped and not skip_bad:
             raise BadInput(": ".join(self.skipped[0]) + self._hint)
         if skip_bad:
-            self._leave_out_bad()
+            good, bad = sort_out(lambda file: self._item(file).shape, self.files, "checking faces")  # keeps no pixels
+            self.files, self.skipped = [file for file, _ in good], self.skipped + bad
         if not self.files:
             raise BadInput(f"{', '.join(map(str, paths))}: no image in it that can be read")
         for file in self.files:
             if eyes is not None and Path(file.inner).stem not in eyes:
                 raise BadInput(f"{file.name}: no annotation of its eyes")
-
-    def _leave_out_bad(self) -> None:
-        """Decode every file once, and move those that cannot be to `skipped`."""
-        def fault(file: File) -> str | None:
-            try:
-                self._item(file)
-            except BadInput as error:
-                return str(error)
-
-        faults = list(zip(self.files, each(fault, self.files, "checking faces")))
-        self.skipped += [(file.name, reason) for file, reason in faults if reason]
-        self.files = [file for file, reason in faults if not reason]
 
     @property
     def names(self) -> list[str]:
@@ -239,6 +227,18 @@ def read(file: File) -> bytes:
     if zlib.crc32(data) != entry.CRC:
         raise BadInput("cannot be read (its checksum is wrong)")
     return data
+
+
+def sort_out(work, files: list[File], title: str) -> tuple[list[tuple[File, Any]], list[tuple[str, str]]]:
+    """Return the files that are good, each with work(file), and as (name, reason) the others."""
+    def attempt(file: File) -> tuple[bool, Any]:
+        try:
+            return True, (file, work(file))
+        except BadInput as error:
+            return False, (file.name, str(error))
+
+    results = each(attempt, files, title)
+    return [found for good, found in results if good], [found for good, found in results if not good]
 
 
 def each(work, items, title: str, progress: bool = True) -> list:

@@ -53,9 +53,7 @@ def celeba(root, split: str = "random", seed: int = 0, train: int = 18_000, test
 
 def _celeba_list(path: Path) -> dict[str, str]:
     """Read lines "name value"."""
-    if not path.is_file():
-        raise BadInput(f"{path.parent}: no {path.name} in it; {CELEBA}")
-    rows = [line.split() for line in _lines(path)]
+    rows = [line.split() for line in _lines(path, f"{path.parent}: no {path.name} in it; {CELEBA}")]
     if not rows or any(len(row) != 2 for row in rows):
         raise BadInput(f"{path}: expected lines of an image name and a number")
     return dict(rows)
@@ -64,9 +62,8 @@ def _celeba_list(path: Path) -> dict[str, str]:
 def celeba_attributes(root, faces: Faces) -> np.ndarray:
     """Read the 40 attributes of `celeba`'s faces from list_attr_celeba.txt: float32 (N, 40), 1 for those it has."""
     path = Path(root) / "list_attr_celeba.txt"
-    if not path.is_file():
-        raise BadInput(f"{root}: no {path.name} in it, which holds the attributes of CelebA's faces")
-    rows = {name: values for name, *values in map(str.split, _lines(path)[2:])}
+    lines = _lines(path, f"{root}: no {path.name} in it, which holds the attributes of CelebA's faces")
+    rows = {name: values for name, *values in map(str.split, lines[2:])}
     wanted = [rows.get(Path(file.inner).name, []) for file in faces.files]
     if any(len(values) != 40 or set(values) - {"-1", "1"} for values in wanted):
         raise BadInput(f"{path}: expected lines of an image name and 40 times 1 or -1, for every face")
@@ -139,9 +136,8 @@ def scface(root, landmarks=None) -> dict[str, Faces]:
 
     groups = {"gallery": group("mugshot_frontal_cropped_all")}
     for d in (1, 2, 3):
-        cameras = {c: f"surveillance_cameras_distance_{d}/cam_{c}" for c in range(1, 8)}
-        visible = [cameras[c] for c in range(1, 6)]
-        infrared = [cameras[c] for c in (6, 7) if (root / cameras[c]).is_dir()]
+        cameras = [f"surveillance_cameras_distance_{d}/cam_{c}" for c in range(1, 8)]
+        visible, infrared = cameras[:5], [camera for camera in cameras[5:] if (root / camera).is_dir()]
         groups[f"distance{d}"] = group(*visible)
         if infrared:
             groups[f"ir_distance{d}"] = group(*infrared)
@@ -153,10 +149,8 @@ def scface(root, landmarks=None) -> dict[str, Faces]:
 
 def _scface_eyes(path: Path) -> dict[str, tuple]:
     """Read the eye centres, left first as seen, by image name without suffix."""
-    if not path.is_file():
-        raise BadInput(f"{path}: no such landmark file")
     eyes = {}
-    for line in _lines(path):
+    for line in _lines(path, f"{path}: no such landmark file"):
         name, *values = line.split()
         try:
             x0, y0, x1, y1 = map(float, values[:4])
@@ -166,6 +160,8 @@ def _scface_eyes(path: Path) -> dict[str, tuple]:
     return eyes
 
 
-def _lines(path: Path) -> list[str]:
-    """Read the lines of a text file that are not empty."""
+def _lines(path: Path, missing: str = "") -> list[str]:
+    """Read the lines of a text file that are not empty; BadInput says what is `missing` if there is no file."""
+    if missing and not path.is_file():
+        raise BadInput(missing)
     return [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

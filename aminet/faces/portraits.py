@@ -15,16 +15,11 @@ from .pictures import align
 
 # Pupil centres (left, right, as seen) in pixels of the original picture: found with OpenCV's YuNet detector,
 # then set by eye on an enlargement. They are fixed here, so that the crops never change.
-EYES = {
-    "hopper": ((223.1, 191.0), (305.9, 187.3)),
-    "collins": ((203.6, 101.2), (246.9, 103.6)),
-}
-
+EYES = {"hopper": ((223.1, 191.0), (305.9, 187.3)), "collins": ((203.6, 101.2), (246.9, 103.6))}
 CREDITS = {
-    "hopper": "Commodore Grace M. Hopper, 1984. Photo: James S. Davis, U.S. Navy. Public domain; "
-    "sample data of matplotlib.",
-    "collins": "Astronaut Eileen M. Collins. Photo: NASA. Public domain; sample data of scikit-image.",
-}
+    "hopper": "Commodore Grace M. Hopper, 1984. Photo: James S. Davis, U.S. Navy. Public domain; sample data of "
+              "matplotlib.",
+    "collins": "Astronaut Eileen M. Collins. Photo: NASA. Public domain; sample data of scikit-image."}
 
 
 def portraits() -> dict[str, Tensor]:

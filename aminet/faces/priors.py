@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from ..config import HR
 from ..degrade import moves, resize
@@ -21,7 +23,7 @@ from ..files import find, write_atomically
 from ..metrics import pretrained
 from .official import celeba_attributes
 from .sources import Source, published_set
-from .synthetic import CLASSES, SyntheticFaces
+from .synthetic import CLASSES, draw_faces
 
 PRIORS = ("landmarks", "parsing", "attributes")
 # The iBUG order, by component of the face. Left and right are those of the picture.
@@ -68,11 +70,10 @@ def open_priors(faces: Tensor, sources: Sequence[str], names: Sequence[str]) -> 
         if "attributes" in names and source.kind.startswith("celeba"):
             priors["attributes"] = torch.from_numpy(celeba_attributes(find(source.root), published_set(source)))
     elif set(names) - {"attributes"}:
-        drawn = [SyntheticFaces(source.n, source.seed).face(i) for i in range(source.n)]
-        if "landmarks" in names:
-            priors["landmarks"] = torch.stack([torch.as_tensor(face.landmarks) for face in drawn])
-        if "parsing" in names:
-            priors["parsing"] = torch.stack([torch.as_tensor(face.mask) for face in drawn]).long()
+        drawn = [(face.landmarks, face.mask) for face in draw_faces(source.n, source.seed)]
+        landmarks, masks = map(torch.stack, zip(*drawn))
+        exact = {"landmarks": landmarks, "parsing": masks.long()}
+        priors = {name: exact[name] for name in names if name in exact}
     return priors
 
 
@@ -85,20 +86,12 @@ def detected_landmarks(faces: Tensor) -> Tensor:
 
     digest = sha256(faces.numpy().tobytes()).hexdigest()
     path = Path(torch.hub.get_dir()) / "aminet" / f"landmarks-{digest[:16]}.safetensors"
-    try:
-        landmarks = load(path.read_bytes())["landmarks"]
-        if landmarks.shape == (len(faces), 68, 2):
-            return landmarks
-    except (OSError, SafetensorError, KeyError):  # none yet, or damaged: found again
-        pass
-    from onnxruntime import InferenceSession
-    from tqdm.auto import tqdm
-
-    session = InferenceSession(pretrained.locate("landmarks"), providers=["CPUExecutionProvider"])
-    name, points = session.get_inputs()[0].name, []
+    with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged: found again
+        return load(path.read_bytes())["landmarks"]
+    network, points = pretrained.onnx_network("landmarks"), []
     for face in tqdm(faces, "landmarks", unit=" faces", leave=False, dynamic_ncols=True):
         # It expects a face that fills two thirds of 192x192 pixels, which an aligned one does; it answers in [-1, 1].
-        answer = session.run(None, {name: resize(face[None], 192).float().numpy()})[0]
+        answer = network(resize(face[None], 192).float().numpy())
         points.append((torch.from_numpy(answer).reshape(106, 2)[IBUG] + 1) * HR / 2)
     landmarks = torch.stack(points)
     write_atomically(path, save({"landmarks": landmarks}))

@@ -3,9 +3,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -18,8 +17,7 @@ from .synthetic import faces as synthetic_faces
 DATA_SETS = ("celeba", "celeba-identity", "helen", "scface")  # in their official layouts
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One source of faces; `str` is what a record notes of it: no folder of this machine.
 
     kind: `path`, one of DATA_SETS, or `synthetic`. root: the path, or the data set's folder. part: of the data set.
@@ -63,9 +61,8 @@ def open_faces(sources: str | Path | Sequence[str], skip_bad: bool = False,
     """Load faces, uint8 (N, 3, 128, 128), and say what they are: sources, count, fingerprint, the number of the person
     on each image (where a manifest.csv tells), and how many files were skipped.
 
-    sources: folders and zips, looked for here and in $AMINET_FACES; or one of
-        `celeba:ROOT:PART`, `celeba-identity:ROOT:PART` (train, val, test), `helen:ROOT:PART`, `scface:ROOT:PART`: a
-        part of a data set in its official layout; `synthetic[:N[:SEED]]`: our own faces, 500 of seed 0.
+    sources: as `Source.parse` reads them. Folders and zips, looked for here and in $AMINET_FACES; or one of another
+        kind alone: a part of a data set in its official layout, or our synthetic faces.
     """
     texts = [sources] if isinstance(sources, (str, Path)) else sources
     if not texts:

@@ -9,6 +9,7 @@ viewer. Seen from the front, the eyes are about 38 px apart on row 52.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..config import bounded, check_fields
 from ..errors import BadInput
 
 CLASSES = ("background", "skin", "l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "l_ear", "r_ear", "ear_r",
@@ -32,9 +34,7 @@ STYLES = tuple(_HAIR)
 _SKIN = ((248, 213, 192), (241, 196, 168), (226, 173, 138), (197, 141, 106), (150, 100, 74), (96, 65, 51))
 _HAIRS = ((22, 18, 18), (44, 30, 24), (84, 54, 36), (134, 76, 44), (196, 152, 92), (224, 198, 150), (170, 166, 162))
 _IRIS = ((60, 36, 22), (92, 58, 34), (112, 92, 50), (84, 110, 76), (82, 120, 156), (112, 128, 140))
-_RANGES = {"identity": (0, 2**63), "yaw": (-35, 35), "expression": (-1, 1), "light": (-1, 1), "strength": (0, 1),
-           "skin": (0, 1), "hair": (0, len(STYLES) - 1), "tone": (0, 1), "background": (0, 2**63)}
-_MAX = 1_000_000  # faces of one seed of the data set
+_MAX = 1_000_000  # faces of one seed
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,19 @@ class FaceParams:
     Raises BadInput where a value is out of its range.
     """
 
-    identity: int = 0
-    yaw: float = 0.0
-    expression: float = 0.0
-    light: float = 0.3
-    strength: float = 0.5
-    skin: float = 0.25
-    hair: int = 2
-    tone: float = 0.3
+    identity: int = bounded(0, 0, 2**63)
+    yaw: float = bounded(0.0, -35, 35)
+    expression: float = bounded(0.0, -1, 1)
+    light: float = bounded(0.3, -1, 1)
+    strength: float = bounded(0.5, 0, 1)
+    skin: float = bounded(0.25, 0, 1)
+    hair: int = bounded(2, 0, len(STYLES) - 1)
+    tone: float = bounded(0.3, 0, 1)
     glasses: bool = False
-    background: int = 0
+    background: int = bounded(0, 0, 2**63)
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise BadInput(f"{name} must lie in {low} .. {high}, not {getattr(self, name)}")
+        check_fields(self)
 
 
 class Face(NamedTuple):
@@ -552,29 +550,13 @@ def render(params: FaceParams, size: int = 128) -> Face:
                 torch.from_numpy(canvas.label[1::2, 1::2].copy()))
 
 
-class SyntheticFaces(torch.utils.data.Dataset):
-    """n faces: item i is a uint8 (3,128,128) RGB picture, always the same. Two seeds share no identity."""
-
-    def __init__(self, n: int, seed: int = 0):
-        if not 0 < n <= _MAX or seed < 0:
-            raise BadInput(f"n must lie in 1 .. {_MAX} and seed be 0 or more, not n={n}, seed={seed}")
-        self.seed = seed
-        self.names = [f"synthetic_{seed}_{i:06d}" for i in range(n)]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def face(self, i: int) -> Face:
-        """Picture, landmarks and mask of item i."""
-        if not 0 <= i < len(self):
-            raise IndexError(i)
-        return render(random_params(self.seed * _MAX + i))
-
-    def __getitem__(self, i: int) -> torch.Tensor:
-        return self.face(i).image
+def draw_faces(n: int, seed: int = 0) -> Iterator[Face]:
+    """Draw the first n faces of a seed, always the same. Two seeds share no identity."""
+    if not 0 < n <= _MAX or seed < 0:
+        raise BadInput(f"n must lie in 1 .. {_MAX} and seed be 0 or more, not n={n}, seed={seed}")
+    return (render(random_params(seed * _MAX + i)) for i in range(n))
 
 
 def faces(n: int, seed: int = 0) -> torch.Tensor:
-    """The first n faces of a seed: uint8 (n,3,128,128)."""
-    drawn = SyntheticFaces(n, seed)
-    return torch.stack([drawn[i] for i in range(n)])
+    """The pictures of `draw_faces`: uint8 (n,3,128,128)."""
+    return torch.stack([face.image for face in draw_faces(n, seed)])

@@ -17,7 +17,7 @@ from ..degrade import to_float
 from ..errors import BadInput
 from ..protocol import pair
 from . import pretrained
-from .yunet import landmarks
+from .yunet import detect
 
 NEEDS = {"lpips": ("alexnet",), "identity": ("yunet", "arcface"), "fid": ("inception",)}  # pretrained networks
 BATCH = 16  # images at a time
@@ -49,7 +49,7 @@ def lpips_network() -> nn.Module:
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
     layers = nn.ModuleDict({name: layer for part in network.net.children() for name, layer in part.named_children()})
-    layers.load_state_dict(pretrained.alexnet().state_dict())
+    layers.load_state_dict(pretrained.features("alexnet").state_dict())
     return network.requires_grad_(False).eval()
 
 
@@ -60,15 +60,13 @@ def identity(sr: Tensor, hr: Tensor) -> np.ndarray:
     so only the pixels of sr count, not what a detector makes of them. nan where YuNet finds no face in hr.
     Not Table IX's number: its face network is not published. Arguments as for `lpips`.
     """
-    pairs, values = list(zip(*pair(sr, hr, "truncate"))), []
-    for result, original in tqdm(pairs, desc="identity", leave=False, disable=len(pairs) <= BATCH):
-        points = landmarks(original)
-        if points is None:
-            values.append(np.nan)
-            continue
-        a, b = embedding(result, points), embedding(original, points)
-        values.append(a @ b / np.sqrt((a @ a) * (b @ b)))
-    return np.array(values, dtype=np.float64)
+    pairs = list(zip(*pair(sr, hr, "truncate")))
+    values = np.full(len(pairs), np.nan)
+    for i, images in enumerate(tqdm(pairs, desc="identity", leave=False, disable=len(pairs) <= BATCH)):
+        if faces := detect(images[1]):
+            a, b = (embedding(image, faces[0]) for image in images)
+            values[i] = a @ b / np.sqrt((a @ a) * (b @ b))
+    return values
 
 
 def embedding(image: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -78,19 +76,8 @@ def embedding(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
     matrix = estimate_transform("similarity", points, ARCFACE_LANDMARKS).params[:2]
     aligned = cv2.warpAffine(np.ascontiguousarray(image.transpose(1, 2, 0)), matrix, (112, 112)).astype(np.float32)
-    session = arcface()
-    inputs = {session.get_inputs()[0].name: ((aligned - 127.5) / 127.5).transpose(2, 0, 1)[None]}
-    return np.asarray(session.run(None, inputs)[0], np.float64)[0]
-
-
-@lru_cache
-def arcface():
-    """The onnxruntime session of ArcFace's network, with as many threads as torch has."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    return onnxruntime.InferenceSession(str(pretrained.locate("arcface")), options, providers=["CPUExecutionProvider"])
+    network = pretrained.onnx_network("arcface")
+    return network(((aligned - 127.5) / 127.5).transpose(2, 0, 1)[None])[0].astype(np.float64)
 
 
 def inception_features(images: Tensor) -> np.ndarray:

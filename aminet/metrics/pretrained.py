@@ -8,13 +8,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import yaml
 
 from ..errors import BadInput
@@ -22,11 +22,9 @@ from ..files import sha256
 
 if TYPE_CHECKING:  # files are located where there is no torch, too
     from torch import Tensor, nn
-    from torchvision.models import VGG, AlexNet
 
 
-@dataclass(frozen=True)
-class NetworkFile:
+class NetworkFile(NamedTuple):
     """One accepted file. source: its address if it can be downloaded alone, else where a person gets it."""
 
     name: str
@@ -42,8 +40,7 @@ NETWORKS = {name: tuple(NetworkFile(**file) for file in files) for name, files
 def locate(name: str) -> Path:
     """Return the checked file of a network of NETWORKS: from $AMINET_WEIGHTS, torch.hub's cache, or downloaded there.
 
-    Raises BadInput for a file whose sha256 is another (nothing is deleted), and when there is no file and no way to
-    get one.
+    Raises BadInput for a file whose sha256 is another (nothing is deleted), and when there is no way to get one.
     """
     files = NETWORKS[name]
     given = os.environ.get("AMINET_WEIGHTS", "").split(os.pathsep)
@@ -92,10 +89,7 @@ def by_hand(file: NetworkFile, problem: str = "") -> str:
 
 def installed(module: str) -> bool:
     """Return whether a package can be imported here."""
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+    return find_spec(module) is not None
 
 
 def missing_package(package: str, module: str = "") -> str | None:
@@ -112,6 +106,18 @@ def missing_network(name: str) -> str | None:
     return None
 
 
+@lru_cache
+def onnx_network(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return an ONNX network of NETWORKS as a function of float32 images, with as many threads as torch has."""
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(locate(name)), options, providers=["CPUExecutionProvider"])
+    return lambda images: np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
+
+
 def vgg19() -> tuple[nn.Sequential, str]:
     """Return VGG19's `features` (37 layers, conv1_1 to pool5) in float32, and the name of the file that they are from.
 
@@ -119,29 +125,20 @@ def vgg19() -> tuple[nn.Sequential, str]:
     files are not the same network: torchvision trained its own; the other is Oxford's, with its features divided by
     57.375. Feature sizes and loss weights differ, so note which one a run used.
     """
-    from torchvision import models
-
-    path = locate("vgg19")
-    return features(models.vgg19, path), path.name
+    return features("vgg19"), locate("vgg19").name
 
 
-def alexnet() -> nn.Sequential:
-    """Return torchvision's AlexNet `features` (13 layers, conv1 to pool5) in float32. Input as for `vgg19`."""
-    from torchvision import models
-
-    return features(models.alexnet, locate("alexnet"))
-
-
-def features(network: Callable[[], VGG | AlexNet], path: Path) -> nn.Sequential:
-    """Return the `features` of one of torchvision's networks with the weights of a file, frozen."""
+def features(name: str) -> nn.Sequential:
+    """Return the `features` of the network that torchvision calls so, in float32 and frozen: of AlexNet 13 layers,
+    conv1 to pool5. Input as for `vgg19`."""
     import torch
+    from torchvision import models
 
     with torch.device("meta"):  # no memory, and no numbers taken from the random generator
-        layers = network().features
-    prefix = "features."  # beside them there may be a classifier
-    layers.load_state_dict({key.removeprefix(prefix): value for key, value in tensors(path).items()
-                            if key.startswith(prefix)}, assign=True)
-    return layers.requires_grad_(False).eval()  # type: ignore[return-value]
+        layers = getattr(models, name)().features
+    layers.load_state_dict({key.removeprefix("features."): value for key, value in tensors(locate(name)).items()
+                            if not key.startswith("classifier.")}, assign=True)
+    return layers.requires_grad_(False).eval()
 
 
 @lru_cache
@@ -150,11 +147,9 @@ def inception() -> nn.Module:
     import torch
     from torch_fidelity import FeatureExtractorInceptionV3
 
-    state = tensors(locate("inception"))
-    for key in [key for key in state if key.endswith(".bn.bias")]:  # the halved copy leaves out the gammas, all 1
-        state.setdefault(key.replace(".bias", ".weight"), torch.ones_like(state[key]))
-    state.setdefault("fc.weight", torch.zeros(1008, 2048))  # and the classifier, which the 2048 features do not see
-    state.setdefault("fc.bias", torch.zeros(1008))
+    found = tensors(locate("inception"))  # the halved copy leaves out the gammas, all 1, and the classifier
+    state = {key.replace(".bias", ".weight"): torch.ones_like(found[key]) for key in found if key.endswith(".bn.bias")}
+    state |= {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)} | found  # of no use for features
     buffer = io.BytesIO()  # torch-fidelity unpickles what it is given: it gets a pickle of ours
     torch.save(state, buffer)
     buffer.seek(0)
@@ -165,12 +160,8 @@ def inception() -> nn.Module:
 
 def tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a checked file, float32, without executing code."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    import torch
+    from safetensors.torch import load_file
 
-        state = load_file(path)
-    else:
-        import torch
-
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     return {key: value.detach().float() if value.is_floating_point() else value for key, value in state.items()}

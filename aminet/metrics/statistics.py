@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from ..errors import BadInput
 
+DRAWS = 2000  # of a bootstrap, always of one seed
 
-def summary(values: np.ndarray, seed: int = 0, n: int = 2000, people=None) -> dict[str, float]:
-    """Return the mean of per-image values with its 95 % interval from n bootstrap draws: {"mean", "low", "high"}.
+
+def summary(values: np.ndarray, people=None) -> dict[str, float]:
+    """Return the mean of per-image values with its 95 % interval from bootstrap draws: {"mean", "low", "high"}.
 
     values: (N,), or (S, N) of S trainings on the same images: then trainings are drawn as well as people.
     people: (N,), who is on each image. Images of one person resemble each other, so whole people are drawn. Without it
@@ -21,10 +23,10 @@ def summary(values: np.ndarray, seed: int = 0, n: int = 2000, people=None) -> di
     The interval is for other people of the same kind, and with S > 1 for other trainings. Of few trainings it is too
     narrow (see `student_interval`), and one training says nothing of others.
     """
-    return _bootstrap([_by_training(values)], seed, n, people)
+    return _bootstrap([_by_training(values)], people)
 
 
-def paired_difference(a: np.ndarray, b: np.ndarray, seed: int = 0, n: int = 2000, people=None) -> dict[str, float]:
+def paired_difference(a: np.ndarray, b: np.ndarray, people=None) -> dict[str, float]:
     """Return the `summary` of a - b, image by image. It is narrower than those of a and b: the images' spread cancels.
 
     a, b: (N,) or (S, N), of the same images, else BadInput. Equal numbers of trainings are pairs of equal seeds, and
@@ -33,7 +35,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray, seed: int = 0, n: int = 2000
     a, b = _by_training(a), _by_training(b)
     if a.shape[1] != b.shape[1]:
         raise BadInput(f"a paired difference needs the same images: {a.shape[1]} against {b.shape[1]} values")
-    return _bootstrap([a - b] if len(a) == len(b) else [a, -b], seed, n, people)
+    return _bootstrap([a - b] if len(a) == len(b) else [a, -b], people)
 
 
 def student_interval(values, confidence: float = 0.95) -> dict[str, float]:
@@ -55,7 +57,7 @@ def student_interval(values, confidence: float = 0.95) -> dict[str, float]:
     return {"mean": float(mean), "low": float(mean - half), "high": float(mean + half)}
 
 
-def _bootstrap(sides: list[np.ndarray], seed: int, n: int, people) -> dict[str, float]:
+def _bootstrap(sides: list[np.ndarray], people) -> dict[str, float]:
     """`summary` of the sum of several sides, each (S, N) of its own trainings on the same images."""
     images = sides[0].shape[1]
     person = np.arange(images) if people is None else np.asarray(people)
@@ -66,15 +68,14 @@ def _bootstrap(sides: list[np.ndarray], seed: int, n: int, people) -> dict[str, 
         return dict.fromkeys(("mean", "low", "high"), float("nan"))
     person = np.unique(person[defined], return_inverse=True)[1]
     images_of = np.bincount(person)
-    times, state = _draw_people(len(images_of), n, seed)
-    rng, drawn_means = np.random.default_rng(), np.zeros(n)
-    rng.bit_generator.state = state
+    times, rng = _draw_people(len(images_of))
+    rng, drawn_means = deepcopy(rng), np.zeros(DRAWS)
     for values in sides:
         trainings = len(values)
         total = np.stack([np.bincount(person, row) for row in values[:, defined]])  # (S, people)
         means = _drawn_sums(total, times) / _drawn_sums(images_of[None], times)  # (S, n)
         if trainings > 1:
-            means = means[rng.integers(trainings, size=(trainings, n)), np.arange(n)]
+            means = means[rng.integers(trainings, size=(trainings, DRAWS)), np.arange(DRAWS)]
         drawn_means = drawn_means + means.mean(0)
     # inverted_cdf picks one of the means and never mixes two, so an infinite PSNR stays inf, not nan.
     low, high = np.quantile(drawn_means, (0.025, 0.975), method="inverted_cdf")
@@ -83,23 +84,22 @@ def _bootstrap(sides: list[np.ndarray], seed: int, n: int, people) -> dict[str, 
 
 
 @lru_cache(maxsize=2)
-def _draw_people(people: int, n: int, seed: int) -> tuple[np.ndarray, Any]:
-    """Return how often each person is in each of n draws, (n, people), and the generator's state after them.
+def _draw_people(people: int) -> tuple[np.ndarray, np.random.Generator]:
+    """Return how often each person is in each draw, (DRAWS, people), and the generator after them.
 
     They are kept for the next call: a table draws the same people for each of its cells.
     """
-    rng, times = np.random.default_rng(seed), np.empty((n, people))
-    for row, drawn in zip(times, rng.integers(people, size=(n, people))):
+    rng, times = np.random.default_rng(0), np.empty((DRAWS, people))
+    for row, drawn in zip(times, rng.integers(people, size=(DRAWS, people))):
         row[:] = np.bincount(drawn, minlength=people)
-    return times, rng.bit_generator.state
+    return times, rng
 
 
 def _drawn_sums(total: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Return the sums of (S, people) over draws, (S, n). An infinite number counts only where it was drawn."""
     if np.isfinite(total).all():
         return np.einsum("sp,np->sn", total, times)  # not @, which would start threads for so little
-    with np.errstate(invalid="ignore"):  # 0 times infinity
-        return np.stack([np.where(times > 0, times * row, 0).sum(1) for row in total])
+    return np.stack([np.multiply(times, row, out=np.zeros_like(times), where=times > 0).sum(1) for row in total])
 
 
 def _by_training(values: np.ndarray) -> np.ndarray:

@@ -27,11 +27,6 @@ def detect(image: np.ndarray) -> list[np.ndarray]:
     return [face[4:14].reshape(5, 2) for face in largest_first]
 
 
-def landmarks(image: np.ndarray) -> np.ndarray | None:
-    """Return the points of the largest face, as `detect` does, or None if there is no face."""
-    return next(iter(detect(image)), None)
-
-
 def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float], int]:
     """Find the eye centres (left of the picture first), in pixels, of the largest face, and count the faces.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +84,9 @@ class Measurement:
         """Whether it was changed by hand, so that its seal is broken. Checked when asked for: it takes a while."""
         return self.record.get("sha256") != digest(self.record)
 
-    def serves(self, number: int, row: str) -> bool:
-        """Return whether it is of a run that stands behind a row of a table."""
-        return self.spec.scale in SCALES and (number, row) in self.spec.rows
+    def row(self, number: int) -> str:
+        """Return the row of a table that its run stands behind, "" if none."""
+        return dict(self.spec.rows).get(number, "") if self.spec.scale in SCALES else ""
 
 
 def load_measurements(folder: str | Path) -> tuple[list[Measurement], list[str]]:
@@ -114,8 +113,7 @@ def samples_of(record: dict) -> dict[str, Sample]:
     if faces.get("people") and len(faces["people"]) != faces["images"]:
         raise ValueError(f"{len(faces['people'])} people for {faces['images']} images")
     for name, sealed in record["means"].items():
-        mean, *ends = (np.nan if sealed[part] is None else float(sealed[part])
-                       for part in ("mean", "low", "high") if part in sealed)
+        mean, *ends = np.array([sealed[part] for part in ("mean", "low", "high") if part in sealed], float).tolist()
         values = np.array([record["values"][name]], float) if name in record["values"] else None
         if values is not None and values.shape != (1, faces["images"]):
             raise ValueError(f"{values.size} values of {name} for {faces['images']} images")
@@ -141,7 +139,7 @@ def parse_record(file: str, record: dict) -> Measurement:
     seen, learnt = int(weights.get("images", 0)), weights.get("data", {}).get("train", {})
     spec = find_run({"config": record["config"], "recipe": weights.get("recipe")}) or UNLISTED
     return Measurement(
-        file, record, spec if seen <= spec.settings["images"] else UNLISTED, "+".join(faces["sources"]),
+        file, record, spec if seen <= spec.images else UNLISTED, "+".join(faces["sources"]),
         str(faces["fingerprint"]), int(faces["images"]), faces.get("people"), str(record["protocol"]["name"]),
         str(record["created"]), str(weights.get("chosen", "")), seen,
         f"{int(learnt.get('images', 0)):,} faces ({', '.join(learnt.get('sources', []))})", samples)
@@ -181,13 +179,12 @@ class Comparison:
     def behind(self, row: str, metric: str) -> list[tuple[Measurement, Sample]]:
         """Return the measurements behind a cell, of every seed the first, since a test set is looked at once."""
         name = f"bicubic_{metric}" if row == BICUBIC else metric
-        having = (one for one in self.rows.get(row, []) if name in one.samples)
-        if row == BICUBIC:
-            return [(one, one.samples[name]) for one in islice((one for one in having if not one.edited), 1)]
-        first_of_seed: dict[int, Measurement] = {}
-        for one in having:
-            first_of_seed.setdefault(one.spec.seed, one)
-        return [(one, one.samples[name]) for _, one in sorted(first_of_seed.items())]
+        first: dict[int, Measurement] = {}
+        for one in self.rows.get(row, []):
+            seed = 0 if row == BICUBIC else one.spec.seed
+            if seed not in first and name in one.samples and not one.edited:
+                first[seed] = one
+        return [(one, one.samples[name]) for _, one in sorted(first.items())]
 
     def networks(self) -> list[tuple[str, Measurement]]:
         """Return the measurements behind the cells of PSNR, each with its row; without Bicubic's."""
@@ -197,7 +194,7 @@ class Comparison:
         """Return why a cell has no number of ours."""
         for one, status, _ in self.excluded:
             names = one.samples or one.record.get("means")
-            if one.serves(self.number, row) and (not isinstance(names, dict) or metric in names):
+            if one.row(self.number) == row and (not isinstance(names, dict) or metric in names):
                 return status
         return "pending"
 
@@ -212,7 +209,7 @@ class Comparison:
         trained = [one for row, measurements in self.rows.items() if row != BICUBIC for one in measurements]
         if not trained:
             return ""
-        spec, budget = trained[0].spec, f"{max(one.spec.settings['images'] for one in trained):,}"
+        spec, budget = trained[0].spec, f"{max(one.spec.images for one in trained):,}"
         numbers = [one.seen for one in trained]
         seen = " to ".join(dict.fromkeys(f"{number:,}" for number in (min(numbers), max(numbers))))
         game = " in the game, after the generator's own training" if spec.start else ""
@@ -231,12 +228,12 @@ def best_comparison(number: int, rows: list[str], faces: str, measurements: list
     """
     labels = FACES[faces][1]
     here = [one for one in measurements if source_name(one.source) in labels and one.protocol == protocol]
-    served = [spec for spec in runs() if number in [table for table, _ in spec.rows]]
+    served = [spec for spec in runs() if number in dict(spec.rows)]
     names = {UNLISTED.name, *(name for spec in served for name in (spec.name, spec.start))}  # others need no check
     reasons = [(one, *reason_to_exclude(one, measurements)) for one in here if one.spec.name in names]
     sound = [one for one, status, _ in reasons if not status]
-    candidates = comparisons(number, rows, sound, labels)
-    best = max(candidates, key=lambda candidate: rank(candidate, labels), default=Comparison(number))
+    best = max(comparisons(number, sound, labels), key=lambda candidate: rank(candidate, labels),
+               default=Comparison(number))
     best.sound, best.excluded = sound, [reason for reason in reasons if reason[1]]
     if BICUBIC in rows:
         add_bicubic(best, here, labels)
@@ -250,11 +247,11 @@ def rank(comparison: Comparison, labels: dict[str, str]) -> tuple[int, bool, int
             SCALES.index(comparison.scale))
 
 
-def comparisons(number: int, rows: list[str], sound: list[Measurement], labels: dict[str, str]) -> list[Comparison]:
+def comparisons(number: int, sound: list[Measurement], labels: dict[str, str]) -> list[Comparison]:
     """Return every comparison of a table's rows."""
     groups: dict[tuple[str, ...], Comparison] = {}
-    for one, row in product(sound, rows):
-        if one.serves(number, row):
+    for one in sound:
+        if row := one.row(number):
             key = labels[source_name(one.source)], one.spec.scale, one.faces, one.learnt
             groups.setdefault(key, Comparison(number, *key[:2])).rows.setdefault(row, []).append(one)
     for group in groups.values():
@@ -267,7 +264,8 @@ def add_bicubic(comparison: Comparison, here: list[Measurement], labels: dict[st
     """Add the row of bicubic, which is in every record: on the networks' faces, else on the paper's kind if there."""
     candidates = next(iter(comparison.rows.values()), None) or [one for one in here if not one.edited]
     order = list(labels.values())
-    for first in sorted(candidates, key=lambda one: order.index(labels[source_name(one.source)]))[:1]:
+    if candidates:
+        first = min(candidates, key=lambda one: order.index(labels[source_name(one.source)]))
         comparison.label = labels[source_name(first.source)]
         comparison.rows[BICUBIC] = [one for one in here if one.faces == first.faces]
 
@@ -278,8 +276,7 @@ def notes_on(comparison: Comparison, rows: list[str], withdrawn: list[Measuremen
     withdrawn: measurements whose networks were changed later, and whose records were taken out.
     """
     number = comparison.number
-    notes = [sentence for one, _, sentence in comparison.excluded
-             if one.spec == UNLISTED or any(one.serves(number, row) for row in rows)]
+    notes = [sentence for one, _, sentence in comparison.excluded if one.spec == UNLISTED or one.row(number)]
     notes += missing_trainings(comparison, rows)
     if failed := failed_trainings(comparison):
         notes.append(f"Worse than bicubic in PSNR on these {comparison.label}, or better by less than {FAILED} dB, so "
@@ -291,8 +288,7 @@ def notes_on(comparison: Comparison, rows: list[str], withdrawn: list[Measuremen
     if earlier:
         notes.append(f"Second looks at these {comparison.label}, after a change to the network; at the first one "
                      f"{', '.join(earlier)}.")
-    if smoke := [one.file for one in comparison.sound if one.spec.scale == "smoke"
-                 and any((number, row) in one.spec.rows for row in rows)]:
+    if smoke := [one.file for one in comparison.sound if one.spec.scale == "smoke" and number in dict(one.spec.rows)]:
         notes.append(f"Of scale smoke, whose numbers mean nothing, and not shown: {', '.join(smoke)}.")
     return notes
 
@@ -317,7 +313,7 @@ def missing_trainings(comparison: Comparison, rows: list[str]) -> list[str]:
     for row in rows:
         seeds: dict[str, set[int]] = {}
         for one in comparison.sound:
-            if one.serves(comparison.number, row):
+            if one.row(comparison.number) == row:
                 seeds.setdefault(one.spec.scale, set()).add(one.spec.seed)
         counts = [f"{len(trained)} of {needed} trainings at scale {scale}" for scale, trained in seeds.items()
                   if len(trained) < (needed := trainings_needed(comparison.number, scale))]

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +28,7 @@ from ..protocol import PROTOCOLS, Protocol, to_uint8
 from ..train import restore
 from ..training.device import exact, tf32
 from ..training.weights import find_weights, load_weights
-from .records import merged
+from .records import made, merged
 
 # What a record keeps of the weights' header.
 KEPT = ("images", "minutes", "device", "tf32", "val_psnr", "val_lpips", "chosen", "recipe", "data", "start", "vgg19")
@@ -80,12 +78,13 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 
 def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "paper",
-             metrics: Sequence[str] = ("psnr", "ssim"), device: str = "cpu", command: str = "", batch: int = 16,
+             metrics: Sequence[str] = ("psnr", "ssim"), device: str = "cpu", command: str = "",
              record: dict | None = None, replaces: dict | None = None) -> dict:
     """Measure a network and the bicubic baseline on the same faces.
 
     weights: a file, or weights of the course by name. faces: uint8 (N, 3, 128, 128). about: what they are.
-    metrics: some of METRICS. record: an `earlier` one of these weights and faces; what it lacks is measured and added.
+    metrics: some of METRICS. command: what the record names as its own, this process's if left out.
+    record: an `earlier` one of these weights and faces; what it lacks is measured and added.
     replaces: one to measure again instead. If it is of the same run and faces, the time of its first look still counts.
 
     Returns a record: what `results` found; `measured`, each look at the faces, of which `created` is the first; and all
@@ -98,30 +97,31 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
         return record
     networks = {name: locate(name) for metric in metrics for name in NEEDS.get(metric, ())}
     model, header = load_weights(weights, device)
-    now = time.strftime("%FT%TZ", time.gmtime())
+    look = made(command)
     before = record or (replaces if replaces and same_training(replaces, header, about) else None)
-    created = before["created"] if before else now
+    created, measured = (before["created"], before["measured"]) if before else (look["created"], [])
     if header.get("chosen", "") > created:
         raise BadInput(f"the weights were chosen at {header['chosen']}, after the first look at these faces: "
                        "a test set must not choose (or is the clock wrong?)")
     packages = (package for metric in metrics for package in PACKAGES.get(metric, ()))
     versions = {"python": platform.python_version(), **versions_of((*LIBRARIES, *packages))}
-    measurement = {"when": now, "metrics": metrics, "command": command, **tf32(torch.device(device), on=False)}
+    measurement = {"when": look["created"], "metrics": metrics, "command": look["command"],
+                   **tf32(torch.device(device), on=False)}
     if before:  # of the first one, the record itself says these
         measurement |= {"device": device, "versions": versions}
     record = record or {
         "kind": "evaluation", "preset": header.get("preset", ""), "config": header["config"],
         "weights": describe_weights(find_weights(weights), header), "faces": about,
         "protocol": asdict(rule), "describe": rule.describe(),
-        "created": created, "command": command, "device": device, "measured": before["measured"] if before else []}
+        "created": created, "command": look["command"], "device": device, "measured": measured}
     with exact():
-        sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch), rule.sr_rounding)
+        sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch=16), rule.sr_rounding)
     files = {name: {"file": path.name, "sha256": sha256(path)} for name, path in networks.items()}
     return merged(record, {"measured": [measurement], "versions": versions, "networks": files,
                            **results(sr, faces, rule, metrics, about.get("people"))})
 
 
-def describe_weights(path: Path, header: dict) -> dict[str, Any]:
+def describe_weights(path: Path, header: dict) -> dict:
     """Return what a record says of its weights."""
     note = {} if "chosen" in header else {"note": "the weights do not say when they were chosen"}
     return {"name": path.name, "sha256": sha256(path), **{key: header[key] for key in KEPT if key in header}, **note}
@@ -179,7 +179,7 @@ def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
             draws[f"{prefix}fid"] = fid_draws(features, real, people)
         low, high = np.quantile(draws["fid"] - draws["bicubic_fid"], (0.025, 0.975))
         gain["fid"] = {"mean": means["fid"]["mean"] - means["bicubic_fid"]["mean"], "low": low, "high": high}
-    undefined = {name: int(np.isnan(found).sum()) for name, found in values.items()}
-    return {"means": means, "gain": gain, "undefined": {name: count for name, count in undefined.items() if count},
+    undefined = {name: int(missing) for name, found in values.items() if (missing := np.isnan(found).sum())}
+    return {"means": means, "gain": gain, "undefined": undefined,
             "values": {name: [round(float(value), 5) for value in found] for name, found in values.items()},
             "draws": {name: [round(float(value), 3) for value in found] for name, found in draws.items()}}

@@ -3,7 +3,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -26,9 +30,30 @@ def seal(record: dict) -> dict:
 
     Returns what a reader of the file will see. A value that is undefined (nan) is written as null.
     """
-    constants = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
-    record = json.loads(json.dumps(record), parse_constant=constants.get)
+    record = json.loads(json.dumps(record), parse_constant=lambda name: None if name == "NaN" else float(name))
     return record | {"sha256": digest(record)}
+
+
+def sealed(kind: str, **content) -> dict:
+    """Return a sealed record of a kind, which says when and by which command it was made."""
+    return seal({"kind": kind, **content, **made()})
+
+
+def made(command: str = "") -> dict[str, str]:
+    """Return when a record is `created`, which is now, and by which `command`: this process's if none is given."""
+    return {"created": time.strftime("%FT%TZ", time.gmtime()), "command": command or command_line()}
+
+
+def command_line(words: Sequence[str] = ()) -> str:
+    """Return a command of these words, or this process's own, without the folders of this machine.
+
+    "" in another program, such as a notebook's kernel.
+    """
+    program = Path(sys.argv[0])
+    if not words and program.name != "aminet" and program.parts[-2:] != ("aminet", "__main__.py"):
+        return ""
+    words = [os.path.relpath(word) if os.path.isabs(word) else word for word in words or sys.argv[1:]]
+    return "python -m aminet " + shlex.join(os.path.basename(word) if word.startswith("..") else word for word in words)
 
 
 def merged(record: dict, other: dict) -> dict:
@@ -36,8 +61,7 @@ def merged(record: dict, other: dict) -> dict:
 
     What the record has stays as it is, whatever the other one says; both their measurements are listed.
     """
-    parts = {part: record.get(part, {}) | {key: value for key, value in other.get(part, {}).items()
-                                           if key not in record.get(part, {})} for part in PER_METRIC}
+    parts = {part: record.get(part, {}) | other.get(part, {}) | record.get(part, {}) for part in PER_METRIC}
     measured = record["measured"] + [each for each in other["measured"] if each not in record["measured"]]
     return seal(record | {"measured": measured} | {part: values for part, values in parts.items() if values})
 

@@ -7,18 +7,16 @@ Many runs at once are Snakemake's work (Snakefile).
 from __future__ import annotations
 
 import math
-import os
 import shlex
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from tabulate import tabulate
 from torch import Tensor
 
 from ..errors import BadInput
@@ -33,8 +31,9 @@ from ..training.games import GANGame, GANRecipe, L1Game
 from ..training.trainer import Trainer
 from ..training.weights import PRETRAINED, read_header
 from .evaluate import available_metrics, evaluate
-from .records import add_record, earlier, read_evaluation, read_records
+from .records import add_record, command_line, earlier, read_evaluation, read_records
 from .runs import RunSpec, key_of, runs, scale_of
+from .text import aligned
 
 ELSEWHERE = {7, 8}  # the tables that have other faces than CelebA's: their runs alone need more than one test set
 
@@ -77,14 +76,14 @@ class Reproduction:
         self.out = Path(out)
         self.records = Path(records or (self.out / "records" if scale == "smoke" else "data/records"))
         self.train, self.val, self.test = faces or data["train"], val or data["val"], test or data["test"]
-        self.learnt_from, self.everywhere = [canonical(source) for source in self.train], bool(test)
+        self.train_sources, self.everywhere = [canonical(source) for source in self.train], bool(test)
         if len({self.record("", source) for source in self.test}) < len(self.test):
             raise BadInput("two test sets would share a record: give files or folders with different names")
-        self.device = "cuda" if usable(device) != "cpu" and torch.cuda.is_available() else "cpu"
+        self.device = usable(device)
         self.specs, self.compiled = {spec.name: spec for spec in runs(scale)}, compiled
         self.available: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.opened: dict[str, tuple[Tensor, dict]] = {}  # test sets
-        self.deadline, self.longest = math.inf, 0.0  # the longest evaluation of this call, in seconds
+        self.deadline, self.longest = math.inf, 0.0  # of this call; the longest evaluation, in seconds
 
     # How far a run is
 
@@ -100,42 +99,42 @@ class Reproduction:
     def status(self, spec: RunSpec, records: list[dict] | None = None) -> Status:
         """Return how far a run is. Nothing is loaded or measured. records: as `read_records` has just read them."""
         running = in_use(self.out / spec.name)  # first: whoever holds the lock is changing what is read next
-        own = records_of(spec, read_records(self.records)[0] if records is None else records)
-        missing = tuple(source for source in self.tests(spec) if not self.measured(spec, source, own))
+        missing = self.missing(spec, read_records(self.records)[0] if records is None else records)
         try:
-            header, weights = self.state(spec), None if running else self.weights(spec)
-            state, note = self.next_step(spec, header, missing, records)
+            begun, weights = self.progress(spec), None if running else self.weights(spec)
+            waiting = self.waiting(spec, records)
         except BadInput as error:
             return Status("unusable", str(error), missing=missing)
-        seen = header["progress"]["seen"] if header else 0
+        seen, rate = begun or (0, None)
         if running:
             state, note = "running", "in another process"
-        elif not missing and (not header or finished(spec, seen)):
+        elif not missing and (not begun or spec.recipe.complete(seen)):
             state, note = "done", listing("without", sum(self.lacking(spec).values(), ()))
         elif weights:
             state, note = "trained", listing("not evaluated on", map(canonical, missing))
-        seen = spec.images if state in ("done", "trained") else seen
-        return Status(state, note, seen, rate_of(header, self.device), missing)
+        elif waiting:
+            state, note = "waiting", waiting
+        elif begun:
+            state, note = "partial", ""
+        else:
+            measured = [canonical(source) for source in self.tests(spec) if source not in missing]
+            state, note = "pending", listing("measured on", [*measured, "the weights are gone"]) if measured else ""
+        return Status(state, note, spec.images if state in ("done", "trained") else seen, rate, missing)
 
-    def next_step(self, spec: RunSpec, header: dict, missing: tuple[str, ...],
-                  records: list[dict] | None) -> tuple[str, str]:
-        """Return whether a training is `waiting`, `partial` or `pending`, and a line on it."""
+    def waiting(self, spec: RunSpec, records: list[dict] | None) -> str:
+        """Return what a GAN waits for, the weights of its start; "" if they are there, and for other runs."""
         start = self.specs[spec.start] if spec.start else None
-        if start and not self.weights(start):
-            done = self.status(start, records).state == "done"
-            gone = ", whose weights are gone: --records EMPTY_FOLDER trains it again" if done else ""
-            return "waiting", f"for {start.name}{gone}"
-        if header:
-            return "partial", ""
-        measured = [canonical(source) for source in self.tests(spec) if source not in missing]
-        return "pending", listing("measured on", [*measured, "the weights are gone"]) if measured else ""
+        if not start or self.weights(start):
+            return ""
+        done = self.status(start, records).state == "done"
+        gone = ", whose weights are gone: --records EMPTY_FOLDER trains it again" if done else ""
+        return f"for {start.name}{gone}"
 
     def weights(self, spec: RunSpec) -> Path | None:
         """Return the weights of a finished training: in OUT, or committed ones; None if there are none yet."""
         best = self.out / spec.name / "best.safetensors"
-        if header := self.state(spec):
-            whole = finished(spec, header["progress"]["seen"])
-            return best if whole and header_of(spec, best, self.learnt_from) else None
+        if begun := self.progress(spec):
+            return best if spec.recipe.complete(begun[0]) and self.header(spec, best) else None
         if best.exists() and not in_use(best.parent):
             raise BadInput(f"{best} has no state.safetensors beside it: move it away, or training would replace it")
         return self.committed.get(spec.key)
@@ -144,36 +143,48 @@ class Reproduction:
     def committed(self) -> dict[str, Path]:
         """The weights of the course that learnt from these faces, by the key of their run."""
         headers = {path: read_header(path) for path in sorted(PRETRAINED.glob("*.safetensors"), reverse=True)}
-        return {key_of(header): path for path, header in headers.items() if learnt_from(header) == self.learnt_from}
+        return {key_of(header): path for path, header in headers.items() if learnt_from(header) == self.train_sources}
 
-    def state(self, spec: RunSpec) -> dict:
-        """Return the header of the run's state, {} if it has not begun; BadInput if it is of another, or no state."""
+    def progress(self, spec: RunSpec) -> tuple[int, float | None] | None:
+        """Return the images that the run has seen, and how many a second, None for those of another kind of device;
+        None for a run that has not begun. BadInput if its state is of another run, or no state."""
         path = self.out / spec.name / "state.safetensors"
-        header = header_of(spec, path, self.learnt_from)
-        progress = header.get("progress")
-        if header and not (isinstance(progress, dict) and type(progress.get("seen")) is int
-                           and isinstance(progress.get("seconds"), float)):
-            raise BadInput(f"{path} is no state of a run: move it away")
+        if not (header := self.header(spec, path)):
+            return None
+        match header.get("progress"):
+            case {"seen": int(seen), "seconds": float(seconds)}:
+                here = seconds > 0 and header.get("device", "").startswith(self.device)
+                return seen, seen / seconds if here else None
+        raise BadInput(f"{path} is no state of a run: move it away")
+
+    def header(self, spec: RunSpec, path: Path) -> dict:
+        """Return the header of a file of the run, {} if there is no file; BadInput if the file is of another run, or of
+        a training on other sources."""
+        header = read_header(path) if path.exists() else {}
+        if header and key_of(header) != spec.key:
+            raise BadInput(f"{path} is of another run, its configuration or recipe differs: choose another --out")
+        if header and learnt_from(header) != self.train_sources:
+            raise BadInput(f"{path} is of another run, trained on {learnt_from(header)}: choose another --out")
         return header
 
-    def measured(self, spec: RunSpec, source: str, records: list[dict]) -> bool:
-        """Whether a record of the run on this test set is there; of the weights in OUT, if they are there: earlier
-        ones of the same training may have been measured too. records: the run's."""
+    def missing(self, spec: RunSpec, records: list[dict]) -> tuple[str, ...]:
+        """Return the test sets on which no record of the run is: of the weights in OUT, if they are there, as earlier
+        ones of the same training may have been measured too."""
         best = self.out / spec.name / "best.safetensors"
         digest = sha256(best) if best.exists() else None
-        return any(record["faces"]["sources"] == [canonical(source)] and digest in (None, record["weights"]["sha256"])
-                   and learnt_from(record["weights"]) == self.learnt_from for record in records)
+        measured = [record["faces"]["sources"] for record in records_of(spec, records)
+                    if learnt_from(record["weights"]) == self.train_sources
+                    and digest in (None, record["weights"]["sha256"])]
+        return tuple(source for source in self.tests(spec) if [canonical(source)] not in measured)
 
     def lacking(self, spec: RunSpec) -> dict[str, tuple[str, ...]]:
         """Return what the run's own records lack of its metrics, by test set: something was not at hand then."""
         lacking = {}
         for source in self.tests(spec):
-            try:
+            with suppress(BadInput, OSError):  # none yet, or edited
                 record = read_evaluation(self.record(spec.name, source))
-            except (BadInput, OSError):  # none yet, or edited
-                continue
-            if names := tuple(name for name in metrics_of(spec) if record and name not in record["means"]):
-                lacking[source] = names
+                if names := tuple(name for name in metrics_of(spec) if record and name not in record["means"]):
+                    lacking[source] = names
         return lacking
 
     # Work
@@ -218,7 +229,7 @@ class Reproduction:
             if status.state in ("trained", "partial", "pending"):
                 needed += status.missing or self.tests(spec)
         if needed:
-            self.open_tests(list(dict.fromkeys(needed)))
+            self.open_tests(needed)
         for spec in specs:
             try:
                 if not self.go_on(spec):
@@ -249,11 +260,7 @@ class Reproduction:
                 status = self.status(spec)
             if weights := self.weights(spec):
                 self.evaluate_run(spec, weights, [*status.missing, *self.addable(spec)])
-            return status.state not in ("partial", "pending") and self.left() > 0
-
-    def left(self) -> float:
-        """Return the seconds until the budget is used up."""
-        return self.deadline - time.monotonic()
+            return status.state not in ("partial", "pending") and time.monotonic() < self.deadline
 
     def measurable(self, spec: RunSpec) -> tuple[str, ...]:
         """Return what can be measured here of what is `asked`; says once what cannot."""
@@ -291,7 +298,8 @@ class Reproduction:
             trainer.train()
             return
         seconds = 1 / status.rate if status.rate else 1.1 * trainer.speed(0 if self.device == "cuda" else 2)
-        needed, reserve, left = (spec.images - status.seen) * seconds, len(trainer.val) * seconds, self.left()
+        needed, reserve = (spec.images - status.seen) * seconds, len(trainer.val) * seconds
+        left = self.deadline - time.monotonic()
         if left < reserve:
             trainer.folder.release()
             status_line(f"{spec.name}: not continued, {span(max(left, 0) / 60)} are left and some {span(reserve / 60)} "
@@ -309,13 +317,12 @@ class Reproduction:
         self.open_tests(sources)
         for source in sources:
             begin = time.monotonic()
-            if self.left() <= self.longest:
+            if begin + self.longest >= self.deadline:
                 status_line(f"{spec.name}: trained, not evaluated on {canonical(source)}: the time is over")
                 continue
             (faces, about), target = self.opened[source], self.record(spec.name, source)
-            words = ["evaluate", str(weights), "--faces", source, "--metrics", *metrics]
-            command = shlex.join(os.path.relpath(word) if os.path.isabs(word) else word for word in words)
-            record = evaluate(weights, faces, about, "paper", metrics, self.device, f"python -m aminet {command}",
+            command = command_line(["evaluate", str(weights), "--faces", source, "--metrics", *metrics])
+            record = evaluate(weights, faces, about, "paper", metrics, self.device, command,
                               record=earlier(target, weights, about))
             add_record(record, target)
             self.longest = max(self.longest, time.monotonic() - begin)
@@ -326,32 +333,9 @@ def metrics_of(spec: RunSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*scale_of(spec.scale).get("metrics", METRICS), *(("fid",) if spec.start else ()))))
 
 
-def header_of(spec: RunSpec, path: Path, sources: list[str]) -> dict:
-    """Return the header of a file of the run, {} if there is no file; BadInput if the file is of another run, or of a
-    training on other sources."""
-    header = read_header(path) if path.exists() else {}
-    if header and key_of(header) != spec.key:
-        raise BadInput(f"{path} is of another run, its configuration or recipe differs: choose another --out")
-    if header and learnt_from(header) != sources:
-        raise BadInput(f"{path} is of another run, trained on {learnt_from(header)}: choose another --out")
-    return header
-
-
 def learnt_from(header: dict) -> list[str] | None:
     """Return the sources of the faces that weights with this header learnt from."""
     return (header.get("data") or {}).get("train", {}).get("sources")
-
-
-def rate_of(header: dict, device: str) -> float | None:
-    """Return the images per second of the training behind a state; None without one, or on another kind of device."""
-    progress = header.get("progress", {"seconds": 0.0})
-    here = header.get("device", "").startswith(device) and progress["seconds"] > 0
-    return progress["seen"] / progress["seconds"] if here else None
-
-
-def finished(spec: RunSpec, seen: int) -> bool:
-    """Whether a training has seen all the recipe's images: not one more batch fits."""
-    return seen + spec.recipe.batch > spec.images
 
 
 # What the command line prints
@@ -390,8 +374,7 @@ def format_overview(report: dict) -> str:
     lines += [(run["name"], run["state"], f"{run['seen']:,} of {run['images']:,}",
               f"~{span(run['minutes'])}" if run["minutes"] else "-",
               "; ".join(run["rows"]) + (f"  ({run['note']})" if run["note"] else "")) for run in report["runs"]]
-    sides = ("left", "left", "right", "right", "left")
-    table = tabulate(lines, tablefmt="plain", colalign=sides, disable_numparse=True)
+    table = aligned(lines, ("left", "left", "right", "right", "left"))
     counts = Counter(run["state"] for run in report["runs"])
     total = f"{counts.total()} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}"
     return "\n".join([table, total, *report["problems"]])

@@ -57,8 +57,9 @@ class RunSpec:
 
     @cached_property
     def key(self) -> str:
-        """What the headers of its weights and records have in common."""
-        return key_of({"config": self.config.to_dict(), "recipe": asdict(self.recipe)})
+        """What the headers of its weights and records have in common. Found without torch, which the classes need."""
+        return key_of({"config": _defaults()["configs"].get(self.preset) or self.config.to_dict(),
+                       "recipe": self.settings})
 
 
 def key_of(header: dict) -> str:
@@ -66,13 +67,11 @@ def key_of(header: dict) -> str:
 
     What the list or an earlier version leaves out has its default.
     """
-    config, recipe = header.get("config"), header.get("recipe")
-    if not isinstance(recipe, dict):
+    recipe = header.get("recipe")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("gan", ""), str):
         return ""
     gan = recipe.get("gan", "amigan" if "d_lr" in recipe else "")
-    if not isinstance(gan, str):
-        return ""
-    return json.dumps([config, _defaults()["recipes"].get(gan, {}) | recipe], sort_keys=True)
+    return json.dumps([header.get("config"), _defaults()["recipes"].get(gan, {}) | recipe], sort_keys=True)
 
 
 def class_defaults() -> dict[str, dict[str, dict]]:
@@ -134,9 +133,7 @@ def specify(index: int, scale: str, seed: int) -> RunSpec:
 
 @cache
 def _by_key() -> dict[str, RunSpec]:
-    configs = _defaults()["configs"]  # not spec.key: it needs torch
-    return {key_of({"config": configs.get(spec.preset) or spec.config.to_dict(), "recipe": spec.settings}): spec
-            for spec in reversed(runs())}
+    return {spec.key: spec for spec in reversed(runs())}
 
 
 def find_run(header: dict) -> RunSpec | None:

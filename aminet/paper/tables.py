@@ -7,6 +7,7 @@ is "unproven": neither shows a number.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -96,15 +97,13 @@ def speeds(folder: str | Path) -> tuple[dict[str, float], str, str]:
     """
     sittings = []
     for path in Path(folder).glob("speeds-*.json"):
-        try:
+        with suppress(BadInput, KeyError, TypeError):  # a broken record costs its own cells
             record = read_record(path)
             if record["preset"] == "aminet":
                 milliseconds = {json.dumps(row["config"]): 1e3 * row["seconds"] for row in record["rows"]}
                 machine = record["machine"]
                 words = f"{machine.get('gpu', machine['cpu'])}, {machine['threads']} threads"
                 sittings.append((record["device"] == "cuda", record["created"], path.name, words, milliseconds))
-        except (BadInput, KeyError, TypeError):
-            continue  # a broken record costs its own cells
     *_, file, words, milliseconds = max(sittings, key=lambda sitting: sitting[:2], default=("", "", {}))
     return milliseconds, words, file
 
@@ -147,13 +146,11 @@ def table(number: int, records: str | Path = RECORDS, protocol: str = "paper") -
     comparisons = {faces: best_comparison(number, rows, faces, measurements, protocol)
                    for faces in dict.fromkeys(cell.faces for cell in cells) if faces}
     notes += [note for comparison in comparisons.values() for note in notes_on(comparison, rows, withdrawn)]
-    sitting, samples = speeds(records), {}
-    for i, cell in enumerate(cells):
-        cells[i], sample = (on_faces(cell, comparisons[cell.faces]) if cell.faces else
-                            of_network(cell, number, *sitting))
-        if sample:
-            samples[cell.row, cell.column] = sample
-    cells = [with_difference(cell, samples, comparisons.get(cell.faces)) for cell in cells]
+    sitting = speeds(records)
+    filled = [on_faces(cell, comparisons[cell.faces]) if cell.faces else of_network(cell, number, *sitting)
+              for cell in cells]
+    samples = {(cell.row, cell.column): sample for cell, sample in filled}
+    cells = [with_difference(cell, samples, comparisons.get(cell.faces)) for cell, _ in filled]
     missing, lacking = what_is_missing(number, cells, comparisons)
     return Table(
         number, paper.TABLES[number][0], protocol, cells,
@@ -199,7 +196,7 @@ def of_network(cell: Cell, number: int, milliseconds: dict[str, float], machine:
     return (cell, None) if value is None else (replace(cell, ours=value, **origin), Sample(value))
 
 
-def with_difference(cell: Cell, samples: dict[tuple[str, str], Sample], comparison: Comparison | None) -> Cell:
+def with_difference(cell: Cell, samples: dict[tuple[str, str], Sample | None], comparison: Comparison | None) -> Cell:
     """Return a cell with our difference to the paper's own method, if both are there."""
     sample, own_method = (samples.get((row, cell.column)) for row in (cell.row, cell.reference))
     if sample is None or own_method is None:

@@ -5,7 +5,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
-from textwrap import wrap
+from textwrap import fill
 
 from tabulate import DataRow, TableFormat, tabulate
 
@@ -36,14 +36,26 @@ def csv_table(table: Table) -> str:
 
 def format_table(table: Table, width: int = 120) -> str:
     """Return the table as printed with ours beside every number, then each of ours with its interval, then a legend."""
-    lines = [line for sentence in heading(table) for line in wrap(sentence, width)]
-    for title, cells in blocks(table):
-        lines += ["", *filter(None, [title]), side_by_side(cells)]
-    for title, rows in details(table):
-        lines += ["", title, aligned(rows, DETAIL)]
-    lines += ["", *(line for item in legend(table)
-                    for line in wrap(item, width, subsequent_indent="  ", break_on_hyphens=False))]
-    return "\n".join(lines)
+    parts = ["\n".join(fill(sentence, width) for sentence in heading(table))]
+    parts += [f"{title}\n{side_by_side(cells)}".lstrip("\n") for title, cells in blocks(table)]
+    parts += [f"{title}\n{aligned(rows, DETAIL)}" for title, rows in details(table)]
+    parts += ["\n".join(fill(item, width, subsequent_indent="  ", break_on_hyphens=False) for item in legend(table))]
+    return "\n\n".join(parts)
+
+
+def short_table(table: Table, width: int = 105) -> str:
+    """Return the table as printed with ours beside every number, the notes, and how much is pending."""
+    def item(text: str) -> str:
+        return fill(text, width, initial_indent="   ", subsequent_indent="      ")
+
+    measured = [cell for cell in table.cells if cell.faces]
+    pending = sum(cell.status != "measured" for cell in measured)
+    counted = "; params and speed are of the full-size network" if len(measured) < len(table.cells) else ""
+    return "\n".join([
+        f"Table {ROMAN[table.number]}. {table.caption}.", *(item(f"ours on {text}") for text in table.sources.values()),
+        *(item(f"ours: {text}") for text in table.trainings.values()), side_by_side(table.cells, metrics=5),
+        *(item(f"note: {note}") for note in table.notes),
+        f"   {pending} of {len(measured)} measurements pending{counted}\n"])
 
 
 def markdown_table(table: Table) -> str:
@@ -85,10 +97,8 @@ def blocks(table: Table) -> list[tuple[str, list[Cell]]]:
 
 def columns_of(cells: list[Cell]) -> list[list[Cell]]:
     """Return the cells column by column."""
-    columns: dict[str, list[Cell]] = {}
-    for cell in cells:
-        columns.setdefault(cell.column, []).append(cell)
-    return list(columns.values())
+    names = dict.fromkeys(cell.column for cell in cells)
+    return [[cell for cell in cells if cell.column == name] for name in names]
 
 
 def side_by_side(cells: list[Cell], metrics: int = 6) -> str:

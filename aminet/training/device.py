@@ -17,10 +17,11 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def usable(device: str) -> str:
-    """Return `device` itself if it can be used; BadInput if it is not here."""
-    if device not in ("auto", "cpu", "cuda") or device == "cuda" and not torch.cuda.is_available():
+    """Return `cpu` or `cuda`: what is asked for, of `auto` a GPU if there is one; BadInput if it is not here."""
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("auto", "cpu", here):
         raise BadInput(f"device {device!r} is not here: use --device cpu")
-    return device
+    return here if device == "auto" else device
 
 
 def precision(device: str, fp16: bool = True) -> str:
@@ -61,7 +62,7 @@ class Processes:
 
     def __init__(self, device: str = "auto"):
         self.count, self.rank = 1, 0
-        self.device = torch.device("cuda" if usable(device) != "cpu" and torch.cuda.is_available() else "cpu")
+        self.device = torch.device(usable(device))
         if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "LOCAL_RANK" in os.environ:
             from accelerate import PartialState
 

@@ -237,9 +237,7 @@ class Trainer:
 
     def finished(self) -> bool:
         """Whether the recipe's length is over: not one more batch fits into its images, or its minutes are used."""
-        if self.recipe.minutes is not None:
-            return self.progress >= 1
-        return self.recipe.images is not None and self.seen + self.recipe.batch > self.recipe.images
+        return self.recipe.complete(self.seen) if self.recipe.minutes is None else self.progress >= 1
 
     # Validation
 

@@ -3,6 +3,7 @@ import json
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,10 +11,9 @@ from torch import nn
 from aminet import PRESETS, AMINet
 from aminet.baselines.registry import preset
 from aminet.deploy.bench import Case, Sitting, inference, module_cases, peak_memory, training
-from aminet.deploy.roofline import Probe, add_shares, elements, limits, plot
+from aminet.deploy.roofline import add_shares, elements, limits
 from aminet.deploy.speeds import bench_all, compiled, counts, format_speeds
 from aminet.deploy.timing import fill_zeros, race
-from aminet.errors import BadInput
 from aminet.ledger import bill
 from aminet.paper.records import read_record
 from aminet.paper.runs import runs
@@ -22,12 +22,16 @@ from aminet.skaf import SKAF
 SMALL = replace(PRESETS["pocket"], channels=4, depths=(1, 1, 1, 1))  # every kind of module
 
 
+def broken(*_):
+    raise NotImplementedError("no compiler here")
+
+
 def test_a_race_runs_in_turns():
     order = []
-    taken = race({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=4, seconds=60)
+    taken, medians = race({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=4, seconds=60)
     assert order == ["a", "b"] + ["a", "b"] * 4  # once to warm up
-    assert [len(times) for times in taken.values()] == [4, 4]
-    assert len(race({"a": lambda: None}, rounds=50, seconds=0)["a"]) == 3  # however slow
+    assert [len(times) for times in taken.values()] == [4, 4] and medians["a"] == np.median(taken["a"])
+    assert len(race({"a": lambda: None}, rounds=50, seconds=0)[0]["a"]) == 3  # however slow
 
 
 def test_the_modules_of_a_kind_run_on_their_own_inputs(monkeypatch):
@@ -62,9 +66,9 @@ def test_bytes_are_inputs_outputs_and_weights():
 
 
 def test_limits_are_the_faster_product_and_the_copy():
-    amounts = {"fp32 matmul": 8.0, "fp32 conv": 8.0, "bf16 matmul": 8.0, "bf16 conv": 8.0, "copy": 6.0}
+    calls = dict.fromkeys(("fp32 matmul", "fp32 conv", "bf16 matmul", "bf16 conv"), (int, 8.0)) | {"copy": (int, 6.0)}
     seconds = {"fp32 matmul": 4.0, "fp32 conv": 2.0, "bf16 matmul": 1.0, "bf16 conv": 2.0, "copy": 3.0}
-    top = limits({name: Probe(int, amount) for name, amount in amounts.items()}, seconds)
+    top = limits(calls, seconds)
     assert (top["fp32"], top["bf16"], top["bandwidth"], top["fp32 matmul"]) == (4, 8, 2, 2)
     rows: list[dict] = [{"precision": "bf16", "flops": 8.0, "bytes": 1.0, "seconds": 2.0}]
     add_shares(rows, top)
@@ -103,9 +107,6 @@ def test_peak_memory_counts_what_is_held_at_once():
 
 
 def test_what_does_not_run_is_left_out_and_named():
-    def broken():
-        raise NotImplementedError("no compiler here")
-
     sitting = Sitting("cpu", rounds=3, seconds=1)
     cases = [Case("inference", name, 1, "fp32", 1.0, 1.0, run) for name, run in (("good", lambda: 1), ("bad", broken))]
     rows, beside = sitting.measure(cases, {"copy": lambda: 1})
@@ -123,11 +124,8 @@ def test_bench_from_the_command_line(tmp_path, aminet, refuses):
     eager = next(row for row in rows if (row["task"], row["name"]) == ("inference", "eager"))
     assert eager["ratio"] == 1 and eager["max_error"] == 0
     for row in rows:
-        assert row["seconds"] >= row["fastest"] > 0 and row["memory"] > 0 and 0 < row["of_peak"] < 2
-        assert row["of_peak"] == pytest.approx(
-            row["flops"] / row["seconds"] / record["limits"][row["precision"]])
+        assert row["seconds"] >= row["fastest"] > 0 and min(row["memory"], row["bytes"]) > 0 and 0 < row["of_peak"] < 2
         assert row["of_bandwidth"] == pytest.approx(row["bytes"] / row["seconds"] / record["limits"]["bandwidth"])
-        assert row["bytes"] > 0
         if "ratio" in row and row["task"] == "inference":
             assert row["ratio"] == pytest.approx(eager["seconds"] / row["seconds"])
     assert (tmp_path / "roof.png").read_bytes().startswith(b"\x89PNG")
@@ -136,24 +134,10 @@ def test_bench_from_the_command_line(tmp_path, aminet, refuses):
     assert line == ["eager", f"{1e3 * eager['seconds']:.1f}", f"{eager['images_per_second']:.1f}", "1.00",
                     f"{eager['of_peak']:.0%}", f"{eager['of_bandwidth']:.0%}", f"{eager['memory'] / 1e6:.0f}",
                     "0.0e+00", "0.0000"]
-    text = (tmp_path / "records" / "bench-pocket-s-cpu.json").read_text()
-    changed = json.loads(text)
-    changed["rows"][0]["seconds"] /= 2
-    (tmp_path / "edited.json").write_text(json.dumps(changed))
-    with pytest.raises(BadInput, match="was edited"):
-        read_record(tmp_path / "edited.json")
-    plot(record, tmp_path / "again.png")
-    assert (tmp_path / "again.png").read_bytes().startswith(b"\x89PNG")
     refuses("ends in .png", "bench", "pocket", "--plot", "roof.jpg")
     refuses("not allowed with", "bench", "pocket", "--plot", "roof.png", "--all")
     refuses("unknown preset", "bench", "huge")
     refuses("takes AMINet apart, not pocket/rcan", "bench", "pocket/rcan")
-
-
-def test_a_device_that_is_not_there(refuses):
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    refuses("device 'cuda' is not here", "bench", "pocket", "--device", "cuda")
 
 
 def test_every_network_in_one_sitting(tmp_path, aminet):
@@ -170,22 +154,11 @@ def test_every_network_in_one_sitting(tmp_path, aminet):
 
 
 def test_what_does_not_compile_or_differs_is_left_out_and_named(monkeypatch):
-    class Same:
-        """Returns what it takes; without an input, what it is compiled to."""
-
-        def __init__(self, compiled):
-            self.compiled = compiled
-
-        def __call__(self, *x):
-            return x[0] if x else self.compiled
-
-    def broken(x):
-        raise NotImplementedError("no compiler here")
-
-    x, wrong = torch.ones(1), {"good": lambda x: x + 1e-5, "bad": broken, "other": lambda x: x + 0.1,
-                                 "nan": lambda x: x * torch.nan}
-    monkeypatch.setattr(torch, "compile", lambda network, dynamic: network())
-    fast, left_out = compiled({name: partial(Same(run), x) for name, run in wrong.items()})
+    x, made = torch.ones(1), {"good": lambda x: x + 1e-5, "bad": broken, "other": lambda x: x + 0.1,
+                              "nan": lambda x: x * torch.nan}
+    results = iter(made.values())
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: next(results))
+    fast, left_out = compiled(dict.fromkeys(made, partial(nn.Identity(), x)))
     assert list(fast) == ["good"] and fast["good"]() == x + 1e-5
     assert left_out == {"bad": "NotImplementedError", "other": "its result differs by 1.0e-01",
                         "nan": "its result differs by nan"}
@@ -193,13 +166,9 @@ def test_what_does_not_compile_or_differs_is_left_out_and_named(monkeypatch):
 
 def test_every_network_of_a_class_is_compiled(monkeypatch):
     """They share the code of `forward`, of which torch compiles eight variants and then silently runs it as it is."""
-    class Chain(nn.Module):
-        def __init__(self, length):
-            super().__init__()
-            self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(length))
-
+    class Chain(nn.Sequential):
         def forward(self, x):
-            for layer in self.layers:
+            for layer in self:
                 x = layer(x)
             return x
 
@@ -207,7 +176,8 @@ def test_every_network_of_a_class_is_compiled(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda network, dynamic: real(
         network, dynamic=dynamic, backend=lambda graph, inputs: graphs.append(graph) or graph.forward))
     with torch.no_grad():
-        fast, left_out = compiled({f"{n} layers": partial(Chain(n), torch.ones(1, 2)) for n in range(1, 13)})
+        fast, left_out = compiled({f"{n} layers": partial(Chain(*(nn.Linear(2, 2) for _ in range(n))), torch.ones(1, 2))
+                                   for n in range(1, 13)})
     assert len(fast) == len(graphs) == 12 and not left_out
 
 
@@ -223,8 +193,8 @@ def test_ablations_are_not_compiled(monkeypatch):
     few = [spec for spec in runs("paper") if spec.network in ("aminet", "without-sa", "sparnet")]
     monkeypatch.setattr("aminet.deploy.speeds.runs", lambda scale: few)
     monkeypatch.setattr("aminet.deploy.speeds.compiled", lambda turns: (turns, {}))
-    monkeypatch.setattr("aminet.deploy.speeds.race", lambda turns, *limits: {
-        name: [1.0 + i, 2.0 + i, 9.0] for i, name in enumerate(turns)})
+    monkeypatch.setattr("aminet.deploy.speeds.race", lambda turns, *limits: (
+        dict.fromkeys(turns, [1.0, 9.0]), {name: 2.0 + i for i, name in enumerate(turns)}))
     record = bench_all("pocket")
     rows = {row["network"]: row for row in record["rows"]}
     assert list(rows) == ["aminet", "without-sa", "sparnet"]

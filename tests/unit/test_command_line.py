@@ -16,6 +16,7 @@ from aminet.faces.dataset import to_tensor
 from aminet.faces.portraits import portraits
 from aminet.faces.synthetic import faces
 from aminet.metrics.pretrained import NETWORKS
+from aminet.paper.records import command_line
 from aminet.training.weights import save_weights
 
 TRAIN = ["train", "pocket", "--out", "run", "--images", "2", "--batch", "2", "--device", "cpu"]
@@ -81,6 +82,7 @@ def test_unknown_words(refuses, tmp_path):
 def test_a_missing_gpu_is_found_before_the_faces_are_read(refuses):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
+    refuses("device 'cuda' is not here", "bench", "pocket", "--device", "cuda")
     refuses("device 'cuda' is not here", "evaluate", "pocket", "--device", "cuda", "--faces", "nowhere")
     refuses("device 'cuda' is not here", "train", "pocket", "--device", "cuda", "--faces", "nowhere", "--out", "run",
             "--images", "64")
@@ -185,11 +187,11 @@ def test_ledger(aminet):
 
 
 def test_a_record_tells_the_command_without_folders(tmp_path, monkeypatch):
-    from aminet.__main__ import command_line
-
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere" / "records"
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr("sys.argv", ["aminet", "evaluate", str(here / "runs" / "best.safetensors"), "faces.zip",
                                      "--records", str(elsewhere)])
     assert command_line() == "python -m aminet evaluate runs/best.safetensors faces.zip --records records"
+    monkeypatch.setattr("sys.argv", ["pytest/__main__.py", "--quiet"])  # called from another program
+    assert command_line() == ""

@@ -1,6 +1,4 @@
 """`faster` computes what the network computes, for every preset and every row of the ablation tables."""
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

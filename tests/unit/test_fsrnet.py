@@ -7,7 +7,7 @@ import torch
 from aminet import BadInput
 from aminet.baselines.fsrnet import PART_OF, PARTS, Bottleneck, FSRNet, FSRNetConfig, Hourglass, parts
 from aminet.faces.priors import heatmaps
-from aminet.faces.synthetic import CLASSES, SyntheticFaces
+from aminet.faces.synthetic import CLASSES, draw_faces
 from aminet.ledger import Cost, counted
 
 
@@ -34,7 +34,7 @@ def test_each_class_is_a_part_of_its_name_or_of_skin_or_background():
 
 
 def test_parts_of_a_drawn_face():
-    parsing = torch.as_tensor(SyntheticFaces(1, 3).face(0).mask).long()[None]
+    parsing = next(draw_faces(1, 3)).mask.long()[None]
     drawn = parts(parsing)
     assert drawn.shape == (1, 11, 64, 64)
     torch.testing.assert_close(drawn.sum(1), torch.ones(1, 64, 64))

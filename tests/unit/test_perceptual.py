@@ -19,7 +19,7 @@ from aminet.faces.synthetic import faces
 from aminet.metrics import perceptual as P
 from aminet.metrics import yunet as Y
 from aminet.metrics.measure import measure
-from aminet.metrics.pretrained import alexnet
+from aminet.metrics.pretrained import features
 from aminet.protocol import PROTOCOLS
 
 
@@ -45,7 +45,7 @@ def naive_lpips(sr: torch.Tensor, hr: torch.Tensor) -> np.ndarray:
     shift, scale = (torch.tensor(v)[:, None, None] for v in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
     x = torch.cat([sr, hr]).double() / 127.5 - 1
     x, total = (x - shift.double()) / scale.double(), 0
-    for i, layer in enumerate(alexnet().double()):
+    for i, layer in enumerate(features("alexnet").double()):
         x = layer(x).clone()
         if i in (1, 4, 7, 9, 11):
             a, b = F.normalize(x, dim=1).chunk(2)
@@ -122,7 +122,7 @@ def test_landmarks_of_the_portraits(pretrained, hr):
     """Aligned by hand, so the eyes must lie 38 px apart on row 52; the picture's left comes first."""
     pretrained("yunet")
     for face in hr.numpy():
-        left, right, nose, *mouth = Y.landmarks(face)
+        left, right, nose, *mouth = Y.detect(face)[0]
         assert np.abs(left - (45, 52)).max() < 5 and np.abs(right - (83, 52)).max() < 5
         assert left[0] < nose[0] < right[0] and mouth[0][0] < mouth[1][0]
         assert all(52 < nose[1] < corner[1] for corner in mouth)
@@ -141,23 +141,15 @@ def test_the_largest_face_counts_and_yunet_sees_bgr(monkeypatch):
     monkeypatch.setattr(Y, "detector", lambda width, height: fake if (width, height) == (30, 20) else None)
     red = np.zeros((3, 20, 30), np.uint8)
     red[0] = 255
-    assert Y.landmarks(red).tolist() == np.arange(10).reshape(5, 2).tolist()
+    assert Y.detect(red)[0].tolist() == np.arange(10).reshape(5, 2).tolist()
     assert Y.eyes(Image.fromarray(red.transpose(1, 2, 0))) == ((0, 1), (2, 3), 2)
     assert fake.seen.shape == (20, 30, 3) and (fake.seen == (0, 0, 255)).all() and fake.seen.flags.c_contiguous
 
 
 def test_arcface_sees_aligned_rgb(monkeypatch):
     """A red dot on each landmark must lie on ArcFace's template, in the red channel, in [-1, 1]."""
-    class Session:
-        def get_inputs(self):
-            return [type("Input", (), {"name": "image"})]
-
-        def run(self, _, inputs):
-            self.seen = inputs["image"]
-            return [np.ones((1, 512), np.float32)]
-
-    session = Session()
-    monkeypatch.setattr(P, "arcface", lambda: session)
+    seen = []
+    monkeypatch.setattr(P.pretrained, "onnx_network", lambda name: lambda x: seen.append(x) or np.ones((1, 512)))
     angle, scale = np.deg2rad(20), 2.5  # the face is 2.5 times as large, turned, and elsewhere
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = P.ARCFACE_LANDMARKS @ turn.T + (140, 30)
@@ -165,8 +157,8 @@ def test_arcface_sees_aligned_rgb(monkeypatch):
     for x, y in points.round().astype(int):
         image[0, y - 4:y + 5, x - 4:x + 5] = 255
     assert P.embedding(image, points).shape == (512,)
-    assert session.seen.shape == (1, 3, 112, 112) and session.seen.dtype == np.float32
-    red, green, blue = session.seen[0]
+    assert seen[0].shape == (1, 3, 112, 112) and seen[0].dtype == np.float32
+    red, green, blue = seen[0][0]
     assert red.max() == 1 and red.min() == green.max() == blue.max() == -1
     for x, y in P.ARCFACE_LANDMARKS:
         window = red[round(y) - 6:round(y) + 7, round(x) - 6:round(x) + 7] + 1

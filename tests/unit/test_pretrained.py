@@ -122,7 +122,7 @@ def test_vgg19(pretrained):
 def test_alexnet(pretrained):
     pretrained("alexnet")
     before = torch.get_rng_state()
-    network = P.alexnet()
+    network = P.features("alexnet")
     assert torch.equal(torch.get_rng_state(), before)
     assert len(network) == 13 and frozen(network)
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 256, 1, 1)
@@ -134,7 +134,7 @@ def test_torchvisions_own_file(tmp_path, monkeypatch):
     state = {f"features.{key}": value for key, value in AlexNet().features.state_dict().items()}
     torch.save(state | {"classifier.1.weight": torch.zeros(3)}, tmp_path / "alexnet.pth")
     monkeypatch.setattr(P, "locate", lambda name: tmp_path / f"{name}.pth")
-    for key, value in P.alexnet().state_dict().items():
+    for key, value in P.features("alexnet").state_dict().items():
         assert torch.equal(value, state[f"features.{key}"])
 
 

@@ -90,6 +90,7 @@ def test_landmarks_of_photographs_are_found_once(tmp_path, monkeypatch):
 def test_a_missing_landmark_network_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.delenv("AMINET_WEIGHTS", raising=False)
+    pretrained.onnx_network.cache_clear()
     with pytest.raises(BadInput, match="2d106det.onnx .5.0 MB. is not at hand"):
         open_priors(faces(1, 4), ["photos.zip"], ("landmarks",))
 

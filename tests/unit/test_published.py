@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import ast
-import csv
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aminet.ledger import PUBLISHED
+from aminet.paper.published import published as rows
 
 ROOT = Path(__file__).parents[2]
 # Column: (sum, sum of each value times its row's number). A script read them from the paper's text, not from our files.
@@ -38,11 +38,6 @@ SUMS = {
 ROWS = {1: 4, 2: 2, 3: 2, 4: 6, 5: 7, 6: 4, 7: 17, 8: 5, 9: 10, 10: 11}
 DIGITS = {"psnr": r"\d\d\.\d\d", "ssim": r"0\.\d{4}", "vif": r"0\.\d{4}", "lpips": r"0\.\d{4}", "fid": r"\d{3}\.\d\d",
           "cosine": r"0\.\d{4}", "speed": r"\d+", "params": r"\d+\.\d\d?", "macs": r"\d+\.\d"}
-
-
-def rows(number: int) -> list[dict[str, str]]:
-    with open(ROOT / "data" / "published" / f"table_{number:02d}.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def cell(number: int, row: str, column: str) -> str:

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from aminet.degrade import resize
 from aminet.errors import BadInput
-from aminet.faces.synthetic import CLASSES, STYLES, FaceParams, SyntheticFaces, faces, random_params, render
+from aminet.faces.synthetic import CLASSES, STYLES, FaceParams, draw_faces, faces, random_params, render
+from aminet.metrics.yunet import detect
 
 BALD = FaceParams(identity=3, hair=STYLES.index("bald"), light=0.0)
 SEEDS = range(12)
@@ -43,7 +43,7 @@ def test_shapes_and_types():
 def test_same_parameters_same_bytes():
     a, b = render(random_params(5)), render(random_params(5))
     assert all(torch.equal(u, v) for u, v in zip(a, b))
-    assert torch.equal(SyntheticFaces(3, seed=2)[1], SyntheticFaces(9, seed=2)[1])
+    assert torch.equal(faces(3, seed=2)[1], faces(9, seed=2)[1])
 
 
 def test_statistics_do_not_drift():
@@ -140,15 +140,11 @@ def test_other_bad_input():
     for call in (lambda: random_params(-1), lambda: render(BALD, 8), lambda: faces(0), lambda: faces(2, -1)):
         with pytest.raises(BadInput):
             call()
-    with pytest.raises(IndexError):
-        SyntheticFaces(2)[2]
 
 
-def test_dataset_and_variety():
-    data = SyntheticFaces(24, seed=1)
-    assert len(data) == len(set(data.names)) == 24
+def test_variety():
     x, other = faces(24, seed=1), faces(8, seed=2)
-    assert torch.equal(x[3], data[3]) and torch.equal(x[3], data.face(3).image)
+    assert len(x) == 24 and all(torch.equal(a, b.image) for a, b in zip(x, draw_faces(3, seed=1)))
     flat, far = x.flatten(1).float() / 255, other.flatten(1).float() / 255
     assert float(torch.cdist(flat, flat)[~torch.eye(24, dtype=torch.bool)].min()) > 15
     assert float(torch.cdist(flat, far).min()) > 15
@@ -156,14 +152,6 @@ def test_dataset_and_variety():
     assert len(identity) == 48
 
 
-def test_a_face_detector_finds_them():
-    model = Path(os.environ.get("AMINET_WEIGHTS", "")) / "face_detection_yunet_2023mar.onnx"
-    if not os.environ.get("AMINET_WEIGHTS") or not model.is_file():
-        pytest.skip("AMINET_WEIGHTS names no folder with face_detection_yunet_2023mar.onnx")
-    cv2 = pytest.importorskip("cv2")
-    detector = cv2.FaceDetectorYN.create(str(model), "", (320, 320), 0.6)
-    found = 0
-    for image in faces(100, seed=0):
-        bgr = np.ascontiguousarray(image.permute(1, 2, 0).numpy()[..., ::-1])
-        found += detector.detect(cv2.resize(bgr, (320, 320), interpolation=cv2.INTER_CUBIC))[1] is not None
-    assert found >= 95
+def test_a_face_detector_finds_them(pretrained):
+    pretrained("yunet")
+    assert sum(bool(detect(image)) for image in resize(faces(100, seed=0), 320).numpy()) >= 95
