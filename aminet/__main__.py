@@ -312,22 +312,22 @@ def upscale(arguments) -> None:
 
 
 def export(arguments) -> None:
-    from .deploy import export as onnx
+    from .deploy import export as exporting
     from .faces.sources import open_training_faces
     from .paper.evaluate import label
     from .paper.records import write_record
 
     faces, val, about = open_training_faces(arguments.faces, arguments.val)
-    record = onnx.export(arguments.weights, arguments.target, faces, val, arguments.int8, about)
+    record = exporting.export(arguments.weights, arguments.target, faces, val, arguments.int8, about)
     rows = record["rows"]
-    print(json.dumps(rows) if arguments.json else f"{onnx.format_export(rows)}\n{arguments.target}")
+    print(json.dumps(rows) if arguments.json else f"{exporting.format_export(rows)}\n{arguments.target}")
     if arguments.records:
         print(write_record(record, Path(arguments.records) / f"export-{label(arguments.weights)}-cpu.json"),
               file=sys.stderr)
 
 
 def bench(arguments) -> None:
-    from .deploy import bench as one
+    from .deploy import bench as single
     from .deploy import roofline, speeds
     from .paper.records import write_record
 
@@ -337,8 +337,8 @@ def bench(arguments) -> None:
         record = speeds.bench_all(arguments.preset, arguments.device, arguments.quick)
         text = speeds.format_speeds(record)
     else:
-        record = one.bench(arguments.preset, arguments.device, arguments.batch, arguments.quick)
-        text = one.format_bench(record)
+        record = single.bench(arguments.preset, arguments.device, arguments.batch, arguments.quick)
+        text = single.format_bench(record)
     print(json.dumps(record) if arguments.json else text)
     if arguments.plot:
         roofline.plot(record, arguments.plot)

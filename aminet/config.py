@@ -16,15 +16,15 @@ LR, HR = 16, 128  # sides of a face in pixels (Sec. IV-A): the network restores 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a dataclass field may hold: a value of exactly this kind that fits (a whole number is a float, too)."""
+    """What a field may hold: a value of this kind that fits. A whole number is a float, too, a bool is not."""
 
     kind: type
     words: str
     fits: Callable[[Any], bool] = lambda value: True
 
     def allow(self, value: Any) -> bool:
-        kinds = (int, float) if self.kind is float else (self.kind,)
-        return type(value) in kinds and self.fits(value)
+        kinds = (int, float) if self.kind is float else self.kind
+        return isinstance(value, kinds) and (self.kind is bool or not isinstance(value, bool)) and self.fits(value)
 
 
 def bounded(default: Any, low: float = -inf, high: float = inf, *, above: float = -inf, below: float = inf,

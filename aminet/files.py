@@ -20,7 +20,7 @@ DATA = HERE.parent / "data" if IN_CLONE else HERE / "data"
 def find(path: str | Path) -> Path:
     """The path itself, or the file of that name in the folder that $AMINET_FACES names."""
     inside = Path(os.environ.get("AMINET_FACES", ""), path)
-    return inside if inside.exists() and not Path(path).exists() else Path(path)
+    return inside if not Path(path).exists() and inside.exists() else Path(path)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Recipe:
         return rise * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))) if self.schedule == "cosine" else rise
 
     def complete(self, seen: int) -> bool:
-        """Whether not one more batch fits into its images, when so many are seen; never of a run without a number."""
+        """Whether no further batch fits into its images once so many are seen; False for a length in minutes."""
         return self.images is not None and seen + self.batch > self.images
 
     @classmethod

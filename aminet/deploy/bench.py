@@ -76,6 +76,8 @@ class Sitting:
             try:
                 case.run()
                 running[name] = case
+            except BadInput:
+                raise
             except Exception as error:  # compilers and GPUs raise many kinds
                 self.left_out[name] = type(error).__name__
         turns = {name: case.run for name, case in running.items()} | beside
@@ -151,7 +153,10 @@ def training(config: AMINetConfig, device: str, x: Tensor, target: Tensor, compi
 
 
 def module_cases(model: AMINet, device: str, x: Tensor) -> list[Case]:
-    """A case for each kind of module: all of them in a row, eager in channels_last, each on its own input."""
+    """A case for each kind of module: all of them in a row, eager in channels_last, each on its own input.
+
+    No kind contains another one, so that no hook runs when they are measured.
+    """
     network, given, costs = copy.deepcopy(model).to(device).to(memory_format=LAST), {}, bill(model.config)
     moved = elements(model.config, len(x))
     kinds: dict[str, dict[str, nn.Module]] = {}

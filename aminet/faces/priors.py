@@ -87,7 +87,8 @@ def detected_landmarks(faces: Tensor) -> Tensor:
     digest = sha256(faces.numpy().tobytes()).hexdigest()
     path = Path(torch.hub.get_dir()) / "aminet" / f"landmarks-{digest[:16]}.safetensors"
     with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged: found again
-        return load(path.read_bytes())["landmarks"]
+        if (landmarks := load(path.read_bytes())["landmarks"]).shape == (len(faces), 68, 2):
+            return landmarks
     network, points = pretrained.onnx_network("landmarks"), []
     for face in tqdm(faces, "landmarks", unit=" faces", leave=False, dynamic_ncols=True):
         # It expects a face that fills two thirds of 192x192 pixels, which an aligned one does; it answers in [-1, 1].

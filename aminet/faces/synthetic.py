@@ -46,7 +46,7 @@ class FaceParams:
     light: -1 from the left .. 1 from the right; strength: 0 flat .. 1 hard. skin: 0 light .. 1 dark.
     hair: index in `STYLES`; tone: 0 black, brown, red, blond .. 1 grey.
     background: seed of the scene and the clothes.
-    Raises BadInput where a value is out of its range.
+    Raises BadInput where a value is out of its range, or no number of Python's own.
     """
 
     identity: int = bounded(0, 0, 2**63)
@@ -86,10 +86,10 @@ def random_params(seed: int) -> FaceParams:
     skin = rng.random()
     tone = rng.random() * (1 if skin < 0.5 or rng.random() < 0.1 else 0.4)
     return FaceParams(
-        identity=seed, yaw=float(np.clip(rng.normal(0, 13), -35, 35)), expression=rng.uniform(-0.4, 1),
+        identity=int(seed), yaw=float(np.clip(rng.normal(0, 13), -35, 35)), expression=rng.uniform(-0.4, 1),
         light=rng.uniform(-1, 1), strength=rng.uniform(0.1, 0.9), skin=skin, tone=tone,
         hair=int(rng.choice(len(STYLES), p=np.array(odds) / sum(odds))), glasses=rng.random() < 0.15,
-        background=seed)
+        background=int(seed))
 
 
 def _shape(identity: int) -> SimpleNamespace:

@@ -113,7 +113,8 @@ def samples_of(record: dict) -> dict[str, Sample]:
     if faces.get("people") and len(faces["people"]) != faces["images"]:
         raise ValueError(f"{len(faces['people'])} people for {faces['images']} images")
     for name, sealed in record["means"].items():
-        mean, *ends = np.array([sealed[part] for part in ("mean", "low", "high") if part in sealed], float).tolist()
+        mean, *ends = (np.nan if sealed[part] is None else float(sealed[part])
+                       for part in ("mean", "low", "high") if part in sealed)
         values = np.array([record["values"][name]], float) if name in record["values"] else None
         if values is not None and values.shape != (1, faces["images"]):
             raise ValueError(f"{values.size} values of {name} for {faces['images']} images")

@@ -50,10 +50,13 @@ def command_line(words: Sequence[str] = ()) -> str:
     "" in another program, such as a notebook's kernel.
     """
     program = Path(sys.argv[0])
-    if not words and program.name != "aminet" and program.parts[-2:] != ("aminet", "__main__.py"):
+    if not words and program.stem != "aminet" and program.parts[-2:] != ("aminet", "__main__.py"):
         return ""
-    words = [os.path.relpath(word) if os.path.isabs(word) else word for word in words or sys.argv[1:]]
-    return "python -m aminet " + shlex.join(os.path.basename(word) if word.startswith("..") else word for word in words)
+    shortened = []
+    for word in words or sys.argv[1:]:
+        inside = os.path.relpath(word) if os.path.isabs(word) else word
+        shortened.append(os.path.basename(word) if inside is not word and inside.startswith("..") else inside)
+    return "python -m aminet " + shlex.join(shortened)
 
 
 def merged(record: dict, other: dict) -> dict:
@@ -61,6 +64,7 @@ def merged(record: dict, other: dict) -> dict:
 
     What the record has stays as it is, whatever the other one says; both their measurements are listed.
     """
+    # three times: the order of the record's own keys, then the other's, and the record's own values
     parts = {part: record.get(part, {}) | other.get(part, {}) | record.get(part, {}) for part in PER_METRIC}
     measured = record["measured"] + [each for each in other["measured"] if each not in record["measured"]]
     return seal(record | {"measured": measured} | {part: values for part, values in parts.items() if values})

@@ -83,7 +83,8 @@ class Reproduction:
         self.specs, self.compiled = {spec.name: spec for spec in runs(scale)}, compiled
         self.available: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.opened: dict[str, tuple[Tensor, dict]] = {}  # test sets
-        self.deadline, self.longest = math.inf, 0.0  # of this call; the longest evaluation, in seconds
+        self.deadline = math.inf  # of this call
+        self.longest = 0.0  # seconds of its longest evaluation
 
     # How far a run is
 
@@ -143,7 +144,7 @@ class Reproduction:
     def committed(self) -> dict[str, Path]:
         """The weights of the course that learnt from these faces, by the key of their run."""
         headers = {path: read_header(path) for path in sorted(PRETRAINED.glob("*.safetensors"), reverse=True)}
-        return {key_of(header): path for path, header in headers.items() if learnt_from(header) == self.train_sources}
+        return {key_of(header): path for path, header in headers.items() if sources_of(header) == self.train_sources}
 
     def progress(self, spec: RunSpec) -> tuple[int, float | None] | None:
         """Return the images that the run has seen, and how many a second, None for those of another kind of device;
@@ -163,8 +164,8 @@ class Reproduction:
         header = read_header(path) if path.exists() else {}
         if header and key_of(header) != spec.key:
             raise BadInput(f"{path} is of another run, its configuration or recipe differs: choose another --out")
-        if header and learnt_from(header) != self.train_sources:
-            raise BadInput(f"{path} is of another run, trained on {learnt_from(header)}: choose another --out")
+        if header and sources_of(header) != self.train_sources:
+            raise BadInput(f"{path} is of another run, trained on {sources_of(header)}: choose another --out")
         return header
 
     def missing(self, spec: RunSpec, records: list[dict]) -> tuple[str, ...]:
@@ -173,7 +174,7 @@ class Reproduction:
         best = self.out / spec.name / "best.safetensors"
         digest = sha256(best) if best.exists() else None
         measured = [record["faces"]["sources"] for record in records_of(spec, records)
-                    if learnt_from(record["weights"]) == self.train_sources
+                    if sources_of(record["weights"]) == self.train_sources
                     and digest in (None, record["weights"]["sha256"])]
         return tuple(source for source in self.tests(spec) if [canonical(source)] not in measured)
 
@@ -181,10 +182,11 @@ class Reproduction:
         """Return what the run's own records lack of its metrics, by test set: something was not at hand then."""
         lacking = {}
         for source in self.tests(spec):
+            record = None
             with suppress(BadInput, OSError):  # none yet, or edited
                 record = read_evaluation(self.record(spec.name, source))
-                if names := tuple(name for name in metrics_of(spec) if record and name not in record["means"]):
-                    lacking[source] = names
+            if names := tuple(name for name in metrics_of(spec) if record and name not in record["means"]):
+                lacking[source] = names
         return lacking
 
     # Work
@@ -333,7 +335,7 @@ def metrics_of(spec: RunSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*scale_of(spec.scale).get("metrics", METRICS), *(("fid",) if spec.start else ()))))
 
 
-def learnt_from(header: dict) -> list[str] | None:
+def sources_of(header: dict) -> list[str] | None:
     """Return the sources of the faces that weights with this header learnt from."""
     return (header.get("data") or {}).get("train", {}).get("sources")
 

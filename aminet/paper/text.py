@@ -37,7 +37,7 @@ def csv_table(table: Table) -> str:
 def format_table(table: Table, width: int = 120) -> str:
     """Return the table as printed with ours beside every number, then each of ours with its interval, then a legend."""
     parts = ["\n".join(fill(sentence, width) for sentence in heading(table))]
-    parts += [f"{title}\n{side_by_side(cells)}".lstrip("\n") for title, cells in blocks(table)]
+    parts += ["\n".join(filter(None, [title, side_by_side(cells)])) for title, cells in blocks(table)]
     parts += [f"{title}\n{aligned(rows, DETAIL)}" for title, rows in details(table)]
     parts += ["\n".join(fill(item, width, subsequent_indent="  ", break_on_hyphens=False) for item in legend(table))]
     return "\n\n".join(parts)
@@ -48,14 +48,14 @@ def short_table(table: Table, width: int = 105) -> str:
     def item(text: str) -> str:
         return fill(text, width, initial_indent="   ", subsequent_indent="      ")
 
-    measured = [cell for cell in table.cells if cell.faces]
-    pending = sum(cell.status != "measured" for cell in measured)
-    counted = "; params and speed are of the full-size network" if len(measured) < len(table.cells) else ""
+    on_faces = [cell for cell in table.cells if cell.faces]
+    pending = sum(cell.status != "measured" for cell in on_faces)
+    counted = "; counts and speed are of the full-size network" if len(on_faces) < len(table.cells) else ""
     return "\n".join([
         f"Table {ROMAN[table.number]}. {table.caption}.", *(item(f"ours on {text}") for text in table.sources.values()),
         *(item(f"ours: {text}") for text in table.trainings.values()), side_by_side(table.cells, metrics=5),
         *(item(f"note: {note}") for note in table.notes),
-        f"   {pending} of {len(measured)} measurements pending{counted}\n"])
+        f"   {pending} of {len(on_faces)} measurements pending{counted}\n"])
 
 
 def markdown_table(table: Table) -> str:

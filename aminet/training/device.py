@@ -18,7 +18,7 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 def usable(device: str) -> str:
     """Return `cpu` or `cuda`: what is asked for, of `auto` a GPU if there is one; BadInput if it is not here."""
-    here = "cuda" if torch.cuda.is_available() else "cpu"
+    here = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     if device not in ("auto", "cpu", here):
         raise BadInput(f"device {device!r} is not here: use --device cpu")
     return here if device == "auto" else device

@@ -149,7 +149,8 @@ def test_the_largest_face_counts_and_yunet_sees_bgr(monkeypatch):
 def test_arcface_sees_aligned_rgb(monkeypatch):
     """A red dot on each landmark must lie on ArcFace's template, in the red channel, in [-1, 1]."""
     seen = []
-    monkeypatch.setattr(P.pretrained, "onnx_network", lambda name: lambda x: seen.append(x) or np.ones((1, 512)))
+    networks = {"arcface": lambda x: seen.append(x) or np.ones((1, 512))}
+    monkeypatch.setattr(P.pretrained, "onnx_network", networks.__getitem__)
     angle, scale = np.deg2rad(20), 2.5  # the face is 2.5 times as large, turned, and elsewhere
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = P.ARCFACE_LANDMARKS @ turn.T + (140, 30)

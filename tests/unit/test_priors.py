@@ -1,8 +1,10 @@
 """Landmarks and parsing maps: heatmaps, components, and that they move as their faces do."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from aminet import BadInput
 from aminet.config import HR
@@ -13,6 +15,7 @@ from aminet.faces.priors import (
     SWAPPED,
     check_priors,
     components,
+    detected_landmarks,
     heatmaps,
     open_priors,
     priors_of,
@@ -83,8 +86,18 @@ def test_landmarks_of_photographs_are_found_once(tmp_path, monkeypatch):
     found = open_priors(faces(4, 4), ["photos.zip"], ("landmarks",))["landmarks"]
     gap = (found - exact).norm(dim=-1).mean(0)  # in pixels; the drawn jaw is divided in another way
     assert gap[17:].mean() < 2.5 and gap[17:].max() < 6 and gap[8] < 6
-    monkeypatch.setattr(pretrained, "locate", lambda name: pytest.fail("looked for again"))
+    monkeypatch.setattr(pretrained, "onnx_network", lambda name: pytest.fail("found again"))
     assert torch.equal(open_priors(faces(4, 4), ["photos.zip"], ("landmarks",))["landmarks"], found)
+
+
+def test_a_damaged_cache_of_landmarks_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(pretrained, "onnx_network", lambda name: lambda image: np.zeros((1, 212), np.float32))
+    points = detected_landmarks(faces(2))
+    (cache,) = (tmp_path / "aminet").iterdir()
+    for damaged in (b"no tensors", save({"landmarks": torch.ones(1, 68, 2)}), save({"others": points})):
+        cache.write_bytes(damaged)
+        assert torch.equal(detected_landmarks(faces(2)), points)
 
 
 def test_a_missing_landmark_network_is_named(tmp_path, monkeypatch):

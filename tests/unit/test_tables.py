@@ -402,6 +402,7 @@ def test_what_is_missing_is_named(folder):
 def test_every_row_has_one_run_and_a_printed_reference():
     printed = [(number, row["row"]) for number in P.TABLES for row in P.published(number)]
     served = [row for spec in runs("paper") for row in spec.rows]
+    assert len(list((DATA / "published").glob("table_*.csv"))) == len(P.TABLES)
     assert len(printed) == 68 and sorted(served) == sorted(row for row in printed if row != (7, "Bicubic"))
     assert {row for spec in SPECS.values() for row in spec.rows} == set(served)
     assert all(len(dict(spec.rows)) == len(spec.rows) for spec in SPECS.values())

@@ -377,7 +377,7 @@ def test_two_processes_see_the_batches_of_one(tmp_path):
     drift = torch.cat([(one[n] - two[n]).flatten().abs() for n in one]).median()
     assert drift < 1e-6
     # The first process's clock decides for both: a run in minutes.
-    done = subprocess.run([*launch, *command, "--minutes", "0.4", "--schedule", "cosine", "--out", "clock"],
+    done = subprocess.run([*launch, *command, "--minutes", "0.3", "--schedule", "cosine", "--out", "clock"],
                           cwd=tmp_path, env=env, text=True, capture_output=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [line["images"] for line in log(tmp_path / "clock") if "val_psnr" in line][0] == 0
