@@ -316,7 +316,10 @@ def export(arguments) -> None:
     from .faces.sources import open_training_faces
     from .paper.evaluate import label
     from .paper.records import write_record
+    from .training.weights import find_weights
 
+    find_weights(arguments.weights)  # all that can be wrong is, before the faces are read
+    exporting.onnx_target(arguments.target)
     faces, val, about = open_training_faces(arguments.faces, arguments.val)
     record = exporting.export(arguments.weights, arguments.target, faces, val, arguments.int8, about)
     rows = record["rows"]

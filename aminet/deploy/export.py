@@ -101,11 +101,7 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
     one face (median, in turns), `ratio` to torch, `max_error` in [-1, 1] and `psnr_cost` in dB (positive: worse).
     Raises BadInput for an unusable target, and RuntimeError when ONNX's result is not torch's to TOLERANCE.
     """
-    target, source = Path(target), find_weights(weights)
-    if target.suffix != ".onnx":
-        raise BadInput(f"{target}: give the file a name that ends in .onnx")
-    if not target.parent.is_dir():  # before the minute that the conversion takes
-        raise BadInput(f"no folder {target.parent} for {target.name}: make it first")
+    source, target = find_weights(weights), onnx_target(target)
     model, header = load_weights(source)
     if not model.config.enlarged:
         raise BadInput(f"{source} takes 16x16 faces: export writes networks that take the enlarged face")
@@ -126,6 +122,16 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
     write_atomically(target, files["onnx int8" if int8 else "onnx"])
     return sealed("export", weights={"name": source.name, "sha256": sha256(source)}, data=data,
                   machine=machine("cpu"), rows=rows)
+
+
+def onnx_target(path: str | Path) -> Path:
+    """Return the path of a file to export to; BadInput if it is no ONNX file's, or its folder is missing."""
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise BadInput(f"{path}: give the file a name that ends in .onnx")
+    if not path.parent.is_dir():
+        raise BadInput(f"no folder {path.parent} for {path.name}: make it first")
+    return path
 
 
 def format_export(rows: list[dict]) -> str:

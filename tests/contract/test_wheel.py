@@ -54,7 +54,7 @@ def test_the_tables_print_what_the_paper_says(installed):
 
 
 def test_the_ledger_counts(installed):
-    assert "12,623,547" in installed("ledger")
+    assert "12,623,547" in installed("ledger", "aminet")
 
 
 def test_a_face_is_restored(installed):

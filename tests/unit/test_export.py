@@ -111,7 +111,8 @@ def test_export_from_the_command_line(tmp_path, aminet, refuses):
     refuses("ends in .onnx", "export", "net.safetensors", "net.txt")
     refuses("no folder", "export", "net.safetensors", "nowhere/net.onnx")
     refuses("no weights 'nothing'", "export", "nothing", "out.onnx")
-    refuses("validation images are also in --faces", "export", "pocket", "out.onnx", "--val", "synthetic:64")
+    refuses("validation images are also in --faces", "export", "pocket", "out.onnx", "--faces",
+            "synthetic:2", "--val", "synthetic:2")
     assert not (tmp_path / "out.onnx").exists() and not (tmp_path / "net.txt").exists()
 
 
