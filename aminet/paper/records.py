@@ -52,11 +52,15 @@ def command_line(words: Sequence[str] = ()) -> str:
     program = Path(sys.argv[0])
     if not words and program.stem != "aminet" and program.parts[-2:] != ("aminet", "__main__.py"):
         return ""
-    shortened = []
-    for word in words or sys.argv[1:]:
-        inside = os.path.relpath(word) if os.path.isabs(word) else word
-        shortened.append(os.path.basename(word) if inside is not word and inside.startswith("..") else inside)
-    return "python -m aminet " + shlex.join(shortened)
+    return "python -m aminet " + shlex.join(map(_without_folders, words or sys.argv[1:]))
+
+
+def _without_folders(word: str) -> str:
+    """Return a word of a command; of an absolute path what lies below this folder, or the name alone."""
+    if not os.path.isabs(word):
+        return word
+    below = os.path.relpath(word)
+    return os.path.basename(word) if below.startswith("..") else below
 
 
 def merged(record: dict, other: dict) -> dict:

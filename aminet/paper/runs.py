@@ -57,8 +57,8 @@ class RunSpec:
 
     @cached_property
     def key(self) -> str:
-        """What the headers of its weights and records have in common. Read without torch from
-        defaults.json, which must be written anew (`python -m aminet.paper.runs`) when a default changes."""
+        """What the headers of its weights and records have in common. It is found without torch, by defaults.json:
+        write that anew (`python -m aminet.paper.runs`) when a default changes."""
         return key_of({"config": _defaults()["configs"].get(self.preset) or self.config.to_dict(),
                        "recipe": self.settings})
 

@@ -195,3 +195,4 @@ def test_a_record_tells_the_command_without_folders(tmp_path, monkeypatch):
     assert command_line() == "python -m aminet evaluate runs/best.safetensors faces.zip --records records"
     monkeypatch.setattr("sys.argv", ["pytest/__main__.py", "--quiet"])  # called from another program
     assert command_line() == ""
+    assert command_line(["evaluate", "../runs/mine"]) == "python -m aminet evaluate ../runs/mine"  # as it was typed
