@@ -54,6 +54,11 @@ def one_of(*choices: Any, default: Any = None) -> Any:
     return field(default=choices[0] if default is None else default, metadata={"limits": limits})
 
 
+def added_later(default: bool) -> Any:
+    """Return a dataclass field for a switch that records were made without; see `Config.to_dict`."""
+    return field(default=default, kw_only=True, metadata={"added": True})
+
+
 def check_fields(instance: Any) -> None:
     """Raise BadInput if a field of a dataclass is out of its limits; without any, its type must be the default's.
 
@@ -78,6 +83,9 @@ class Config:
     enlarged: the network takes the bicubically enlarged face (B, 3, 128, 128), else the LR face itself (B, 3, 16, 16).
     multiple, smallest: height and width of its input are multiples of the one, and at least the other.
     priors: what its loss takes beside faces (aminet.faces.priors).
+    to_rgb: the modules whose last convolution gives a face.
+    from_bicubic: the untrained network returns the enlarged face, as AMINet does: those convolutions start at zero, and
+        `finish` adds the face. False is the method as published.
     """
 
     network: ClassVar[str] = ""
@@ -85,6 +93,9 @@ class Config:
     multiple: ClassVar[int] = 1
     smallest: ClassVar[int] = 1
     priors: ClassVar[tuple[str, ...]] = ()
+    to_rgb: ClassVar[tuple[str, ...]] = ("tail",)
+
+    from_bicubic: bool = added_later(False)
 
     def __post_init__(self):
         for each in fields(self):
@@ -102,8 +113,21 @@ class Config:
             raise BadInput(f"{name} takes (B, 3, H, W) with H and W multiples of {self.multiple}, {smallest} or more, "
                            f"not {tuple(image.shape)}: {advice}")
 
+    def finish(self, output: Tensor, image: Tensor) -> Tensor:
+        """Return a network's output, (B, 3, 128, 128), with `from_bicubic` plus its input, enlarged if it is not."""
+        if not self.from_bicubic:
+            return output
+        if not self.enlarged:
+            from torch.nn.functional import interpolate
+
+            image = interpolate(image, scale_factor=HR // LR, mode="bicubic")
+        return output + image
+
     def to_dict(self) -> dict:
-        return ({"network": self.network} if self.network else {}) | asdict(self)
+        """Return the fields as JSON keeps them, without those `added_later` at their default: records are older."""
+        usual = {each.name: each.default for each in fields(self) if each.metadata.get("added")}
+        values = {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
+        return ({"network": self.network} if self.network else {}) | values
 
     @classmethod
     def from_dict(cls, values: dict) -> Config:
@@ -131,6 +155,7 @@ class AMINetConfig(Config):
         frm_norm: normalisation inside the feature refinement module.
         zero_tail: the last convolution starts at zero, so the untrained net returns its bicubic input.
         dilated: SKAF's 5x5 as a dilated 3x3 (the `aminet-c32` reading).
+        rdfe_relu: the ReLU after RDFE's second depthwise round, in Fig. 3a and in no equation.
     Removals and replacements (Tables I to V)
         block: `lgfi`, or Restormer's `transformer` blocks, `blocks` of them in each stage (Table II).
         sa: keep the global branch of LGFI (Table I).
@@ -151,6 +176,7 @@ class AMINetConfig(Config):
     frm_norm: str = one_of("batch", "instance", "none")
     zero_tail: bool = True
     dilated: bool = False
+    rdfe_relu: bool = added_later(True)
     block: str = one_of("lgfi", "transformer")
     blocks: int = bounded(15, 1, 100)
     sa: bool = True
@@ -162,6 +188,7 @@ class AMINetConfig(Config):
     refine: bool = True
     kernels: tuple[int, ...] = one_of(5, 7, default=(5, 7))
     pools: tuple[str, ...] = one_of("avg", "max", default=("avg", "max"))
+    from_bicubic: ClassVar[bool] = True  # type: ignore[misc]  # see zero_tail
 
     def __post_init__(self):
         super().__post_init__()
@@ -227,6 +254,7 @@ READINGS = {
     "SKAF gates features": dict(gate="features"),
     "scale sqrt(d)": dict(scale="sqrt"),
     "random tail": dict(zero_tail=False),
+    "RDFE w/o ReLU": dict(rdfe_relu=False),
 }
 
 

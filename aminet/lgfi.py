@@ -28,7 +28,8 @@ class LGFI(nn.Module):
         self.norm = LayerNorm(channels) if config.norm else nn.Identity()
         self.sa = SelfAttention(channels, heads, config.scale) if config.sa else nn.Identity()
         self.local = {
-            "rdfe": lambda: RDFE(channels, depth, config.paths, config.attention_unit, config.refine, config.frm_norm),
+            "rdfe": lambda: RDFE(channels, depth, config.paths, config.attention_unit, config.refine, config.frm_norm,
+                                 config.rdfe_relu),
             "ffn": lambda: FeedForward(channels, config.ffn_expansion),
             "none": nn.Identity,
         }[config.local]()

@@ -5,16 +5,13 @@ says that the committed pages hold what these functions return.
 """
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import ttest_1samp
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,11 +20,11 @@ sys.path.insert(0, str(ROOT))
 from aminet.baselines.registry import preset, read_config  # noqa: E402
 from aminet.config import AMINetConfig, Config  # noqa: E402
 from aminet.ledger import bill, match  # noqa: E402
-from aminet.metrics.statistics import paired_difference, student_interval  # noqa: E402
-from aminet.paper.published import LAST_ABLATION, ROMAN, published  # noqa: E402
+from aminet.paper.published import ROMAN, published, read_csv  # noqa: E402
 from aminet.paper.records import read_record  # noqa: E402
-from aminet.paper.runs import listed, runs  # noqa: E402
+from aminet.paper.runs import COMPARISONS, FROM_BICUBIC, RunSpec, listed, runs  # noqa: E402
 from aminet.paper.tables import Cell, table  # noqa: E402
+from aminet.paper.verdicts import CHANCE, Verdict, readings, verdicts  # noqa: E402
 
 PAGES = ("README.md", "RESULTS.md", "aminet/baselines/README.md")
 RECORDS = ROOT / "data" / "records"
@@ -79,49 +76,9 @@ def listing(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words or ["none"])
 
 
-# Differences between networks with several trainings each
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One network minus another in a metric, over trainings of equal seeds.
-
-    mean, low, high: with the bootstrap's interval over trainings and people. each: training by training.
-    half, p: half of Student's 95 % interval, and his test.
-    """
-
-    mean: float
-    low: float
-    high: float
-    each: list[float]
-
-    @property
-    def half(self) -> float:
-        student = student_interval(self.each)
-        return student["high"] - student["mean"]
-
-    @property
-    def p(self) -> float:
-        return float(ttest_1samp(self.each, 0).pvalue)
-
-    @property
-    def decided(self) -> bool:
-        """Whether both intervals leave out zero."""
-        return not self.low <= 0 <= self.high and abs(self.mean) > self.half
-
-    def decided_among(self, tests: int) -> bool:
-        """Whether it is still decided when it is counted as one of so many tests (Bonferroni)."""
-        return self.decided and self.p * tests < 0.05
-
-
 def values(files: list[str], metric: str) -> np.ndarray:
     """The images' values in several records of the same faces, (S, N)."""
     return np.array([record(file)["values"][metric] for file in files], float)
-
-
-def by_training(files: list[str], others: list[str], metric: str) -> list[float]:
-    """`files` minus `others` in a metric's mean, one number for each pair of records."""
-    return [mean(file, metric) - mean(other, metric) for file, other in zip(files, others, strict=True)]
 
 
 @cache
@@ -130,32 +87,9 @@ def cells(number: int) -> list[Cell]:
     return [cell for cell in table(number, RECORDS).cells if cell.ours is not None]
 
 
-@cache
-def ablations(metric: str) -> list[tuple[int, Cell, Difference]]:
-    """The measured rows of Tables I to VI against the row that they are compared with: (table, cell, difference)."""
-    rows = []
-    for number in range(1, LAST_ABLATION + 1):
-        by_row = {cell.row: cell for cell in cells(number) if cell.metric == metric}
-        for cell in by_row.values():
-            if cell.difference_low is not None:
-                gap = Difference(cell.difference, cell.difference_low, cell.difference_high,
-                                 by_training(cell.records, by_row[cell.reference].records, metric))
-                rows.append((number, cell, gap))
-    return rows
-
-
-@cache
-def readings(metric: str) -> dict[str, Difference]:
-    """What the paper leaves open, by name: each reading minus our default, at scale mini."""
-    seeds = listed()["scales"]["mini"]["seeds"]
-    default = [measured(f"aminet-mini-{seed}") for seed in seeds]
-    people, found = record(default[0])["faces"]["people"], {}
-    for spec in runs("mini"):
-        files = [measured(f"{spec.network}-mini-{seed}") for seed in seeds]
-        if not spec.rows and spec.seed == seeds[0] and all((RECORDS / file).exists() for file in files):
-            gap = paired_difference(values(files, metric), values(default, metric), people=people)
-            found[spec.preset.partition("/")[2]] = Difference(**gap, each=by_training(files, default, metric))
-    return found
+def ablations(metric: str) -> list[Verdict]:
+    """The verdicts on Tables I to VI in a metric."""
+    return [verdict for verdict in verdicts(RECORDS) if verdict.metric == metric]
 
 
 # README.md
@@ -183,9 +117,8 @@ def reproduced() -> str:
     ours, paper = sizes()["aminet"], {row["row"]: row for row in published(10)}["AMINet"]
     params, macs = f"{ours['params'] / 1e6:.2f} M parameters", f"{ours['thop_macs'] / 1e9:.2f} G multiply-adds"
     met = match(ours["params"], paper["params_m"] + "M") and match(ours["thop_macs"], paper["macs_g"] + "G")
-    quality, gaps = full_size(), ablations("psnr")
-    decided = [(cell, gap) for _, cell, gap in gaps if gap.decided]
-    same_sign = [cell.published_difference * gap.mean > 0 for cell, gap in decided]
+    quality, words = full_size(), [verdict.word for verdict in ablations("psnr")]
+    kept = sum(verdict.holm < CHANCE for verdict in ablations("psnr"))
     return "\n".join([
         f"- **The network's size is {'reproduced' if met else 'another one'}.** Ours has {params} and {macs}.",
         f"  The paper prints {paper['params_m']} M and {paper['macs_g']} G.",
@@ -193,9 +126,10 @@ def reproduced() -> str:
         f"The paper reports {paper['psnr']} dB on 1,000 CelebA faces of its own.",
         f"  Their list is unpublished. {quality or 'The full network is not trained here yet.'}",
         "  Our small networks are measured on another split: never set their numbers beside the paper's.",
-        f"- **The ablations are tried in small.** In PSNR {len(same_sign)} of {len(gaps)} are beyond chance,",
-        f"  {sum(same_sign)} of them in the paper's direction. Corrected for {len(gaps)} tests, "
-        f"{sum(gap.decided_among(len(gaps)) for _, _, gap in gaps)} of {len(gaps)}.",
+        f"- **The ablations are tried in small.** In PSNR {words.count('holds')} of {len(words)} published differences "
+        f"hold, {words.count('reversed')} are reversed.",
+        f"  {words.count('cannot be told')} cannot be told from chance. After a correction for all our tests "
+        f"{kept} of {len(words)} stay.",
         "- **The compared methods** are written from their papers, and trained in small, too."])
 
 
@@ -284,107 +218,136 @@ def test_sets() -> str:
 
 def ablation_table() -> str:
     """Tables I to VI in PSNR: each row minus the paper's own."""
-    rows = [[ROMAN[number], f"{cell.row} - ({cell.reference})", f"{cell.published_difference:+.2f}",
-             interval(gap.mean, gap.low, gap.high), f"±{gap.half:.2f}", f"{gap.p:.2g}", "yes" if gap.decided else "no"]
-            for number, cell, gap in ablations("psnr")]
-    heads = ["Table", "difference in PSNR", "paper's, dB", "ours, dB [95 %, bootstrap]", "Student", "p", "decided"]
-    return markdown(heads, rows)
-
-
-def decided_ablations(metric: str) -> list[str]:
-    """What the trainings decide of Tables I to VI in a metric."""
-    rows, digits, lines = ablations(metric), DIGITS[metric], []
-    for _, cell, gap in rows:
-        if gap.decided:
-            paper = cell.published_difference
-            lines += [f"  - {cell.row}: {gap.mean:+.{digits}f} ± {gap.half:.{digits}f}, published {paper:+.{digits}f}"
-                      + (", the other way." if gap.mean * paper < 0 else ".")]
-    kept = [cell.row for _, cell, gap in rows if gap.decided_among(len(rows))]
-    return [f"- Decided in {metric.upper()}, {len(lines)} of {len(rows)}:", *lines,
-            f"  - Decided if counted as {len(rows)} tests: {listing(kept)}."]
+    rows = [[ROMAN[one.number], f"{one.row} - ({one.reference})", f"{one.published:+.2f}",
+             f"{one.mean:+.2f} ± {one.half:.2f}", f"{one.paired:.2g}", f"{one.welch:.2g}", f"{one.holm:.2g}", one.word]
+            for one in ablations("psnr")]
+    return markdown(["Table", "difference in PSNR", "paper's, dB", "ours, dB [95 %, Student]", "p, paired", "p, Welch",
+                     "p, Holm", "the paper's difference"], rows)
 
 
 def ablation_verdict() -> str:
-    """What the trainings decide of Tables I to VI, and what the row of AMINet with the clearest effect weighs."""
-    rows = ablations("psnr")
-    scales = sorted({cell.scale for _, cell, _ in rows})
-    trainings = sorted({str(len(gap.each)) for *_, gap in rows})
-    lines = [*decided_ablations("psnr"), *decided_ablations("ssim"),
-             f"- All are of scale `{listing(scales)}`, with {listing(trainings)} trainings a row."]
-    decided = [(cell, gap) for _, cell, gap in rows if gap.decided and isinstance(network(cell), AMINetConfig)]
-    if decided:
-        cell, _ = min(decided, key=lambda row: row[1].p)
-        full = preset(listed()["scales"][cell.scale]["size"])
-        part = 1 - bill(network(cell))[""].params / bill(full)[""].params
-        lines.append(f"  {cell.row} has {100 * abs(part):.0f} % {'fewer' if part > 0 else 'more'} parameters there.")
+    """What the trainings decide of Tables I to VI in all metrics, and how many tests that took."""
+    every, lines = verdicts(RECORDS), []
+    for metric in ("psnr", "ssim"):
+        rows = ablations(metric)
+        lines.append(f"- {metric.upper()}, {len(rows)} differences:")
+        for word in ("holds", "reversed"):
+            named = [f"{one.row} ({one.mean:+.{DIGITS[metric]}f})" for one in rows if one.word == word]
+            lines.append(f"  - {word}: {listing(named)}.")
+        half = [f"{one.row} (paired {one.paired:.2g}, Welch {one.welch:.2g})" for one in rows
+                if one.support in ("paired", "Welch")]
+        lines.append(f"  - found by one of the two tests alone, so it cannot be told: {listing(half)}.")
+    kept = [f"{one.row} in {one.metric.upper()}" for one in every if one.holm < CHANCE]
+    found = sum(one.paired < CHANCE for one in every)
+    trainings, scales = ({str(len(one.each)) for one in every}, {one.scale for one in every})
+    lines += [f"- The pool: {len(every)} tests of rows and metrics. {found} are below {CHANCE}; chance alone gives "
+              f"{CHANCE * len(every):.0f}.",
+              f"  - After Holm's correction for all of them: {listing(kept)}.",
+              f"- All are of scale `{listing(sorted(scales))}`, with {listing(sorted(trainings))} trainings a row."]
+    sure = [one for one in ablations("psnr") if one.word == "holds" and isinstance(network(one), AMINetConfig)]
+    if sure:
+        one = min(sure, key=lambda one: one.paired)
+        full = preset(listed()["scales"][one.scale]["size"])
+        part = 1 - bill(network(one))[""].params / bill(full)[""].params
+        lines.append(f"  {one.row} has {100 * abs(part):.0f} % {'fewer' if part > 0 else 'more'} parameters there.")
     return "\n".join(lines)
 
 
-def network(cell: Cell) -> Config:
-    """The configuration of the network behind a cell."""
-    return read_config(record(cell.records[0])["config"])
+def network(row: Verdict) -> Config:
+    """The configuration of the network behind a row."""
+    return read_config(record(row.records[0])["config"])
 
 
 def reading_table() -> str:
     """What the paper leaves open, against our default."""
-    ssim, rows = readings("ssim"), []
-    for name, gap in readings("psnr").items():
-        rows.append([name, interval(gap.mean, gap.low, gap.high), f"±{gap.half:.2f}", f"{gap.p:.2g}",
-                     " ".join(f"{one:+.2f}" for one in gap.each), f"{ssim[name].mean:+.4f} ± {ssim[name].half:.4f}"])
-    return markdown(["reading", "PSNR - default's, dB [95 %, bootstrap]", "Student", "p", "each training",
-                     "SSIM - default's, Student"], rows)
+    by_metric = {metric: [one for one in readings(RECORDS) if one.metric == metric] for metric in ("psnr", "ssim")}
+    rows = [[psnr.row, f"{psnr.mean:+.2f} ± {psnr.half:.2f}", f"{psnr.paired:.2g}", f"{psnr.welch:.2g}",
+             f"{psnr.holm:.2g}", " ".join(f"{gap:+.2f}" for gap in psnr.each), f"{ssim.mean:+.4f} ± {ssim.half:.4f}"]
+            for psnr, ssim in zip(*by_metric.values())]
+    return markdown(["reading", "PSNR - default's, dB [95 %, Student]", "p, paired", "p, Welch", "p, Holm",
+                     "each training", "SSIM - default's"], rows)
 
 
 def reading_verdict() -> str:
     """What the trainings decide of the readings."""
-    lines = []
+    lines, every = [], readings(RECORDS)
     for metric in ("psnr", "ssim"):
-        gaps = readings(metric)
-        decided = {name: gap for name, gap in gaps.items() if gap.decided}
-        words = [f"{name} ({'better' if gap.mean > 0 else 'worse'}, p = {gap.p:.2g})" for name, gap in decided.items()]
-        kept = [name for name, gap in gaps.items() if gap.decided_among(len(gaps))]
-        lines += [f"- Decided in {metric.upper()}, {len(words)} of {len(gaps)}: {listing(words)}.",
-                  f"  Decided if counted as {len(gaps)} tests: {listing(kept)}."]
-    return "\n".join(lines)
+        rows = [one for one in every if one.metric == metric]
+        both, half = ([f"{one.row} ({'better' if one.mean > 0 else 'worse'}, paired {one.paired:.2g}, Welch "
+                       f"{one.welch:.2g})" for one in rows if one.support in supports]
+                      for supports in (("both",), ("paired", "Welch")))
+        lines += [f"- {metric.upper()}: decided by both tests, {len(both)} of {len(rows)}: {listing(both)}.",
+                  f"  Found by one test alone: {listing(half)}."]
+    kept = [f"{one.row} in {one.metric.upper()}" for one in every if one.holm < CHANCE]
+    return "\n".join([*lines, f"- After Holm's correction for {len(every)} tests: {listing(kept)}."])
 
 
-def compared() -> dict[str, tuple[list[str], str]]:
-    """The methods of Table VII, and those that Table X alone has: row -> records on CelebA faces, published PSNR."""
-    of_row = {cell.row: cell for cell in cells(7) if cell.column == "celeba_psnr"}
-    methods = {row: (list(cell.records), cell.published) for row, cell in of_row.items()}
-    paper = {line["row"]: line["psnr"] for line in published(10)}
-    for row in ("CTCNet", "SCTANet"):
-        file = measured(f"{row.lower()}-{of_row['AMINet'].scale}-0")
-        if (RECORDS / file).exists():
-            methods[f"{row} (Table X only)"] = [file], paper[row]
-    return methods
+def compared(block: str = "") -> dict[str, Cell]:
+    """The methods of Table VII and of Table X in PSNR on CelebA faces, by row."""
+    cells = [cell for number in COMPARISONS for cell in both_blocks(number)
+             if cell.metric == "psnr" and cell.faces == "CelebA" and cell.block == block]
+    return {cell.row: cell for cell in reversed(cells)}  # Table VII's, where both have the row
+
+
+def both_blocks(number: int) -> list[Cell]:
+    """The cells of a table, as published and from bicubic."""
+    whole = table(number, RECORDS)
+    return [*whole.cells, *whole.from_bicubic]
 
 
 def comparison() -> str:
-    """The compared methods on CelebA faces, best first."""
-    methods, rows = compared(), []
-    ours = methods["AMINet"][0]
-    people = record(ours[0])["faces"]["people"]
-    bicubic = values(ours[:1], "bicubic_psnr")
-    for row, (files, paper) in methods.items():
-        prefix = "bicubic_" if row == "Bicubic" else ""
-        psnr = values(files, f"{prefix}psnr")
-        others = [f"{np.mean([mean(file, prefix + metric) for file in files]):.4f}" for metric in ("vif", "lpips")]
-        trained = ["", ""] if prefix else [f"{100 * np.mean(psnr > bicubic):.0f} %", str(len(files))]
-        gap = "" if row == "AMINet" else interval(**paired_difference(psnr, values(ours, "psnr"), people=people))
-        rows.append([row, f"{psnr.mean():.2f}", gap, *others, *trained, paper])
+    """The compared methods on CelebA faces, best first: as published, and from bicubic."""
+    ours, second, rows = compared(), compared(FROM_BICUBIC), []
+    for row, cell in ours.items():
+        if cell.ours is None:
+            continue
+        prefix, other = ("bicubic_" if row == "Bicubic" else ""), second.get(row)
+        lpips = np.mean([mean(file, f"{prefix}lpips") for file in cell.records])
+        fair = ["", "", "", ""] if prefix else ["pending", "", "", ""]
+        if other and other.ours is not None:
+            fair = [f"{other.ours:.2f}", gap(other), step_size(other), str(len(other.seeds))]
+        rows.append([row, f"{cell.ours:.2f}", gap(cell), f"{lpips:.4f}", str(len(cell.seeds) or ""), *fair,
+                     cell.published])
     rows.sort(key=lambda row: float(row[1]), reverse=True)
-    return markdown(["method", "PSNR, dB", "PSNR - AMINet's [95 %, bootstrap]", "VIF", "LPIPS", "faces above bicubic",
-                     "trainings", "paper's PSNR"], rows)
+    return markdown(["method", "as published: PSNR, dB", "- AMINet's [95 %]", "LPIPS", "trainings",
+                     "from bicubic: PSNR, dB", "- AMINet's [95 %]", "step size", "trainings", "paper's PSNR"], rows)
+
+
+def gap(cell: Cell) -> str:
+    """A cell minus AMINet's, with its interval."""
+    known = cell.difference is not None and cell.difference_low is not None
+    return interval(cell.difference, cell.difference_low, cell.difference_high) if known else ""
+
+
+def step_size(cell: Cell) -> str:
+    """The step size that validation chose for each training of a cell."""
+    return " ".join(f"{record(file)['weights']['recipe']['lr']:g}" for file in cell.records)
 
 
 def second_looks() -> str:
-    """The first looks of networks that were changed and measured again, from the withdrawn records."""
+    """The first looks of networks that were changed later, from the withdrawn records, and the second looks."""
     rows = []
     for path in sorted((RECORDS / "withdrawn").glob("*-celeba_test-paper.json")):
         before = read_record(path)["means"]["psnr"]["mean"]
-        rows.append([path.name.split("-mini")[0], f"{before:.2f}", f"{mean(path.name, 'psnr'):.2f}"])
+        again = f"{mean(path.name, 'psnr'):.2f}" if (RECORDS / path.name).exists() else "pending"
+        rows.append([path.name.split("-mini")[0], f"{before:.2f}", again])
     return markdown(["run", "first look, dB", "second look, dB"], rows)
+
+
+def without_weights() -> str:
+    """The runs with records but without committed weights, by network, and how long one training takes."""
+    rows: dict[str, list[RunSpec]] = {}
+    for spec in runs("mini"):
+        if not (ROOT / "data" / "weights" / f"{spec.name}.safetensors").exists():
+            if list(RECORDS.glob(f"{spec.name}-*-paper.json")):
+                rows.setdefault(spec.name.removesuffix(f"-mini-{spec.seed}"), []).append(spec)
+    table = []
+    for name, specs in rows.items():
+        files = [path.name for spec in specs for path in RECORDS.glob(f"{spec.name}-celeba_test-paper.json")]
+        minutes = [value for file in files if (value := record(file)["weights"].get("minutes"))]
+        table.append([name, " ".join(str(spec.seed) for spec in specs),
+                      f"{np.median(minutes):.0f}" if minutes else "not noted"])
+    return markdown(["run", "seeds", "minutes of one training"], table)
 
 
 def gans() -> str:
@@ -442,23 +405,23 @@ def export() -> str:
 
 def methods() -> str:
     """The compared methods with their counts beside the authors'."""
-    with open(ROOT / "data" / "published" / "authors.csv", newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
     runs_of = {spec.preset: spec.network for spec in runs("paper") if not spec.start}
     rows = []
-    for line in lines:
+    for line in read_csv("authors.csv"):
         name = f"aminet/{line['file']}"
         ours, config = sizes()[runs_of[name]], preset(name)
         rows.append([f"[`{line['file']}.py`]({line['file']}.py)", line["method"],
                      "enlarged face" if config.enlarged else "LR face", f"{ours['params'] / 1e6:.2f}", line["params_m"],
-                     f"{ours['macs'] / 1e9:.2f}", line["macs_g"], f"{ours['thop_macs'] / 1e9:.2f}", line["note"]])
-    heads = ["file", "method", "takes", "parameters, M", "authors'", "MACs, G", "authors'", "by thop", ""]
+                     f"{ours['macs'] / 1e9:.2f}", line["macs_g"], f"{ours['thop_macs'] / 1e9:.2f}",
+                     f"equal to {line['equal']}" if line["equal"] else line["note"]])
+    heads = ["file", "method", "takes", "parameters, M", "authors'", "MACs, G", "authors'", "by thop", "public code"]
     return markdown(heads, rows)
 
 
 BLOCKS = {name.__name__.replace("_", "-"): name for name in (
     first_results, reproduced, scales, counts, pocket_networks, pocket_results, test_sets, ablation_table,
-    ablation_verdict, reading_table, reading_verdict, comparison, second_looks, gans, speed, export, methods)}
+    ablation_verdict, reading_table, reading_verdict, comparison,
+    second_looks, without_weights, gans, speed, export, methods)}
 
 
 def filled(text: str) -> str:

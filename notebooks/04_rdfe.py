@@ -398,12 +398,13 @@ class RDFE(nn.Module):
     """Eqs. 6-10. (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int, depth: int = 2, paths: tuple[int, ...] = (3, 5, 7),
-                 attention_unit: bool = True, refine: bool = True, norm_kind: str = "batch"):
+                 attention_unit: bool = True, refine: bool = True, norm_kind: str = "batch", relu: bool = True):
         super().__init__()
         self.first = nn.ModuleList(depthwise(channels, kernel) for kernel in paths)
         self.attention_unit = AttentionUnit(channels, len(paths)) if attention_unit else None
         self.second = nn.ModuleList(depthwise(channels, kernel) for kernel in paths)
         self.fuse = nn.Conv2d(len(paths) * channels, channels, 1)
+        self.relu = nn.ReLU() if relu else nn.Identity()
         self.refine = FeatureRefinement(channels, depth, norm_kind) if refine else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -411,7 +412,7 @@ class RDFE(nn.Module):
         if self.attention_unit is not None:
             weight = self.attention_unit(features)  # Eq. 7
             features = [f * weight for f in features]  # Eq. 8
-        features = [F.relu(conv(f)) for conv, f in zip(self.second, features)]
+        features = [self.relu(conv(f)) for conv, f in zip(self.second, features)]
         return self.refine(self.fuse(torch.cat(features, dim=1)) + x)  # Eqs. 9-10
 
 # %%

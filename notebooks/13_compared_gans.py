@@ -3,7 +3,7 @@
 #
 # FSRGAN, DICGAN, SPARGAN, SFMGAN and AMIGAN: five generators that first learnt pixels, and then met five different judges. What does each judge see? Then Table VIII and Fig. 10, and what a FID of 122 means.
 #
-# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/13_compared_gans.ipynb) · previous: [12 · Comparisons](12_comparisons.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# *About 2 minutes on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/13_compared_gans.ipynb) · previous: [12 · Comparisons](12_comparisons.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
 #
 # You will be able to
 #
@@ -15,8 +15,11 @@
 records = ""  # folder of records; empty: the course's own
 own = ""  # your faces, folders and zips, also looked for in $AMINET_FACES; empty: none
 synthetic = 24  # synthetic faces to restore, beside the two portraits
-steps = 30  # of the live game
+steps = 20  # of the live game
 seed = 0
+rerun = ""  # runs to train, as in python -m aminet reproduce --only; empty: one, in seconds
+scale = "smoke"  # of these runs
+budget = 0.0  # minutes for them, 0: no end
 PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
@@ -38,6 +41,7 @@ begin(globals(), PARAMETERS)
 # %%
 import inspect
 import json
+import os
 from textwrap import dedent
 
 import matplotlib.pyplot as plt
@@ -61,10 +65,10 @@ from aminet.files import DATA
 from aminet.notebook import error_map
 from aminet.faces.portraits import portraits
 from aminet.protocol import PROTOCOLS, psnr
+from aminet.metrics.pretrained import NETWORKS, look_in
 from aminet.metrics.statistics import paired_difference
-from aminet.paper.reproduce import Reproduction, span
-from aminet.paper.runs import find_run
-from aminet.paper.records import read_records
+from aminet.paper.reproduce import rerun as train_runs, span
+from aminet.paper.runs import find_run, runs
 from aminet.faces.synthetic import faces as draw_faces
 from aminet.paper.published import FACES, SCALES, published
 from aminet.paper.text import short_table
@@ -75,11 +79,23 @@ from aminet.training.weights import PRETRAINED, load_weights
 RECORDS = Path(records or DATA / "records")
 
 # %% [markdown]
+# ## Train a row yourself
+#
+# Every row of Table VIII is a run that this notebook can train and measure. By default it is one at scale `smoke`: a few drawn faces, about a minute at most, and a number that means nothing. It is FSRGAN, if VGG19 and AlexNet are on this machine, else its generator FSRNet.
+#
+# `papermill notebooks/13_compared_gans.ipynb runs/13.ipynb --cwd notebooks -p rerun "spargan-*" -p scale smoke` trains SPARGAN in the same way, and its start `sparnet-hd` first. A game needs VGG19 and AlexNet. Runs of the other scales write records, which the tables below then show. Their faces must be at hand (see the README).
+
+# %% tags=["nbval-ignore-output"]
+folders = [*os.environ.get("AMINET_WEIGHTS", "").split(os.pathsep), f"{torch.hub.get_dir()}/checkpoints"]
+game = all(look_in([Path(folder) for folder in folders if folder], NETWORKS[name]) for name in ("vgg19", "alexnet"))
+print(train_runs(rerun or ("fsrgan-smoke-0" if game else "fsrnet-smoke-0"), scale, budget, DATA.parent / "runs", RECORDS))
+
+# %% [markdown]
 # ## First your prediction
 #
 # > "Results on the Helen dataset (Table VIII) show that AMIGAN consistently outperforms prior methods." (Sec. IV-D3)
 #
-# Each generator of Table VIII has a row in Table VII as well, on Helen too, from before it met its judge. So the price of each game is printed: PSNR lost. Four guesses, before you run on. As it stands the prediction says what theory suggests: who imitates best (lowest FID) pays most.
+# Each generator of Table VIII has a row in Table VII as well, on Helen too, from before it met its judge. (SPARGAN's authors play with the wider SPARNetHD; Table VII has SPARNet.) So the price of each game is printed: PSNR lost. Four guesses, before you run on. As it stands the prediction says what theory suggests: who imitates best (lowest FID) pays most.
 
 # %%
 prediction = {  # edit me
@@ -89,6 +105,7 @@ prediction = {  # edit me
     "dB lost, mean of five": 0.5,
 }
 PARENT = {"FSRGAN": "FSRNet", "DICGAN": "DICNet", "SPARGAN": "SPARNet", "SFMGAN": "SFMNet", "AMIGAN": "AMINet"}
+START = PARENT | {"SPARGAN": "SPARNetHD"}                            # what our games start from
 before = {row["row"]: row for row in published(7)}
 after = {row["row"].split()[0]: row for row in published(8)}
 LOST = {gan: round(float(before[parent]["helen_psnr"]) - float(after[gan]["psnr"]), 2) for gan, parent in PARENT.items()}
@@ -114,7 +131,7 @@ print(f"\nKendall's tau over the five: lost PSNR and FID {kendalltau(list(LOST.v
 #
 # ## Five judges
 #
-# A discriminator is a question. Below is what each one gets to see, drawn with the judges of the package at their full width: the inputs at their sizes, the judge with its parameters, its logits one square each. Red is what the marked logit sees.
+# A discriminator is a question. Below is what each one gets to see, drawn with the judges of the package at their full width: the inputs at their sizes, the judge with its parameters, its logits one square each. Red is what the convolutions of the marked logit reach.
 
 # %%
 hr = torch.cat([torch.stack(list(portraits().values())), draw_faces(synthetic, seed + 300)])        # uint8 (B, 3, 128, 128)
@@ -139,19 +156,20 @@ with torch.no_grad():
     for name, judge in FIVE.items():
         LOGITS[name] = [tuple(logits.shape) for logits in judge.judge(target[:2], x[:2])]
         print(f"{name:8s}{PARAMETERS_OF[name]:12,d} parameters; for two faces the logits " + ", ".join(map(str, LOGITS[name])))
-assert LOGITS["FSRGAN"] == [(2, 1, 14, 14)] and LOGITS["SPARGAN"] == [(2, 1, 14, 14), (2, 1, 6, 6), (2, 1, 2, 2)]
+assert LOGITS["FSRGAN"] == [(2, 1, 14, 14)] and LOGITS["SPARGAN"] == [(2, 1, 6, 6), (2, 1, 2, 2), (2, 1, 2, 2)]
 assert LOGITS["DICGAN"] == LOGITS["AMIGAN"] == [(2,)] and LOGITS["SFMGAN"] == [(2,), (2,)]
 
 # %%
 def seen(name, face, blurred):
-    """What a judge sees, left to right: (picture, height, width, share of the side that one logit sees, caption)."""
+    """What a judge sees, left to right: (picture, height, width, share of the side that one logit reaches, caption)."""
     colour = lambda image: ((image + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
     light = lambda map_: ((map_ - map_.min()) / (map_.max() - map_.min())).numpy()               # its range stretched
-    half = [F.avg_pool2d(face[None], 2**i)[0] for i in (1, 2)]
+    half = F.interpolate(face[None], scale_factor=0.5, mode="bicubic")
+    quarter = F.interpolate(half, scale_factor=0.5, mode="bicubic")
     amplitude, phase = (part[0].mean(0).roll(64, 0) for part in spectrum(face[None]))
     return {"FSRGAN": [(colour(face), 0.8, 0.8, 70 / 128, "the face"), (colour(blurred), 0.8, 0.8, 70 / 128, "its input")],
-            "SPARGAN": [(colour(face), 0.9, 0.9, 70 / 128, "full"), (colour(half[0]), 0.45, 0.45, 1, "half"),
-                        (colour(half[1]), 0.225, 0.225, 1, "quarter")],
+            "SPARGAN": [(colour(face), 0.9, 0.9, 65 / 128, "full"), (colour(half[0]), 0.45, 0.45, 1, "half"),
+                        (colour(quarter[0]), 0.225, 0.225, 1, "quarter")],
             "SFMGAN": [(colour(face), 0.8, 0.8, 1, "the face"), (light(amplitude.log()), 0.8, 0.4, 1, "|FFT|"), (light(phase), 0.8, 0.4, 1, "phase")],
             }.get(name, [(colour(face), 0.9, 0.9, 1, "the face")])
 
@@ -200,7 +218,13 @@ plt.show()
 #
 # **FSRGAN** (2018) plays for FSRNet. Its judge is *conditional*: it gets six channels, the face and the enlarged input that it was made from. So it can ask more than "real or not": does this face *fit* that input? And it asks patch by patch. The loss is the mean over 196 logits; none of them sees whether two far patches belong together.
 #
-# **DICGAN** (2020) plays for DICNet, and is the plainest: one logit for a whole face. The judge is the very one that AMIGAN has here (14.5 M parameters, SRGAN's form), as neither could be had as published. So the two rows differ in their generators, weights and step sizes, and not in what is judged.
+# **DICGAN** (2020) plays for DICNet, and is the plainest: one logit for a whole face. Its judge is a LightCNN-9 (5.5 M parameters), as in its authors' public code. Where others cut off below zero, LightCNN's layers make two maps and keep the larger of the two, value by value. One thing could not be had as published: the perceptual features are VGG19's here, and LightCNN's there.
+#
+# **SPARGAN** (2021; its authors call it SPARNetHD) plays for the generator SPARNetHD, a wider SPARNet with instance norm (83.4 M parameters at full size). Three patch judges look at the face at full, half and quarter size: pores, an eye, the whole. The second idea is **feature matching**: whatever a judge computes on the way, the restored face shall give it what the real one gives. That is a perceptual loss whose network learns with the game. The judges are held back by spectral norm and hinge ([notebook 10](10_train_amigan.ipynb)).
+#
+# **SFMGAN** (2023) plays for SFMNet. Its two judges have the form of DICGAN's. One judges the face, the other its spectrum, amplitude and phase of three colours. What is small in a face can be loud in a spectrum: we come back to it below. SFMNet's own training has a loss on its frequency branch; the game has none.
+#
+# **AMIGAN** (2024) plays for AMINet; its judge and losses are [notebook 10](10_train_amigan.ipynb). The paper does not describe its discriminator.
 
 # %%
 def excerpt(piece, first="", last=""):
@@ -220,20 +244,11 @@ def code(*excerpts):
 
 
 code(excerpt(FSRGAN.__init__, "layers, channels", "self.discriminator"), excerpt(FSRGAN.judge), excerpt(FSRGAN.parts),
-     excerpt(DICGAN), excerpt(DICGAN.judge))
+     excerpt(DICGAN.__init__, "self.discriminator"), excerpt(DICGAN.judge), excerpt(MaxFeatureMap.forward),
+     excerpt(SPARGAN.features), excerpt(SPARGAN.parts),
+     excerpt(SFMGAN.__init__, "self.of_face", "self.of_spectrum"), excerpt(SFMGAN.judge))
 
 # %% [markdown]
-# **SPARGAN** (2021; its authors call it SPARNetHD) plays for SPARNet. Three patch judges look at the face at full, half and quarter size: pores, an eye, the whole. The second idea is **feature matching**: whatever a judge computes on the way, the restored face shall give it what the real one gives. That is a perceptual loss whose network learns with the game. The judges are held back by spectral norm and hinge ([notebook 10](10_train_amigan.ipynb)).
-#
-# **SFMGAN** (2023) plays for SFMNet. Two judges of one kind, LightCNN: where others cut off below zero, its layers make two maps and keep the larger of the two, value by value. One judges the face, the other its spectrum, amplitude and phase of three colours. What is small in a face can be loud in a spectrum: we come back to it below.
-
-# %%
-code(excerpt(SPARGAN.features), excerpt(SPARGAN.parts), excerpt(MaxFeatureMap.forward), excerpt(SFMGAN.__init__, "self.of_face", "self.of_spectrum"),
-     excerpt(SFMGAN.judge))
-
-# %% [markdown]
-# **AMIGAN** (2024) plays for AMINet; its judge and losses are [notebook 10](10_train_amigan.ipynb). The paper does not describe its discriminator.
-#
 # ### Losses and step sizes, and where they come from
 #
 # Read from the classes: the weight of each loss, and the step sizes of both players. `other` is what only one of them has.
@@ -246,7 +261,7 @@ for name, GAN in GANS.items():
     print(f"{name:9s}{GAN.LOSS:>9s}{weights['pixel']:8g}{weights['perceptual']:12g}{weights['adversarial']:13g}{extra:>15s}{GAN.LR:10g}{GAN.D_LR:9g}")
 print("pixel is squared error in FSRGAN, L1 in the others; perceptual: VGG19's features for all of them here")
 
-lines = ["| | described, or in the authors' settings | chosen by us |", "|---|---|---|"]
+lines = ["| | described, or in the authors' code | chosen by us |", "|---|---|---|"]
 for name, GAN in GANS.items():
     text = inspect.getdoc(sys.modules[GAN.__module__])
     if name == "AMIGAN":
@@ -261,7 +276,7 @@ display(Markdown("\n".join(lines)))
 #
 # ## What a judge can see
 #
-# "Patches of 70x70" can be measured: at which pixels has one logit a gradient? Below, the mean absolute gradient of the middle logit on six pictures of noise, with random weights and narrow judges, on a logarithmic scale; above each the side of the square outside which it is exactly zero. (Exercise 1 does it by arithmetic.)
+# "Patches of 70x70" can be measured: at which pixels has one logit a gradient? Below, the mean absolute gradient of the middle logit on six pictures of noise, with random weights and narrow judges, on a logarithmic scale. Above each stands the side of the square outside which it is exactly zero. (Exercise 1 does it by arithmetic.)
 
 # %%
 NARROW = adversaries(16)
@@ -279,23 +294,30 @@ def field(judge, which, tries=6):
     return heat / heat.max(), int(rows.max() - rows.min() + 1)
 
 
-looks = [("FSRGAN", 0, ""), ("SPARGAN", 0, "full size"), ("SPARGAN", 1, "half"), ("SPARGAN", 2, "quarter"), ("DICGAN", 0, "= AMIGAN"),
-         ("SFMGAN", 0, "face"), ("SFMGAN", 1, "spectrum")]
+looks = [("FSRGAN", 0, ""), ("SPARGAN", 0, "full size"), ("SPARGAN", 1, "half"), ("SPARGAN", 2, "quarter"), ("DICGAN", 0, "whole face"),
+         ("SFMGAN", 1, "spectrum"), ("AMIGAN", 0, "whole face")]
+HEAT = {}
 figure, axes = plt.subplots(1, len(looks), figsize=(9.4, 2.1), layout="constrained")
 for axis, (name, which, what) in zip(axes, looks):
-    heat, side = field(NARROW[name], which)
-    picture = axis.imshow(heat.clamp(min=1e-3).log10(), vmin=-3, vmax=0)
+    HEAT[name, which], side = field(NARROW[name], which)
+    picture = axis.imshow(HEAT[name, which].clamp(min=1e-3).log10(), vmin=-3, vmax=0)
     axis.set(xticks=[], yticks=[])
     axis.set_title(f"{name}\n{what}\n{side} px", fontsize=8.5)
     axis.grid(False)
 bar = figure.colorbar(picture, ax=axes, ticks=[-3, -2, -1, 0], shrink=0.75, pad=0.01)
 bar.set_ticklabels(["0.001", "0.01", "0.1", "1"], fontsize=7.5)
 plt.show()
+reached = torch.zeros(128, 128, dtype=torch.bool)
+reached[32:97, 32:97] = True                                        # by the convolutions of SPARGAN's middle logit at full size
+heat = HEAT["SPARGAN", 0]
+print(f"SPARGAN at full size: outside the 65 pixels the mean gradient is {heat[~reached].mean() / heat[reached].mean():.2f} of that inside")
 
 # %% [markdown]
-# 70 pixels it is, but not all alike: a pixel in the middle reaches the logit on many more ways than one at the rim. SPARGAN's second judge sees 140 pixels and more of the original, its third everything, the finest detail averaged away. The chessboard comes from the stride: 4x4 filters that step by 2 overlap evenly, max pooling passes on only its winner. The spectrum's judge sees everything from its first layer on, for each coefficient is a sum over all pixels.
+# FSRGAN's are 70 pixels, but not all alike: a pixel in the middle reaches the logit on many more ways than one at the rim. SPARGAN's convolutions reach 65 pixels at full size, and everything at half and quarter size. Yet no pixel is without a gradient. Instance norm takes a mean and a deviation over the whole map, and so lets every logit see all of it, if faintly.
 #
-# Two things can be checked exactly. A judge of patches knows **where**: exchange a mouth, and only the logits that see it change. An amplitude does **not**: push the face round the edge of the picture, and all amplitudes stay; where things are is in the phase alone.
+# The fine pattern comes from the stride: 3x3 filters that step by 2 overlap unevenly, 4x4 filters evenly. Max pooling passes on only its winner. The spectrum's judge sees everything from its first layer on, for each coefficient is a sum over all pixels.
+#
+# Two things can be checked exactly. A judge of patches knows **where**: exchange a mouth, and only those logits of FSRGAN change that see it. SPARGAN's all change: instance norm tells every place of the mouth. An amplitude does **not**: push the face round the edge of the picture, and all amplitudes stay; where things are is in the phase alone.
 
 # %%
 swapped = target[mine:mine + 1].clone()
@@ -315,27 +337,32 @@ print(f"the face moved by 16 pixels: no amplitude changes; {100 * turned.float()
 #
 # 16 pixels carry up to 8 cycles per face. What a network draws beyond, it has not been shown. So the spectrum tells a restored face from a photograph, and that is what SFMGAN's second judge looks at. First its input, the amplitudes (on a logarithmic scale; zero cycles at the left in the middle, the circle is 8 cycles), then the power at each radius, in parts of the originals' power, for the portraits and for the synthetic faces.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 def at_hand():
     """(network, scale) -> the name of weights in data/weights that are of a run of the list."""
     found = {}
     for path in sorted(PRETRAINED.glob("*.json")):
         spec = find_run(json.loads(path.read_text()))
-        if spec and spec.scale in SCALES:
+        if spec and spec.scale in SCALES and not spec.block:
             found.setdefault((spec.network, spec.scale), path.stem)
     return found
 
 
+def run_of(name):
+    """The network of runs.yaml by its name in the paper."""
+    return {"SPARNetHD": "sparnet-hd"}.get(name, name.lower())
+
+
 WEIGHTS = at_hand()                                                 # one scale for all: the one with the most, so that they can be compared
-EVERY = [name for pair in PARENT.items() for name in reversed(pair)]
-CAST_SCALE = max(reversed(SCALES), key=lambda scale: sum((name.lower(), scale) in WEIGHTS for name in EVERY))
-CAST = {name: WEIGHTS[name.lower(), CAST_SCALE] for name in EVERY if (name.lower(), CAST_SCALE) in WEIGHTS}
+EVERY = [name for pair in START.items() for name in reversed(pair)]
+CAST_SCALE = max(reversed(SCALES), key=lambda size: sum((run_of(name), size) in WEIGHTS for name in EVERY))
+CAST = {name: WEIGHTS[run_of(name), CAST_SCALE] for name in EVERY if (run_of(name), CAST_SCALE) in WEIGHTS}
 RESULTS = {"Bicubic": x} | {name: restore(load_weights(weights)[0], hr) for name, weights in CAST.items()}
 print(f"scale {CAST_SCALE}: " + ", ".join(CAST))
 ABSENT = [name for name in EVERY if name not in CAST]
-print("not among the course's weights: " + (", ".join(ABSENT) or "none"))
+print("pending, not among the course's weights: " + (", ".join(ABSENT) or "none"))
 
-# %% tags=["nbval-ignore-output"]
+# %%
 def radial_power(images):
     """Mean power at 1, 2, ... 63 cycles per face. float (B, 3, 128, 128) -> (63,)."""
     power = torch.fft.fft2(images.mean(1)).abs().square().mean(0)
@@ -346,7 +373,7 @@ def radial_power(images):
 
 
 SETS = {"portraits": slice(mine, mine + 2), "synthetic faces": slice(mine + 2, None)}
-STYLE = {"Bicubic": ("gray", ":")} | {name: (f"C{i}", style) for i, (gan, parent) in enumerate(reversed(PARENT.items()))
+STYLE = {"Bicubic": ("gray", ":")} | {name: (f"C{i}", style) for i, (gan, parent) in enumerate(reversed(START.items()))
                                        for name, style in ((parent, "--"), (gan, "-"))}
 figure = plt.figure(figsize=(9.4, 5.2), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
@@ -369,18 +396,18 @@ axis.legend(fontsize=7.5, loc="lower center", ncols=3)
 plt.show()
 for name, images in RESULTS.items():
     shares = [radial_power(images[part])[8:].sum() / radial_power(target[part])[8:].sum() for part in SETS.values()]
-    print(f"{name:9s}power beyond 8 cycles, in parts of the originals': " + ", ".join(f"{what} {100 * s:.0f} %" for what, s in zip(SETS, shares)))
+    print(f"{name:10s}power beyond 8 cycles, in parts of the originals': " + ", ".join(f"{what} {100 * s:.0f} %" for what, s in zip(SETS, shares)))
 
 # %% [markdown]
 # Up to eight cycles all are nearly right. Beyond, bicubic has least, and a network trained for pixels a part, where it can be sure of it. Most judges ask for more. (Not all get it: a narrow FSRGAN after a short game has less than before.) Power is not yet *detail*, though: a radial spectrum would be just as content with noise of the right strength. Whether the power sits in the right places is what PSNR asks, in its own strict way.
 #
 # ## A game, live
 #
-# SPARGAN's three judges, narrow, against SPARNet itself, `sparnet-mini-0` (or `pocket-s`, where that is not here): half a minute at most, on synthetic faces, without VGG19. Watch the balance: at the first and the last step we take the gradient of each term at the restored picture, with its factor. That says who moves the picture.
+# SPARGAN's three judges, narrow, against its own start `sparnet-hd-mini-0`. Where its weights are not here yet, SPARNet stands in, `sparnet-mini-0`. It takes about a minute at most, on synthetic faces, without VGG19. Watch the balance: at the first and the last step we take the gradient of each term at the restored picture, with its factor. That says who moves the picture.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 torch.manual_seed(seed)
-start = "sparnet-mini-0" if (PRETRAINED / "sparnet-mini-0.safetensors").exists() else "pocket-s"
+start = next(name for name in ("sparnet-hd-mini-0", "sparnet-mini-0", "pocket-s") if (PRETRAINED / f"{name}.safetensors").exists())
 pool, fresh = draw_faces(16, seed + 7), draw_faces(6, seed + 8)     # to train on, to look at
 pool_x, pool_y = to_float(upsample(degrade(pool))), to_float(pool)
 generator, judge = load_weights(start)[0], SPARGAN(width=12)
@@ -404,7 +431,7 @@ for step in range(steps):
     history.append([value.item() for value in (parts["adversarial"], against, judged["real"], judged["fake"])])
 FRESH["after"] = restore(generator, fresh)
 
-# %% tags=["nbval-ignore-output"]
+# %%
 curves = np.array(history).T
 figure, axes = plt.subplots(1, 3, figsize=(9.4, 2.7), layout="constrained")
 for line, label in zip(curves[:2], ("generator: - mean logit", "judges: hinge")):
@@ -423,34 +450,30 @@ for axis in axes:
     axis.title.set_fontsize(9)
 plt.show()
 real = radial_power(to_float(fresh))[8:].sum()
+print(f"the generator: {start}")
 for when, images in FRESH.items():
-    print(f"{len(fresh)} faces not trained on, {when:6s} {steps} steps: PSNR {psnr(images, fresh, PROTOCOLS['paper']).mean():.2f} dB, "
-          f"power beyond 8 cycles {100 * radial_power(images)[8:].sum() / real:.0f} % of the originals', variety {variety(images, to_float(fresh)):.2f}")
+    print(f"{len(fresh)} faces not trained on, {when:6s} {steps} steps: PSNR {psnr(images, fresh, PROTOCOLS['paper']).mean():.1f} dB, "
+          f"power beyond 8 cycles {100 * radial_power(images)[8:].sum() / real:.0f} % of the originals', variety {variety(images, to_float(fresh)):.1f}")
+print(f"matching to adversarial at the first step: factors 10 to 1, pulls {pull[0]['matching'] / pull[0]['adversarial']:.1f} to 1")
 print("PSNR may rise: this generator has not met synthetic faces before, and pixels are 100 to 1 of the loss")
 
 # %% [markdown]
-# A factor of 10 for matching and 1 for the judges, and yet the bars do not stand 10 to 1: a factor says nothing without the size of what it multiplies. SPARGAN's 100 : 1 of pixels to judges and AMIGAN's 1 : 0.01 are the same ratio on paper; behind them stand hinge and softplus, patches and a whole face, judges with and without a bound. What can be compared is the pull.
+# The factors of matching and judges stand 10 to 1; their pulls are printed above. A factor says nothing without the size of what it multiplies. SPARGAN's 100 : 1 of pixels to judges and AMIGAN's 1 : 0.01 are the same ratio on paper; behind them stand hinge and softplus, patches and a whole face, judges with and without a bound. What can be compared is the pull.
 #
 # ## Table VIII, the paper's and ours
 #
 # The paper's is Helen. Ours stands in with portraits from Flickr, where Helen's faces are not at hand; numbers left and right must not be compared, only orders within a side. A row is filled in two runs: a generator, then its game. The game needs VGG19's weights, and two of the generators need landmarks.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 eight = table(8, RECORDS)
 print(f"{short_table(eight)}\nThe paper's faces: {FACES['Helen'][0]}.")
-scale = next((cell.scale for cell in eight.cells if cell.scale), "pocket")
-work, sound = Reproduction(scale, out=DATA.parent / "runs", records=RECORDS), read_records(RECORDS)[0]
-pending = dict.fromkeys(cell.row for cell in eight.cells if cell.status == "pending")
-if pending:
-    print(f"\nTo fill what is pending, at scale {scale}, in this order:")
-for row in pending:
-    gan = next(spec for spec in work.specs.values() if (8, row) in spec.rows)
-    for spec in (work.specs[gan.start], gan):
-        status = work.status(spec, sound)
-        rest = spec.recipe.images - status.seen
-        known = f", about {span(rest / status.rate / 60)} to train here" if rest and status.rate else ""
-        print(f"   python -m aminet reproduce --scale {scale} --only {spec.name:18s}{status.state}, {status.seen:,} of {spec.recipe.images:,} pictures{known}")
-print(f"\nHow far each run is on your machine:  python -m aminet reproduce --list --scale {scale}")
+SPECS = {spec.name: spec for size in SCALES for spec in runs(size)}
+if eight.runs:
+    print("\nTo fill what is pending, in this order (what is done already is passed over):")
+for name in eight.runs:
+    for needed in (SPECS[name].start, name):
+        print(f"   python -m aminet reproduce --scale {SPECS[name].scale} --only {needed}")
+print("\nHow far each run is on your machine:  python -m aminet reproduce --list --scale " + (SPECS[eight.runs[0]].scale if eight.runs else CAST_SCALE))
 log = DATA / "records" / "pocket-gan-train.jsonl"
 if log.exists():
     last = json.loads(log.read_text().splitlines()[-1])
@@ -461,7 +484,7 @@ if log.exists():
 #
 # AMINet and AMIGAN at scale `pocket`, the same small network before and after its game, on the same faces: what the paper does not print. The intervals are paired, and draw people where it is known who is on a picture. FID has no value per face; its interval comes from 100 bootstrap draws of the faces, the same for both. They speak of these two sets of weights, not of another training. Below them all five games of Table VIII in short, at scale `mini`: 3,200 pictures for pixels, then a game of 800.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 DIGITS = {"psnr": 2, "ssim": 3, "vif": 3, "lpips": 3, "identity": 3, "fid": 1}
 
 
@@ -474,7 +497,7 @@ def versus(after, before, metric):
         np.subtract(after["draws"][metric], before["draws"][metric]), (0.025, 0.975))
 
 
-MEASURED = {}
+MEASURED, GAMES = {}, {}                                            # by faces and metric: three means; by faces and GAN: means before, after
 for faces in ("celeba_test", "flickr_test", "london"):
     paths = [RECORDS / f"{name}-{faces}-paper.json" for name in ("pocket", "pocket-gan")]
     if not all(path.exists() for path in paths):
@@ -491,18 +514,19 @@ for faces in ("celeba_test", "flickr_test", "london"):
             MEASURED.setdefault(faces, {})[metric] = values
 
 print("\nall five games at scale mini, one training each: generator -> GAN, and the paired difference [95 %]")
-for faces in ("celeba_test", "flickr_test"):
-    for gan, parent in PARENT.items():
-        paths = [RECORDS / f"{name.lower()}-mini-0-{faces}-paper.json" for name in (parent, gan)]
-        line = "pending"
-        if all(path.exists() for path in paths):
-            first, second = map(read_record, paths)
-            line = "   ".join("{} {:.{d}f} -> {:.{d}f}  {:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(
-                metric, *(record["means"][metric]["mean"] for record in (first, second)), *versus(second, first, metric),
-                d=DIGITS[metric]) for metric in ("psnr", "lpips", "fid") if metric in first["means"] and metric in second["means"])
-        print(f"   {faces:12s}{gan:9s}{line}")
+for faces, gan in ((faces, gan) for faces in ("celeba_test", "flickr_test") for gan in START):
+    paths = [RECORDS / f"{run_of(name)}-mini-0-{faces}-paper.json" for name in (START[gan], gan)]
+    if not all(path.exists() for path in paths):
+        print(f"   {faces:12s}{gan:9s}pending")
+        continue
+    first, second = map(read_record, paths)
+    means = {metric: tuple(record["means"][metric]["mean"] for record in (first, second))
+             for metric in ("psnr", "lpips", "fid") if metric in first["means"] and metric in second["means"]}
+    GAMES.setdefault(faces, {})[gan] = means
+    print(f"   {faces:12s}{gan:9s}" + "   ".join("{} {:.{d}f} -> {:.{d}f}  {:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(
+        metric, *pair, *versus(second, first, metric), d=DIGITS[metric]) for metric, pair in means.items()))
 
-# %% tags=["nbval-ignore-output"]
+# %%
 figure, axes = plt.subplots(1, 3, figsize=(9.4, 3.3), layout="constrained")
 for name in PARENT:
     axes[0].plot(psnrs[name], fids[name], "o", color="C1" if name == "AMIGAN" else "C0")
@@ -525,9 +549,16 @@ for axis in axes:
 plt.show()
 if not MEASURED:
     print("ours: pending")
+for faces, games in GAMES.items():
+    lower = {metric: sum(means[metric][1] < means[metric][0] for means in games.values() if metric in means) for metric in ("psnr", "lpips")}
+    both = [means["fid"] for means in games.values() if "fid" in means]
+    order = f"; FID before and after the game, {len(both)} games: tau {kendalltau(*zip(*both))[0]:+.1f}" if len(both) > 2 else ""
+    print(f"{faces}, scale mini: PSNR is lower after {lower['psnr']} of {len(games)} games, LPIPS after {lower['lpips']}{order}")
 
 # %% [markdown]
-# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture. At scale `mini` all five games pay PSNR for LPIPS, but mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. A control that trains each generator on for 800 pictures without a judge has not been run. And look at the FIDs *before* the games: they have the order of the FIDs after them, but for SFMNet and DICNet, which could not be told apart. AMIGAN's lead over SFMGAN, SPARGAN and FSRGAN was there before any judge, and half of its lead over DICGAN. So at this scale the order of Table VIII is largely one of generators. Nor do the differences rank the games, for each starts elsewhere. FSRGAN ends worse than bicubic in PSNR and FID, and its generator had been so in FID: no rank.
+# From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture.
+#
+# The last lines count the games at scale `mini`: after how many PSNR is lower, and LPIPS. Mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. No generator was trained on for 800 pictures without a judge. With three games or more, `tau` compares the order of the FIDs before the games with the order after them. At +1 the order was there before any judge, and is one of generators. The differences do not rank the games, for each starts elsewhere. FSRGAN ends worse than bicubic in PSNR and FID, and its generator had been so in FID: no rank.
 #
 # ## A FID of how many faces?
 #
@@ -598,7 +629,7 @@ print("the winner:  " + ", ".join(f"N = {n:,}: {name}" for n, name in zip(MANY, 
 #
 # Hence the rules of this course: the number of faces stands beside every FID; FIDs of different $N$, faces or code are never compared; LPIPS, which has a value for every face, stands beside it.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 print("our FIDs, each with its own number of faces, and the spread of its bootstrap draws (which lie higher: they repeat faces)")
 for path in sorted(RECORDS.glob("*-paper.json")):
     record = read_record(path)
@@ -614,7 +645,7 @@ for path in sorted(RECORDS.glob("*-paper.json")):
 #
 # Fig. 10 shows faces of Helen; how they were chosen is not said. Here are the two portraits, and, chosen by number out of the synthetic faces, AMIGAN's best and its worst in PSNR. Every network of Table VIII whose weights are at hand is there, its generator before it, all of one scale.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 SCORE = {name: psnr(images, hr, PROTOCOLS["paper"]) for name, images in RESULTS.items()}
 ranked_by = next(name for name in ("AMIGAN", "AMINet", "Bicubic") if name in SCORE)
 drawn = np.arange(mine + 2, len(hr))
@@ -640,9 +671,9 @@ def sheet(names):
 
 
 shown = list(RESULTS)
-for part in (shown[:5], shown[5:]):
+for part in filter(None, (shown[:5], shown[5:])):
     sheet(part)
-print(f"scale {CAST_SCALE}; not among the course's weights: {', '.join(ABSENT) or 'none'}")
+print(f"scale {CAST_SCALE}; pending, not among the course's weights: {', '.join(ABSENT) or 'none'}")
 print(f"\n{len(drawn)} synthetic faces{'':6s}{'PSNR, dB':>10s}{'lowest':>9s}{'highest':>9s}{'variety':>9s}")
 for name, images in RESULTS.items():
     values = SCORE[name][drawn]
@@ -655,7 +686,7 @@ for name, images in RESULTS.items():
 #
 # Computed from the records, so that it holds in whatever state they are.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 done = [cell for cell in eight.cells if cell.metric == "fid" and cell.ours is not None]
 print(f"rows of Table VIII measured: {len(done)} of {len(PARENT)}; pending: "
       + (", ".join(cell.row.split()[0] for cell in eight.cells if cell.metric == "fid" and cell.ours is None) or "none"))
@@ -716,23 +747,24 @@ def solution_1(layers):
 
 passed = grade(wrong_1, CASES_1, "a step of a later layer is a step of `product of the strides before` pixels")
 passed = grade(solution_1, CASES_1, "")
-print("AMIGAN's ten convolutions, before the linear layers:", solution_1([(3, 1), (4, 2)] * 5), "pixels")
+print("AMIGAN's ten convolutions, before the linear layers:", solution_1([(3, 1), (4, 2)] * 5), "pixels; "
+      "SPARGAN's six, at full size:", solution_1([(3, 1), *[(3, 2)] * 4, (3, 1)]))
 
 # %% [markdown]
 # ### Exercise 2: feature matching
 #
-# SPARGAN's generator is also asked to give the judge the same *features* as the real face does: the mean absolute difference of each layer's maps, averaged over the layers, and the logits left out. `fake` and `real` are lists of maps whose last entry is the logits. Write `matching(fake, real)`.
+# SPARGAN's generator is also asked to give each judge the same *features* as the real face does. It counts the mean absolute difference of each layer's maps. These are summed over a judge's layers, and then averaged over the three judges. The logits are left out. `fake` and `real` have a list of maps for each judge, whose last entry is its logits. Write `matching(fake, real)`.
 
 # %% tags=["exercise"]
 def truth_2(fake, real):
-    gaps = [(a - b).abs().mean() for a, b in zip(fake[:-1], real[:-1])]
-    return float(sum(gaps) / len(gaps))
+    gaps = [(a - b).abs().mean() for mine, theirs in zip(fake, real) for a, b in zip(mine[:-1], theirs[:-1])]
+    return float(sum(gaps) / len(fake))
 
 
 torch.manual_seed(seed)
 CASES_2 = []
-for sizes in ((8, 4, 2), (16, 8, 4, 2)):
-    fake, real = ([torch.randn(2, 3, n, n) for n in sizes] for _ in "ab")
+for judges in (((16, 8, 4), (8, 4, 2), (4, 2)), ((8, 4, 2),)):
+    fake, real = ([[torch.randn(2, 3, n, n) for n in sizes] for sizes in judges] for _ in "ab")
     CASES_2.append(((fake, real), truth_2(fake, real)))
 
 
@@ -740,21 +772,21 @@ def matching(fake, real):
     ...  # your turn
 
 
-passed = grade(matching, CASES_2, "one mean for each layer, then the mean over the layers, so that a small map counts as much as a large one")
+passed = grade(matching, CASES_2, "one mean for each layer, their sum over the layers of all judges, divided by the number of judges; the logits do not count")
 
 # %% tags=["solution"]
 # one plausible wrong answer, then the solution
 def wrong_2(fake, real):
-    gaps = torch.cat([(a - b).abs().flatten() for a, b in zip(fake[:-1], real[:-1])])
-    return gaps.mean()                                            # the large maps outvote the small ones
+    gaps = [F.l1_loss(a, b) for mine, theirs in zip(fake, real) for a, b in zip(mine[:-1], theirs[:-1])]
+    return sum(gaps) / len(gaps)                                  # a mean over the layers, too
 
 
 def solution_2(fake, real):
-    gaps = [F.l1_loss(a, b) for a, b in zip(fake[:-1], real[:-1])]
-    return sum(gaps) / len(gaps)
+    of_judges = [sum(F.l1_loss(a, b) for a, b in zip(mine[:-1], theirs[:-1])) for mine, theirs in zip(fake, real)]
+    return sum(of_judges) / len(of_judges)
 
 
-passed = grade(wrong_2, CASES_2, "one mean for each layer, then the mean over the layers, so that a small map counts as much as a large one")
+passed = grade(wrong_2, CASES_2, "one mean for each layer, their sum over the layers of all judges, divided by the number of judges; the logits do not count")
 passed = grade(solution_2, CASES_2, "")
 
 # %% [markdown]

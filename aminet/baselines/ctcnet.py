@@ -4,22 +4,20 @@ IEEE TIP 2023.
 A U-net on the enlarged face whose levels first look for the parts of the face, with convolutions and a map of where
 they are, then relate everything by Transformer blocks. Before each level of the decoder all of the encoder is fused.
 
-As described: C, 2C, 4C and 4C channels at 128, 64, 32 and 16 pixels, C = 32; LGCMs of an FSAU (AFDU, attention
-hourglass of depth 4 with channel attention and residuals, AFDU) and 4, 6 or 6 blocks of `aminet.transformer` with 1, 2
-or 4 heads, around a shortcut; four FRMs at 16x16 (hourglasses of depth 2), which refine low and high frequencies with
-shared weights and gate x * conv1(x); MFFUs of a 3x3 on the concatenation and channel attention (r = 16); down by a
-stride of 2 and a 3x3, up by a transposed 6x6 and a 3x3, with LeakyReLU; the input is added to the output.
-Read off the published size and MACs, though other choices meet them as well: an AFDU's bottlenecks are two 3x3, halving
-the channels; an hourglass has a 3x3 down and a 3x3 up per level and sums for skips; two residual units precede it in an
-LGCM, none in an FRM; what an MFFU resamples keeps its channels, 4x in two steps, a transposed 8x8 and a 6x6.
-Chosen by us: the formulas of AFDU and FRM; LeakyReLU 0.2; Kaiming's initial weights outside the Transformer blocks, but
-a tenth in the last convolution, AFDU's branches at 0.2, and an FRM's gates near 1: with PyTorch's a tiny one (C = 8)
-does not learn two faces by heart in 50 steps.
+As described: C, 2C, 4C and 4C channels at 128, 64, 32 and 16 pixels, C = 32. An LGCM is an FSAU (AFDU, attention
+hourglass of depth 4, AFDU) and 4, 6 or 6 blocks of `aminet.transformer` with 1, 2 or 4 heads, around a shortcut. Four
+FRMs at 16x16 refine low and high frequencies apart. An MFFU is a 3x3 on a concatenation and channel attention (r = 16).
+The input is added to the output.
+As in the authors' public code: the formulas of AFDU, FRM and of the map. An hourglass is SPARNet's, 2C wide at every
+level, with PReLU; an FRM's has depth 2. An FRM uses three of its AFDUs twice. Down is a stride of 2 and a 3x3, up a
+transposed 6x6 and a 3x3, with LeakyReLU 0.2 behind each. What an MFFU resamples keeps its channels and meets no
+activation. One strided 3x3 serves every halving of a feature. A transposed 8x8 doubles; a 6x6, used twice, enlarges 4x.
+Chosen by us: hourglasses 2C wide, the authors' constant 64, so that `channels` scales all of it. Channel attention has
+two hidden channels or more, whose biases start at 1: ReLU might silence both. Other weights start as PyTorch's.
 
-Counts at 128x128: 24,276,555 parameters and 30.392 G MACs, 0.570 G of them in the products of attention; the authors'
-network has 24.40 M and 29.98 G: -0.5 % and +1.4 %. AMINet's paper prints thop's 22.4 M and 47.2 G, which for this one
-are 24.27 M and 48.00 G: thop counts a doubling transposed convolution four times over, and it does not see 2 M of the
-authors' parameters, which may lie idle there. Here all are used.
+Counts at 128x128: 22,407,699 parameters and 29.975 G MACs, 0.570 G of them in the products of attention. The authors'
+network has 24.40 M and 29.98 G: 1,997,218 of its parameters lie idle, most of them in FRMs. thop sees none of them
+and counts the 22.4 M and 47.2 G that AMINet's paper prints; it takes a doubling transposed convolution four times over.
 """
 from __future__ import annotations
 
@@ -32,11 +30,10 @@ from torch.nn import functional as F
 
 from ..config import Config, bounded
 from ..transformer import TransformerBlock
+from .sparnet import conv as reflecting
 
 BLOCKS = (4, 6, 6)  # Transformer blocks of an LGCM at 128, 64 and 32 pixels
 HEADS = (1, 2, 4)
-SLOPE = 0.2  # of every LeakyReLU
-KERNELS = (8, 6)  # of the transposed convolutions that enlarge 4x; the second alone doubles
 
 
 @dataclass(frozen=True)
@@ -45,38 +42,34 @@ class CTCNetConfig(Config):
 
     network: ClassVar[str] = "ctcnet"
     multiple: ClassVar[int] = 64  # two halvings, then an hourglass of four
+    smallest: ClassVar[int] = 128  # at 64 its smallest feature is one pixel, which has nothing to reflect
 
     channels: int = bounded(32, 2, 1024, multiple=2)
 
 
-def conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    layer = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2)
-    nn.init.kaiming_normal_(layer.weight, SLOPE)
-    nn.init.zeros_(layer.bias)
-    return layer
+def conv(before: int, after: int, kernel: int = 3, stride: int = 1, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=bias)
 
 
-def conv_act(before: int, after: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(conv(before, after, stride=stride), nn.LeakyReLU(SLOPE))
+def double(before: int, after: int, kernel: int, bias: bool = True) -> nn.ConvTranspose2d:
+    """(B, before, H, W) -> (B, after, 2H, 2W)."""
+    return nn.ConvTranspose2d(before, after, kernel, stride=2, padding=kernel // 2 - 1, bias=bias)
 
 
-def double(channels: int, kernel: int) -> nn.Sequential:
-    """Double the image. (B, C, H, W) -> (B, C, 2H, 2W)."""
-    layer = nn.ConvTranspose2d(channels, channels, kernel, stride=2, padding=kernel // 2 - 1)
-    taps = channels * (kernel // 2) ** 2  # a pixel sees a quarter of the kernel, where Kaiming counts all of it
-    nn.init.normal_(layer.weight, std=nn.init.calculate_gain("leaky_relu", SLOPE) / taps**0.5)
-    nn.init.zeros_(layer.bias)
-    return nn.Sequential(layer, nn.LeakyReLU(SLOPE))
+def change(first: nn.Module, channels: int) -> nn.Sequential:
+    """`first`, which halves or doubles the image, and a 3x3."""
+    return nn.Sequential(first, nn.LeakyReLU(0.2), conv(channels, channels, bias=False), nn.LeakyReLU(0.2))
 
 
 class ChannelAttention(nn.Module):
-    """x * sigmoid(MLP(mean of x)), a weight for every channel. Shape: (B, C, H, W) -> (B, C, H, W)."""
+    """x * sigmoid(W2 relu(W1 mean(x))), a weight for every channel. Shape: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int):
         super().__init__()
-        hidden = max(1, channels // 16)
-        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv(channels, hidden, 1), nn.LeakyReLU(SLOPE),
-                                  conv(hidden, channels, 1), nn.Sigmoid())
+        hidden = max(2, channels // 16)
+        squeeze = conv(channels, hidden, 1)
+        nn.init.ones_(squeeze.bias)
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), squeeze, nn.ReLU(), conv(hidden, channels, 1), nn.Sigmoid())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.gate(x)
@@ -85,57 +78,59 @@ class ChannelAttention(nn.Module):
 class AFDU(nn.Module):
     """Adaptive feature distillation unit: what two bottlenecks in a row distil, joined, weighed and added.
 
-    a = s0 x + s1 f(x), b = s2 a + s3 g(a), y = s4 x + s5 conv(CA(conv1([a, b]))), with learned scalars s.
-    Shape: (B, C, H, W) -> (B, C, H, W).
+    a = s0 x + s1 f(x), b = s2 a + s3 g(a), y = s4 x + s5 relu(conv(CA(relu(conv1([s6 a, s7 b]))))), with learned
+    scalars s; f and g are two 3x3 with C/2 channels and PReLU between them. Shape: (B, C, H, W) -> (B, C, H, W).
     """
 
     def __init__(self, channels: int):
         super().__init__()
+        half = channels // 2
         self.first, self.second = (
-            nn.Sequential(conv_act(channels, channels // 2), conv_act(channels // 2, channels)) for _ in range(2))
-        self.join = nn.Sequential(conv(2 * channels, channels, 1), ChannelAttention(channels), conv(channels, channels))
-        self.scalars = nn.Parameter(torch.tensor([1.0, 0.2] * 3))
+            nn.Sequential(conv(channels, half), nn.PReLU(half), conv(half, channels)) for _ in range(2))
+        self.join = nn.Sequential(conv(2 * channels, channels, 1, bias=False), nn.ReLU(), ChannelAttention(channels),
+                                  conv(channels, channels, bias=False), nn.ReLU())
+        self.scalars = nn.Parameter(torch.ones(8))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         s = self.scalars
         a = s[0] * x + s[1] * self.first(x)
         b = s[2] * a + s[3] * self.second(a)
-        return s[4] * x + s[5] * self.join(torch.cat([a, b], dim=1))
-
-
-class ResidualUnit(nn.Module):
-    """Two convolutions and channel attention around a shortcut. Shape: (B, C, H, W) -> (B, C, H, W)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.body = nn.Sequential(conv_act(channels, channels), conv(channels, channels), ChannelAttention(channels))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x)
+        return s[4] * x + s[5] * self.join(torch.cat([s[6] * a, s[7] * b], dim=1))
 
 
 class SpatialAttention(nn.Module):
-    """x * sigmoid(M(x)), with M some residual units and an hourglass of `depth` halvings, whose skips are sums.
+    """x * sigmoid(conv(CA(M(x)) + conv1(x))), M a U-net of `middle` channels and `depth` halvings; skips are sums.
 
-    Shape: (B, C, H, W) -> (B, C, H, W); the map is (B, 1, H, W). H and W are multiples of 2**depth.
+    Where `middle` channels enter there is no conv1. Shape: (B, C, H, W) -> (B, C, H, W); the map is (B, 1, H, W). H
+    and W are multiples of 2**depth, and larger.
     """
 
-    def __init__(self, channels: int, depth: int, units: int):
+    def __init__(self, channels: int, middle: int, depth: int):
         super().__init__()
-        self.units = nn.Sequential(*[ResidualUnit(channels) for _ in range(units)])
-        self.down = nn.ModuleList(conv_act(channels, channels, stride=2) for _ in range(depth))
-        self.up = nn.ModuleList(conv_act(channels, channels) for _ in range(depth))
-        self.to_map = conv(channels, 1)
+
+        def unit(before: int, scale: str = "") -> nn.Sequential:
+            return nn.Sequential(*reflecting(before, middle, scale, bias=False), nn.BatchNorm2d(middle),
+                                 nn.PReLU(middle))
+
+        entering = [channels] + [middle] * (depth - 1)
+        self.skip = nn.ModuleList(unit(n) for n in entering)
+        self.down = nn.ModuleList(unit(n, "down") for n in entering)
+        self.bottom = unit(middle)
+        self.up = nn.ModuleList(unit(middle, "up") for _ in entering)
+        self.weigh = ChannelAttention(middle)
+        self.shortcut = nn.Identity() if channels == middle else conv(channels, middle, 1)
+        self.to_map = reflecting(middle, 1)
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:
         """The map (B, 1, H, W) in (0, 1)."""
-        x, skips = self.units(x), []
-        for down in self.down:
-            skips.append(x)
-            x = down(x)
+        low, skips = x, []
+        for skip, down in zip(self.skip, self.down):
+            skips.append(skip(low))
+            low = down(low)
+        low = self.bottom(low)
         for skip, up in zip(reversed(skips), self.up):
-            x = skip + up(F.interpolate(x, scale_factor=2, mode="nearest"))
-        return self.to_map(x).sigmoid()
+            low = skip + up(low)
+        return self.to_map(self.weigh(low) + self.shortcut(x)).sigmoid()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.attention(x)
@@ -144,19 +139,19 @@ class SpatialAttention(nn.Module):
 class FSAU(nn.Sequential):
     """Facial structure attention unit: where the face has its parts, between two AFDUs. (B, C, H, W) -> the same."""
 
-    def __init__(self, channels: int, depth: int, units: int):
-        super().__init__(AFDU(channels), SpatialAttention(channels, depth, units), AFDU(channels))
+    def __init__(self, channels: int, middle: int, depth: int):
+        super().__init__(AFDU(channels), SpatialAttention(channels, middle, depth), AFDU(channels))
 
 
 class LGCM(nn.Module):
     """Local-global feature cooperation: an FSAU, then Transformer blocks, around a shortcut. (B, C, H, W) -> the same.
 
-    H and W are multiples of 16.
+    H and W are multiples of 16 from 32 on.
     """
 
-    def __init__(self, channels: int, heads: int, blocks: int):
+    def __init__(self, channels: int, middle: int, heads: int, blocks: int):
         super().__init__()
-        self.structure = FSAU(channels, depth=4, units=2)
+        self.structure = FSAU(channels, middle, depth=4)
         self.transformer = nn.Sequential(*[TransformerBlock(channels, heads) for _ in range(blocks)])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -164,29 +159,24 @@ class LGCM(nn.Module):
 
 
 def enlarge(x: torch.Tensor) -> torch.Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear")
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class FRM(nn.Module):
-    """Feature refinement at 16x16: low and high frequencies apart, each refined in sight of the other.
+    """Feature refinement at 16x16: low and high frequencies apart, then the high ones in sight of the low.
 
-    The low part L is half as large, H is what it lacks; one AFDU refines both. Then a = conv1([L, H]) and
-    b = conv1([H, L]) are gated, a * conv1(a) and b * conv1(b), joined by a 1x1 and added to the input.
-    Shape: (B, C, H, W) -> (B, C, H, W); H and W are multiples of 4.
+    u = FSAU(x) is split into a low part L, half as large, and what it lacks, H. Two AFDUs refine L and H, then again L
+    and conv1([s0 L, s1 H]). y = x + AFDU(relu(conv1([s1 L, s0 H])) + u * conv1(u)), with L enlarged, learned scalars s
+    and the last AFDU that of FSAU. Shape: (B, C, H, W) -> (B, C, H, W); H and W are multiples of 4 from 8 on.
     """
 
     def __init__(self, channels: int):
         super().__init__()
-        self.structure = FSAU(channels, depth=2, units=0)
-        self.shared = AFDU(channels)
-        self.cross = nn.ModuleList(conv(2 * channels, channels, 1) for _ in range(2))
-        self.gates = nn.ModuleList(conv(channels, channels, 1) for _ in range(2))
-        self.join = conv(2 * channels, channels, 1)
-        with torch.no_grad():  # squares of features in a row of four would explode: a gate starts near 1
-            for gate in self.gates:
-                gate.weight.mul_(0.1)
-                gate.bias.fill_(1)
-            self.join.weight.mul_(0.2)
+        self.structure = FSAU(channels, channels // 2, depth=2)
+        self.low, self.high = AFDU(channels), AFDU(channels)
+        self.cross, self.gate = conv(2 * channels, channels, 1), conv(channels, channels, 1)
+        self.join = nn.Sequential(conv(2 * channels, channels, 1, bias=False), nn.ReLU())
+        self.scalars = nn.Parameter(torch.full((2,), 0.5))
 
     @staticmethod
     def split(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -195,36 +185,47 @@ class FRM(nn.Module):
         return low, x - enlarge(low)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        low, high = self.split(self.structure(x))
-        parts = [enlarge(self.shared(low)), self.shared(high)]
-        mixed = [cross(torch.cat(pair, dim=1)) for cross, pair in zip(self.cross, (parts, parts[::-1]))]
-        return x + self.join(torch.cat([m * gate(m) for m, gate in zip(mixed, self.gates)], dim=1))
+        s, u = self.scalars, self.structure(x)
+        low, high = self.split(u)
+        low, high = self.low(low), self.high(high)
+        mixed = self.cross(torch.cat([s[0] * enlarge(low), s[1] * high], dim=1))
+        low, high = self.low(low), self.high(mixed)
+        refined = self.join(torch.cat([s[1] * enlarge(low), s[0] * high], dim=1))
+        return x + self.structure[-1](refined + u * self.gate(u))
 
 
-class MFFU(nn.Module):
-    """Multi-scale feature fusion: the decoder's feature and all three of the encoder at the size of one level.
+class MFFUs(nn.Module):
+    """Multi-scale feature fusion, three units that share convolutions: the decoder's feature and all three of the
+    encoder at the size of one level.
 
-    Args: widths: of the three levels. level: 0, 1, 2 at 128, 64, 32 pixels.
-    Shape: (B, widths[level], H, W) and the encoder's [(B, C, ...), (B, 2C, ...), (B, 4C, ...)] -> as the first.
+    Args: widths: of the three levels.
+    Shape: (B, widths[level], H, W), the encoder's [(B, C, ...), (B, 2C, ...), (B, 4C, ...)] and a level, 0, 1, 2 at
+    128, 64, 32 pixels -> as the first.
     """
 
-    def __init__(self, widths: tuple[int, int, int], level: int):
+    def __init__(self, widths: tuple[int, int, int]):
         super().__init__()
-        self.resample = nn.ModuleList()
-        for origin, width in enumerate(widths):
-            steps = [conv_act(width, width, stride=2) for _ in range(level - origin)]  # down to a coarser level, or
-            steps += [double(width, kernel) for kernel in KERNELS[2 - max(0, origin - level):]]  # up to a finer one
-            self.resample.append(nn.Sequential(*steps))
-        self.join = nn.Sequential(conv(widths[level] + sum(widths), widths[level]), ChannelAttention(widths[level]))
+        self.halvings = nn.ModuleList(conv(width, width, stride=2) for width in widths[:2])
+        self.doublings = nn.ModuleList(double(width, width, 8) for width in widths[1:])
+        self.enlarging = double(widths[2], widths[2], 6)
+        self.join = nn.ModuleList(
+            nn.Sequential(conv(width + sum(widths), width), ChannelAttention(width)) for width in widths)
 
-    def forward(self, x: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
-        return self.join(torch.cat([x, *[step(skip) for step, skip in zip(self.resample, skips)]], dim=1))
+    def forward(self, x: torch.Tensor, skips: list[torch.Tensor], level: int) -> torch.Tensor:
+        a, b, c = skips
+        if level == 2:
+            a, b = self.halvings[0](self.halvings[0](a)), self.halvings[1](b)
+        elif level == 1:
+            a, c = self.halvings[0](a), self.doublings[1](c)
+        else:
+            b, c = self.doublings[0](b), self.enlarging(self.enlarging(c))
+        return self.join[level](torch.cat([x, a, b, c], dim=1))
 
 
 class CTCNet(nn.Module):
     """The whole network. The input is the LR face, already enlarged bicubically, and is added at the end.
 
-    Shape: (B, 3, H, W) in [-1, 1] -> (B, 3, H, W); H and W are multiples of 64, else BadInput.
+    Shape: (B, 3, H, W) in [-1, 1] -> (B, 3, H, W); H and W are multiples of 64 from 128 on, else BadInput.
     """
 
     def __init__(self, config: CTCNetConfig = CTCNetConfig()):
@@ -235,18 +236,16 @@ class CTCNet(nn.Module):
         pairs = [(c, 2 * c), (2 * c, 4 * c), (4 * c, 4 * c)]  # a level's width and that of the next
 
         def cooperate() -> nn.ModuleList:
-            return nn.ModuleList(LGCM(width, heads, blocks) for width, heads, blocks in zip(widths, HEADS, BLOCKS))
+            return nn.ModuleList(LGCM(width, 2 * c, *numbers) for width, *numbers in zip(widths, HEADS, BLOCKS))
 
         self.head = conv(3, c)
         self.encoders = cooperate()
-        self.downs = nn.ModuleList(nn.Sequential(conv_act(a, b, stride=2), conv_act(b, b)) for a, b in pairs)
+        self.downs = nn.ModuleList(change(conv(a, b, stride=2, bias=False), b) for a, b in pairs)
         self.bottleneck = nn.Sequential(*[FRM(4 * c) for _ in range(4)])
-        self.ups = nn.ModuleList(nn.Sequential(double(b, 6), conv_act(b, a)) for a, b in pairs)
-        self.fusions = nn.ModuleList(MFFU(widths, level) for level in range(3))
+        self.ups = nn.ModuleList(change(double(b, a, 6, bias=False), a) for a, b in pairs)
+        self.fusion = MFFUs(widths)
         self.decoders = cooperate()
         self.tail = conv(c, 3)
-        with torch.no_grad():
-            self.tail.weight.mul_(0.1)  # the untrained net is near its bicubic input
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         self.config.check_input(image)
@@ -257,5 +256,5 @@ class CTCNet(nn.Module):
             x = down(x)
         x = self.bottleneck(x)  # (B, 4C, H/8, W/8)
         for level in (2, 1, 0):
-            x = self.decoders[level](self.fusions[level](self.ups[level](x), skips))
+            x = self.decoders[level](self.fusion(self.ups[level](x), skips, level))
         return self.tail(x) + image

@@ -5,22 +5,25 @@ Two recurrent nets take turns. One draws the face, the other finds its landmarks
 knows where eyes, nose, mouth and contour lie, and has a share of its channels work on each.
 
 As described: the LR face, a 3x3 and PixelShuffle to 48 channels at 32x32; a feedback block of six groups that project
-up to 128x128 and back (8x8 of stride 4), each from all before it by a 1x1; a deconvolution and a 3x3 draw what is added
-to the LR face, enlarged bilinearly; from the second of four steps a 1x1 joins the feature and the block's last output,
-five branches of seven residual blocks (one grouped convolution) follow, and a softmax over five heatmaps weighs them;
-a recurrent hourglass of 256 channels and four levels draws 68 heatmaps at 32x32 from every face; every step's face and
-heatmaps are compared with the truth, L1 + 0.1 mean squared error, and the steps are summed.
-Read off the published size: all steps share one feedback block; the hourglass has one residual block of two 3x3 on
-either side of a halving, one beside it and one after all; three before it, 64 -> 128 at 64x64, 128 -> 128 -> 256 at
-32x32.
-Chosen by us: a component's heatmap is the largest of its landmarks', a Gaussian has a sigma of 1 pixel at 32x32; in the
-first step the hourglass's feature stands for its last output; no norms; one PReLU slope for a layer of the feedback
-block, ReLU elsewhere; heatmaps are not detached, so that the faces teach the hourglass too; initial weights that keep
-the scale of a feature, with which a small one learns in half the steps that it takes with PyTorch's.
+up and back, each from all before it by a 1x1; a deconvolution and a 3x3 draw what is added to the LR face, enlarged
+bilinearly. In each of three later steps a 1x1 joins the feature and the last block's output; five branches of seven
+residual blocks (one grouped convolution) follow, and a softmax over five heatmaps weighs them. A recurrent hourglass of
+four levels draws 68 heatmaps at 32x32 from every face. Every step's face and heatmaps are compared with the truth, L1 +
+0.1 mean squared error, and the steps are summed.
+As in the authors' public code: the first step has a feedback block of its own, after a 1x1; the others share one. The
+blocks project to 256x256 (12x12 of stride 8), the tail to 128x128 (8x8 of stride 4). A layer has one PReLU slope, 0.2
+at first; the fusion has LeakyReLU 0.2. A heatmap is divided by its largest value, 0.05 at least; a component is the sum
+of its landmarks', and the contour has the brows. The hourglass is 512 wide, 256 from the face beside 256 remembered;
+the first step takes those of the face twice. Its residual blocks are 1x1, ReLU, 3x3, 1x1, half as wide inside, and it
+enlarges bilinearly, corner to corner. No layer is normalised, nothing is detached; sigma is 1 pixel of 32x32.
+Chosen by us: initial weights that keep the scale of a feature from step to step. The hourglass learns from the start;
+the authors' is trained before and rests at first. Colours are in [-1, 1] and theirs span 1, so heatmaps weigh half as
+much here. Pixels have their centres at halves, so a Gaussian lies 3/8 pixel nearer the origin. In training the feedback
+blocks are computed again on the way back, which saves memory.
 
-Counts at 128x128, from 16x16: 21,692,081 parameters and 44.756 G MACs; the authors' network has 21.80 M and 45.3 G.
-thop counts 108.2 G: a transposed convolution of stride 4 sixteen times over. (AMINet's Table X prints 22.8 M and
-35.5 G; with three of the four steps the authors' has 33.6 G.)
+Counts at 128x128, from 16x16: 21,803,849 parameters and 45.337 G MACs, the authors' numbers; with three of the four
+steps 33.628 G. thop counts 568.2 G: a transposed convolution of stride 8 counts 64 times over. (AMINet's Table X prints
+22.8 M and 35.5 G.)
 """
 from __future__ import annotations
 
@@ -30,12 +33,14 @@ from typing import ClassVar
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ..config import Config, bounded
-from ..faces.priors import COMPONENTS, components, heatmaps
-from ..transformer import LayerNorm
+from ..faces.priors import heatmaps
 
-LANDMARKS = 68
+LANDMARKS = 68  # in the iBUG order
+COMPONENTS = (36, 42), (42, 48), (27, 36), (48, 68), (0, 27)  # eye, eye, nose, mouth, contour: first and after the last
+FLAT = 0.05  # a heatmap that is lower everywhere counts as this high
 GROUPS = 6  # projections up and back in the feedback block
 FUSION = 7  # residual blocks in a component's branch
 ALIGN = 0.1  # weight of the heatmaps' error
@@ -43,7 +48,7 @@ ALIGN = 0.1  # weight of the heatmaps' error
 
 @dataclass(frozen=True)
 class DICNetConfig(Config):
-    """channels: C, the width of the net that draws the face; the hourglass is 16/3 C wide. steps: turns of both."""
+    """channels: C, the width of the net that draws the face; the hourglass is 32/3 C wide. steps: turns of both."""
 
     network: ClassVar[str] = "dicnet"
     multiple: ClassVar[int] = 8  # the hourglass halves four times, and starts at twice the size
@@ -55,53 +60,74 @@ class DICNetConfig(Config):
 
     @property
     def landmark_channels(self) -> int:
-        """Width of the hourglass: 256 for 48 channels, a multiple of 8 for others."""
+        """Half the width of the hourglass: 256 for 48 channels, a multiple of 8 for others."""
         return 8 * max(1, round(self.channels * 2 / 3))
 
 
 def mix(before: int, after: int) -> nn.Sequential:
     """1x1 and PReLU."""
-    return nn.Sequential(nn.Conv2d(before, after, 1), nn.PReLU())
+    return nn.Sequential(nn.Conv2d(before, after, 1), nn.PReLU(init=0.2))
 
 
-def project_up(channels: int) -> nn.Sequential:
-    """(B, C, H, W) -> (B, C, 4H, 4W)."""
-    return nn.Sequential(nn.ConvTranspose2d(channels, channels, 8, 4, padding=2), nn.PReLU())
+def project_up(channels: int, times: int) -> nn.Sequential:
+    """(B, C, H, W) -> (B, C, times H, times W)."""
+    return nn.Sequential(nn.ConvTranspose2d(channels, channels, times + 4, times, padding=2), nn.PReLU(init=0.2))
 
 
-def project_down(channels: int) -> nn.Sequential:
-    """(B, C, 4H, 4W) -> (B, C, H, W)."""
-    return nn.Sequential(nn.Conv2d(channels, channels, 8, 4, padding=2), nn.PReLU())
+def project_down(channels: int, times: int) -> nn.Sequential:
+    """(B, C, times H, times W) -> (B, C, H, W)."""
+    return nn.Sequential(nn.Conv2d(channels, channels, times + 4, times, padding=2), nn.PReLU(init=0.2))
+
+
+def merged(maps: torch.Tensor) -> torch.Tensor:
+    """The five components' maps, sums of their landmarks' with 1 as the largest. (B, 68, H, W) -> (B, 5, H, W)."""
+    maps = maps / maps.amax((2, 3), keepdim=True).clamp(min=FLAT)
+    return torch.stack([maps[:, first:end].sum(1) for first, end in COMPONENTS], dim=1)
 
 
 class Residual(nn.Module):
-    """Two 3x3 around a shortcut, in `groups`. Shape: (B, before, H, W) -> (B, after, H, W)."""
+    """`body` around a shortcut, a 1x1 where the width changes. Shape: (B, before, H, W) -> (B, after, H, W)."""
 
-    def __init__(self, before: int, after: int, groups: int = 1):
+    def __init__(self, before: int, after: int, *body: nn.Module):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(before, after, 3, padding=1, groups=groups), nn.ReLU(),
-                                  nn.Conv2d(after, after, 3, padding=1, groups=groups))
+        self.body = nn.Sequential(*body)
         self.shortcut = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.shortcut(x) + self.body(x)
 
 
+def grouped(channels: int, groups: int) -> Residual:
+    """Two 3x3 in `groups`, at equal width."""
+    first, second = (nn.Conv2d(channels, channels, 3, padding=1, groups=groups) for _ in range(2))
+    return Residual(channels, channels, first, nn.LeakyReLU(0.2), second)
+
+
+def bottleneck(before: int, after: int) -> Residual:
+    """1x1 to half the width, 3x3, and 1x1 back."""
+    half = after // 2
+    return Residual(before, after, nn.Conv2d(before, half, 1), nn.ReLU(), nn.Conv2d(half, half, 3, padding=1),
+                    nn.Conv2d(half, after, 1))
+
+
 class FeedbackBlock(nn.Module):
     """Groups of a projection up and one back, each from all small or all large features before it, joined by a 1x1.
 
-    Shape: (B, C, H, W) -> (B, C, H, W); the large ones are (B, C, 4H, 4W).
+    Shape: (B, C, H, W) -> (B, C, H, W); the large ones are (B, C, 8H, 8W).
     """
 
     def __init__(self, channels: int):
         super().__init__()
-        self.up = nn.ModuleList(project_up(channels) for _ in range(GROUPS))
-        self.down = nn.ModuleList(project_down(channels) for _ in range(GROUPS))
+        self.up = nn.ModuleList(project_up(channels, 8) for _ in range(GROUPS))
+        self.down = nn.ModuleList(project_down(channels, 8) for _ in range(GROUPS))
         self.join_small, self.join_large = (nn.ModuleList(  # the first group has nothing to join
             mix(n * channels, channels) if n > 1 else nn.Identity() for n in range(1, GROUPS + 1)) for _ in range(2))
         self.last = mix(GROUPS * channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(self.project, x, use_reentrant=False) if self.training else self.project(x)
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
         small, large = [x], []
         for up, down, join_small, join_large in zip(self.up, self.down, self.join_small, self.join_large):
             large.append(up(join_small(torch.cat(small, dim=1))))
@@ -118,8 +144,8 @@ class AttentiveFusion(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         k = len(COMPONENTS)
-        self.branches = nn.Sequential(nn.Conv2d(channels, k * channels, 1), *[
-            Residual(k * channels, k * channels, groups=k) for _ in range(FUSION)])
+        self.branches = nn.Sequential(nn.Conv2d(channels, k * channels, 1), nn.LeakyReLU(0.2),
+                                      *[grouped(k * channels, k) for _ in range(FUSION)])
 
     def forward(self, x: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
         branches = self.branches(x).unflatten(1, (heat.shape[1], -1))  # (B, K, C, H, W)
@@ -131,16 +157,16 @@ class Hourglass(nn.Module):
 
     def __init__(self, channels: int, depth: int):
         super().__init__()
-        self.skip, self.before, self.after = (Residual(channels, channels) for _ in range(3))
-        self.inner = Hourglass(channels, depth - 1) if depth > 1 else Residual(channels, channels)
+        self.skip, self.before, self.after = (bottleneck(channels, channels) for _ in range(3))
+        self.inner = Hourglass(channels, depth - 1) if depth > 1 else bottleneck(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        low = self.after(self.inner(F.max_pool2d(self.before(x), 2)))
-        return self.skip(x) + F.interpolate(low, scale_factor=2.0, mode="nearest")
+        low = self.after(self.inner(self.before(F.max_pool2d(x, 2))))
+        return self.skip(x) + F.interpolate(low, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 
 class LandmarkNet(nn.Module):
-    """The recurrent hourglass: a face and the last feature (none at first) -> 68 heatmaps and the new feature.
+    """The recurrent hourglass: a face and what it remembers (nothing at first) -> 68 heatmaps and what to remember.
 
     Shape: (B, 3, 4H, 4W) and (B, C, H, W) -> (B, 68, H, W) and (B, C, H, W); H and W are multiples of 16.
     """
@@ -148,17 +174,15 @@ class LandmarkNet(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         c = channels
-        self.head = nn.Sequential(nn.Conv2d(3, c // 4, 7, 2, padding=3), nn.ReLU(), Residual(c // 4, c // 2),
-                                  nn.MaxPool2d(2), Residual(c // 2, c // 2), Residual(c // 2, c))
-        self.norm, self.join = LayerNorm(c), nn.Conv2d(2 * c, c, 1)
-        self.hourglass = nn.Sequential(Hourglass(c, 4), Residual(c, c))
-        self.tail = nn.Sequential(nn.Conv2d(c, c, 1), nn.ReLU(), nn.Conv2d(c, LANDMARKS, 1))
+        self.head = nn.Sequential(nn.Conv2d(3, c // 4, 7, 2, padding=3), nn.ReLU(), bottleneck(c // 4, c // 2),
+                                  nn.MaxPool2d(2), bottleneck(c // 2, c // 2), bottleneck(c // 2, c))
+        self.hourglass = nn.Sequential(nn.Conv2d(2 * c, 2 * c, 1), Hourglass(2 * c, 4))
+        self.tail = nn.Sequential(bottleneck(c, c), nn.Conv2d(c, c, 1), nn.ReLU(), nn.Conv2d(c, LANDMARKS, 1))
 
-    def forward(self, face: torch.Tensor, last: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, face: torch.Tensor, memory: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         x = self.head(face)
-        last = self.norm(x if last is None else last)
-        x = self.hourglass(self.join(torch.cat([x, last], dim=1)))
-        return self.tail(x), x
+        x, memory = self.hourglass(torch.cat([x, x if memory is None else memory], dim=1)).chunk(2, dim=1)
+        return self.tail(x), memory
 
 
 def keep_scale(network: nn.Module, tails: tuple[nn.Module, ...]) -> None:
@@ -184,26 +208,27 @@ class DICNet(nn.Module):
         super().__init__()
         self.config = config
         c = config.channels
-        self.head = nn.Sequential(nn.Conv2d(3, 4 * c, 3, padding=1), nn.PReLU(), nn.PixelShuffle(2))
-        self.join = mix(2 * c, c)
+        self.head = nn.Sequential(nn.Conv2d(3, 4 * c, 3, padding=1), nn.PReLU(init=0.2), nn.PixelShuffle(2))
+        self.begin, self.join = mix(c, c), mix(2 * c, c)
         self.fusion = AttentiveFusion(c)
-        self.feedback = FeedbackBlock(c)
-        self.tail = nn.Sequential(project_up(c), nn.Conv2d(c, 3, 3, padding=1))
+        self.first, self.feedback = FeedbackBlock(c), FeedbackBlock(c)
+        self.tail = nn.Sequential(project_up(c, 4), nn.Conv2d(c, 3, 3, padding=1))
         self.landmarks = LandmarkNet(config.landmark_channels)
-        keep_scale(self, (self.tail[-1], self.landmarks.tail[-1]))
+        keep_scale(self, (self.tail[-1], self.landmarks.hourglass[0], self.landmarks.tail[-1]))
 
     def every_step(self, image: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The faces (B, 3, 8H, 8W) and the heatmaps (B, 68, 2H, 2W) of all steps."""
         self.config.check_input(image)
         enlarged = F.interpolate(image, scale_factor=8.0, mode="bilinear")
-        first = x = self.head(image)
-        faces, maps, feature = [], [], None
+        feature = self.head(image)
+        x = self.first(self.begin(feature))
+        faces, maps, memory = [], [], None
         for step in range(self.config.steps):
             if step:
-                x = self.fusion(self.join(torch.cat([first, x], dim=1)), components(maps[-1]))
-            x = self.feedback(x)
+                x = self.fusion(self.join(torch.cat([feature, x], dim=1)), merged(maps[-1]))
+                x = self.feedback(x)
             faces.append(enlarged + self.tail(x))
-            heat, feature = self.landmarks(faces[-1], feature)
+            heat, memory = self.landmarks(faces[-1], memory)
             maps.append(heat)
         return faces, maps
 

@@ -150,7 +150,7 @@ class ELSFace(nn.Module):
         for _ in range(3):
             contour = self.rstb(contour)
         contour = self.details(self.after(self.norm2(contour)))
-        return self.tail(texture + contour)
+        return self.config.finish(self.tail(texture + contour), image)
 
     def loss(self, image: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """L1 + 0.05 sharp loss, and both alone. target: (B, 3, 8H, 8W) in [-1, 1]."""

@@ -43,6 +43,7 @@ class FSRNetConfig(Config):
     network: ClassVar[str] = "fsrnet"
     multiple: ClassVar[int] = 16  # one halving, then three in an hourglass
     priors: ClassVar[tuple[str, ...]] = ("landmarks", "parsing")
+    to_rgb: ClassVar[tuple[str, ...]] = ("decoder",)
 
     channels: int = bounded(64, 1, 1024)
 
@@ -127,7 +128,8 @@ class FSRNet(nn.Module):
         self.config.check_input(image)
         coarse = self.coarse(image)
         prior = self.prior(coarse)
-        return self.decoder(torch.cat([self.encoder(coarse), prior], dim=1)), coarse, self.maps(prior)
+        face = self.decoder(torch.cat([self.encoder(coarse), prior], dim=1))
+        return self.config.finish(face, image), coarse, self.maps(prior)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.everything(image)[0]

@@ -92,4 +92,4 @@ class HAN(nn.Module):
             outputs.append(y)
         y = self.last(y)
         weighed = self.join_layers(self.layer_attention(torch.stack([*outputs, y], dim=1)))
-        return self.tail(x + self.join(torch.cat([weighed, self.channel_spatial(y)], dim=1)))
+        return self.config.finish(self.tail(x + self.join(torch.cat([weighed, self.channel_spatial(y)], dim=1))), image)

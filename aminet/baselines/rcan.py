@@ -94,4 +94,4 @@ class RCAN(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         self.config.check_input(image)
         x = self.head(image)
-        return self.tail(x + self.last(self.groups(x)))
+        return self.config.finish(self.tail(x + self.last(self.groups(x))), image)

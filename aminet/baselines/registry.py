@@ -48,20 +48,23 @@ def preset(name: str) -> Config:
     """Return the configuration of a preset, or of a row or method at its size as `PRESET/ROW`: `pocket/rcan`.
 
     A method is made narrower as the preset is narrower than `aminet`, to a multiple of 8 channels; `sparnet+edff` has a
-    switch set. BadInput for others.
+    switch set, `sparnet+from_bicubic` another (see `Config`). BadInput for others.
     """
     base, _, row = name.partition("/")
     if not row and base not in PRESETS and base.partition("+")[0] in methods():
         raise BadInput(f"{name} has no size: pocket/{name} is small, aminet/{name} has its authors' size")
     if not row or base not in PRESETS or row in (*ABLATIONS, *READINGS, "8C"):
         return aminet_preset(name)
-    network, _, switch = row.partition("+")
+    network, *switches = row.split("+")
     if network not in methods():
         raise BadInput(f"unknown row {row!r}: choose one of {', '.join([*ABLATIONS, *READINGS, '8C', *methods()])}")
     cls: type[Any] = methods()[network]
-    if switch and switch not in {field.name for field in fields(cls) if field.default is False}:
-        raise BadInput(f"{network} has no switch {switch!r}")
-    config, share = cls(**({switch: True} if switch else {})), PRESETS[base].channels / AMINET.channels
+    known = {field.name for field in fields(cls) if field.default is False}
+    if cls.from_bicubic:  # as published, so that nothing changes
+        switches = [switch for switch in switches if switch != "from_bicubic"]
+    if unknown := [switch for switch in switches if switch not in known]:
+        raise BadInput(f"{network} has no switch {unknown[0]!r}")
+    config, share = cls(**dict.fromkeys(switches, True)), PRESETS[base].channels / AMINET.channels
     return replace(config, channels=8 * max(1, round(config.channels * share / 8))) if share != 1 else config
 
 
@@ -74,12 +77,27 @@ def read_config(values: dict) -> Config:
 
 
 def build(config: Config) -> nn.Module:
-    """Return the network of a configuration, AMINet or a compared method, with random weights."""
+    """Return the network of a configuration, AMINet or a compared method, with random weights.
+
+    `from_bicubic` sets the last convolution to zero here, for any method; its own `finish` adds the face.
+    """
     if isinstance(config, AMINetConfig):
         from ..model import AMINet
 
         return AMINet(config)
-    return network_class(config.network)(config)
+    network = network_class(config.network)(config)
+    for name in config.to_rgb if config.from_bicubic else ():
+        zero_last(network.get_submodule(name))
+    return network
+
+
+def zero_last(module: nn.Module) -> None:
+    """Set the last convolution of a module to zero."""
+    from torch import nn
+
+    *_, last = (layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
 
 
 def adversary_class(gan: str) -> type[Adversary]:

@@ -154,4 +154,4 @@ class SAN(nn.Module):
         y = source = self.non_local(x)
         for group in self.groups:
             y = group(y) + self.gamma * source
-        return self.tail(x + self.non_local(y))
+        return self.config.finish(self.tail(x + self.non_local(y)), image)

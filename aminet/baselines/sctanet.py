@@ -44,6 +44,7 @@ class SCTANetConfig(Config):
     network: ClassVar[str] = "sctanet"
     multiple: ClassVar[int] = WINDOW
     enlarged: ClassVar[bool] = False
+    from_bicubic: ClassVar[bool] = True  # as published
 
     channels: int = bounded(180, 8, 1024)
     groups: int = bounded(4, 1, 100)

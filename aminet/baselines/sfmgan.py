@@ -7,8 +7,10 @@ halves of the channels (max-feature-map); the spectrum's takes the amplitude and
 As in the authors' released settings: weights 1 for L1, 0.1 for the perceptual loss, 0.0005 for the face's and 0.1 for
 the spectrum's adversarial loss, step sizes 1e-4. The released loop detaches the perceptual features from the face and
 the spectrum's judgement of it from the discriminator, so neither teaches there; here both do.
+As in the released loop, only the spatial face is judged. That loop keeps SFMNet's losses on the frequency branch's
+face. Here they end with SFMNet's own training, and the game has none.
 Chosen by us: the orthonormal half spectrum that SFMNet takes here; the spectrum's own loss with weight 1, Adam is blind
-to it; only the spatial face is judged, and the frequency branch's face has no loss of its own.
+to it.
 """
 from __future__ import annotations
 

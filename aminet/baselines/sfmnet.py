@@ -3,27 +3,32 @@
 Two U-nets side by side on the enlarged face. The spatial branch convolves pixels and sees little at a time. The
 frequency branch convolves amplitude and phase of the Fourier transform, where a 3x3 touches the whole image.
 
-As described: 64 channels everywhere, at 128, 64, 32 and 16 pixels; frequency blocks of 1x1, transform, a residual of
-two 3x3 on amplitude and on phase, inverse transform, absolute value, 1x1, shortcut; residual groups of two residual
-blocks and a 3x3; down by 3x3, space-to-depth and 1x1; up by 1x1, PixelShuffle and PReLU; 14 fusions: a 3x3 on either
-feature, cross channel attention both ways in 8 heads, two convolutions, a sigmoid and a gated sum; skips are added, and
-the input is added to the spatial output.
-Read off the published size: seven stages (three down, the bottleneck, three up) of twice a frequency block, a residual
-group and a fusion; a fusion's two convolutions are 3x3, 2C -> C -> 2C, so each branch has a gate per channel; either
-direction has an attention of its own. The size is met when the fusions and the way down have no biases.
-Chosen by us: a fusion's result goes on in the spatial branch alone, and the frequency branch takes nothing from it;
-attention is added to the feature, and q and k are normalised as in Restormer; LeakyReLU 0.1; the input is not added
-to the frequency output; PyTorch's initial weights; an orthonormal transform, so that a spectrum has the scale of its
-feature; amplitudes near zero (see `spectrum`).
+As described: 64 channels everywhere, at 128, 64, 32 and 16 pixels. A frequency block is a 1x1, the transform, a
+residual of two 3x3 on amplitude and on phase, the inverse transform, a 1x1 and a shortcut. A fusion joins both
+features by cross channel attention either way and by gates. The loss is L1 of both branches' faces, and L1 of
+amplitude and phase of the frequency branch's.
+As in the authors' public code: seven stages (three down, the bottleneck, three up) of twice a frequency block, a
+residual group and a fusion. A fusion's result goes on in the spatial branch alone. A residual block is a 3x3, ReLU,
+a 3x3, its shortcut and ReLU. A group is two of them, a 3x3, PReLU, and a shortcut with a learnt scale. Down is a 3x3,
+space-to-depth and a 1x1; up is a 1x1, PixelShuffle and PReLU. PReLU also follows a branch's first and last
+convolution, and the input is added to both outputs. A frequency block takes the absolute value of its inverse
+transform; LeakyReLU has 0.1. A fusion has a 3x3 on either feature, 8 heads, q and k of unit norm. Its gates are two
+3x3, 2C -> C -> 2C, nothing between them, and a sigmoid. One attention serves both directions: the spatial feature asks
+the other, which then asks the result. A second attention lies idle in each fusion, 0.25 M in all. Four skips a branch,
+at 128, 64, 32 and 16 pixels, start before a stage's last fusion and are added before that of the stage opposite. The
+loss is of faces in [0, 1], transformed without a norm; both spectral terms have the weight 0.01.
+Chosen by us: an orthonormal transform in the blocks, so that a spectrum has the scale of its feature; amplitudes near
+zero (see `spectrum`). A fusion's first two 3x3 start near the identity; other initial weights are PyTorch's. With
+`edff` the skip at 16 pixels stays a sum, for the paper's count has three levels a branch.
 
-Counts at 128x128, transforms not counted: 8,799,724 parameters and 30.657 G MACs, 0.111 G of them in the products of
-attention (the frequency output is 0.028 G more); the authors' network has 8.800 M and 30.7 G. AMINet's paper prints
-8.6 M and 30.6 G, which are thop's: it overlooks those products, and since the authors' network uses one attention for
-both directions, 14 others (0.25 M, just the difference) would lie idle in it, unseen by thop. With `edff` 10,669,840
+Counts at 128x128, transforms not counted: 8,799,622 parameters, as the authors' network has, and 30.657 G MACs, 0.111 G
+of them in the products of attention (the frequency output is 0.028 G more); the authors' has 30.7 G. AMINet's paper
+prints 8.6 M and 30.6 G, which are thop's: it overlooks those products and what is never called. With `edff` 10,669,738
 parameters, of which the paper prints 10.7 M, and 44.054 G MACs.
 """
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,14 +41,16 @@ from ..edff import EDFF
 
 HEADS = 8
 SILENT = 1e-4  # amplitudes below have no phase; those of a feature of order 1 are of order 1
+SPECTRAL = 0.01  # weight of the amplitude's and of the phase's L1
 
 
 @dataclass(frozen=True)
 class SFMNetConfig(Config):
-    """channels: C, the width at all levels. edff: Table VI's variant, an EDFF in place of each of the six skips."""
+    """channels: C, the width at all levels. edff: Table VI's variant, an EDFF in place of six of the eight skips."""
 
     network: ClassVar[str] = "sfmnet"
     multiple: ClassVar[int] = 8
+    to_rgb: ClassVar[tuple[str, ...]] = ("spatial.tail", "frequency.tail")
 
     channels: int = bounded(64, HEADS, 1024, multiple=HEADS)
     edff: bool = False
@@ -54,7 +61,7 @@ def conv(before: int, after: int, bias: bool = True) -> nn.Conv2d:
 
 
 def pair(channels: int) -> nn.Sequential:
-    """3x3, LeakyReLU, 3x3: the residual on an amplitude, on a phase, and of a residual block."""
+    """3x3, LeakyReLU, 3x3: the residual on an amplitude or on a phase."""
     return nn.Sequential(conv(channels, channels), nn.LeakyReLU(0.1), conv(channels, channels))
 
 
@@ -104,19 +111,28 @@ class FrequencyBlock(nn.Module):
         return x + self.last(v.abs().to(u.dtype))
 
 
-class ResidualGroup(nn.Module):
-    """Two residual blocks and a 3x3 around a shortcut. Shape: (B, C, H, W) -> (B, C, H, W)."""
+class ResidualBlock(nn.Module):
+    """y = ReLU(x + conv(ReLU(conv(x)))). Shape: (B, C, H, W) -> (B, C, H, W)."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.blocks = nn.ModuleList(pair(channels) for _ in range(2))
-        self.last = conv(channels, channels)
+        self.first, self.last = conv(channels, channels, bias=False), conv(channels, channels, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x
-        for block in self.blocks:
-            y = y + block(y)
-        return x + self.last(y)
+        return (x + self.last(self.first(x).relu())).relu()
+
+
+class ResidualGroup(nn.Module):
+    """y = a x + PReLU(conv(two residual blocks of x)), a learnt. Shape: (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            ResidualBlock(channels), ResidualBlock(channels), conv(channels, channels, bias=False), nn.PReLU())
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * x + self.body(x)
 
 
 class CrossAttention(nn.Module):
@@ -144,28 +160,31 @@ class CrossAttention(nn.Module):
 class Fusion(nn.Module):
     """FSIB, the frequency-spatial interaction block: y = s' * g_s + f' * g_f.
 
-    s' = s + attention(s to f), f' = f + attention(f to s), both behind a 3x3, and g_s, g_f = sigmoid(convs([s', f'])).
+    Behind a 3x3 each, s' = s + attention(s to f) and f' = f + attention(f to s'); g_s, g_f = sigmoid(convs([s', f'])).
     Shape: two of (B, C, H, W) -> (B, C, H, W).
     """
 
     def __init__(self, channels: int):
         super().__init__()
-        self.spatial, self.frequency = conv(channels, channels, bias=False), conv(channels, channels, bias=False)
-        self.to_frequency, self.to_spatial = CrossAttention(channels), CrossAttention(channels)
-        self.gates = nn.Sequential(
-            conv(2 * channels, channels, bias=False), nn.LeakyReLU(0.1), conv(channels, 2 * channels, bias=False))
+        self.spatial, self.frequency = conv(channels, channels), conv(channels, channels)
+        self.attention, self.idle = CrossAttention(channels), CrossAttention(channels)  # the second is never called
+        self.gates = nn.Sequential(conv(2 * channels, channels), conv(channels, 2 * channels))
+        for layer in (self.spatial, self.frequency):  # else a chain of 14 fusions would fade in the first steps
+            with torch.no_grad():
+                layer.weight[:, :, 1, 1] += torch.eye(channels)
 
     def forward(self, spatial: torch.Tensor, frequency: torch.Tensor) -> torch.Tensor:
         s, f = self.spatial(spatial), self.frequency(frequency)
-        # The shortcuts start before the 3x3s: a chain of 14 fusions would otherwise fade in the first steps.
-        s, f = spatial + self.to_frequency(s, f), frequency + self.to_spatial(f, s)
+        s = s + self.attention(s, f)
+        f = f + self.attention(f, s)
         g_s, g_f = self.gates(torch.cat([s, f], dim=1)).sigmoid().chunk(2, dim=1)
         return s * g_s + f * g_f
 
 
 class Stage(nn.Module):
-    """Both branches at one size: twice a frequency block, a residual group and their fusion.
+    """Both branches at one size: twice a frequency block, a residual group and their fusion, the last left open.
 
+    Returns what the second blocks give, for a skip to begin or to end here; `last` then fuses it.
     Shape: spatial and frequency feature, each (B, C, H, W) -> the same two.
     """
 
@@ -173,32 +192,37 @@ class Stage(nn.Module):
         super().__init__()
         self.frequency = nn.ModuleList(FrequencyBlock(channels) for _ in range(2))
         self.spatial = nn.ModuleList(ResidualGroup(channels) for _ in range(2))
-        self.fusions = nn.ModuleList(Fusion(channels) for _ in range(2))
+        self.first, self.last = Fusion(channels), Fusion(channels)
 
     def forward(self, s: torch.Tensor, f: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        for spatial, frequency, fuse in zip(self.spatial, self.frequency, self.fusions):
-            f = frequency(f)
-            s = fuse(spatial(s), f)
-        return s, f
+        f = self.frequency[0](f)
+        s = self.first(self.spatial[0](s), f)
+        return self.spatial[1](s), self.frequency[1](f)
 
 
 class Ends(nn.Module):
-    """What one branch has to itself: its first and last convolution, its ways down and up, its skips."""
+    """What one branch has to itself: its first and last convolution, its ways down and up, its skips.
+
+    Shape: the last feature (B, C, H, W) and the input (B, 3, H, W) -> the branch's image (B, 3, H, W).
+    """
 
     def __init__(self, channels: int, edff: bool):
         super().__init__()
-        self.head = conv(3, channels)
+        self.head = nn.Sequential(conv(3, channels, bias=False), nn.PReLU())
         self.downs = nn.ModuleList(down(channels) for _ in range(3))
         self.ups = nn.ModuleList(up(channels) for _ in range(3))
-        self.skips = nn.ModuleList(EDFF(channels, skaf=edff) for _ in range(3))
-        self.tail = conv(channels, 3)
+        self.skips = nn.ModuleList(EDFF(channels, skaf=edff and level < 3) for level in range(4))
+        self.tail, self.bend = conv(channels, 3, bias=False), nn.PReLU()
+
+    def forward(self, feature: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        return self.bend(self.tail(feature)) + image
 
 
 class SFMNet(nn.Module):
     """The whole network. The input is the LR face, already enlarged bicubically, and is added at the end.
 
     Shape: (B, 3, H, W) in [-1, 1] -> (B, 3, H, W); H and W are multiples of 8, else BadInput. `both` returns the
-    frequency branch's image as well, for a loss of its own; without one `frequency.tail` is never trained.
+    frequency branch's image as well, from which the loss teaches that branch.
     """
 
     def __init__(self, config: SFMNetConfig = SFMNetConfig()):
@@ -207,28 +231,43 @@ class SFMNet(nn.Module):
         c = config.channels
         self.spatial, self.frequency = Ends(c, config.edff), Ends(c, config.edff)
         self.encoders = nn.ModuleList(Stage(c) for _ in range(3))
-        self.bottleneck = Stage(c)
-        self.decoders = nn.ModuleList(Stage(c) for _ in range(3))
+        self.decoders = nn.ModuleList(Stage(c) for _ in range(4))  # the last is the bottleneck, the first to run
 
     def features(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the two tails see: the spatial and the frequency feature, each (B, C, H, W)."""
         self.config.check_input(image)
-        s, f, skips = self.spatial.head(image), self.frequency.head(image), []
-        for level, encoder in enumerate(self.encoders):
-            skips.append((s, f))
-            s, f = encoder(self.spatial.downs[level](s), self.frequency.downs[level](f))
-        s, f = self.bottleneck(s, f)
-        for level in (2, 1, 0):
-            skip_s, skip_f = skips[level]
-            s = self.spatial.skips[level](skip_s, self.spatial.ups[level](s))
-            f = self.frequency.skips[level](skip_f, self.frequency.ups[level](f))
-            s, f = self.decoders[level](s, f)
+        s, f = skip = self.spatial.head(image), self.frequency.head(image)
+        skips = [skip]
+        for level, stage in enumerate(self.encoders):
+            s, f = skip = stage(self.spatial.downs[level](s), self.frequency.downs[level](f))
+            skips.append(skip)
+            s = stage.last(s, f)
+        for level in (3, 2, 1, 0):
+            if level < 3:
+                s, f = self.spatial.ups[level](s), self.frequency.ups[level](f)
+            stage, (skip_s, skip_f) = self.decoders[level], skips[level]
+            s, f = stage(s, f)
+            s, f = self.spatial.skips[level](skip_s, s), self.frequency.skips[level](skip_f, f)
+            s = stage.last(s, f)
         return s, f
 
     def both(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The face of the spatial branch and that of the frequency branch, each (B, 3, H, W)."""
         s, f = self.features(image)
-        return self.spatial.tail(s) + image, self.frequency.tail(f)
+        return self.spatial(s, image), self.frequency(f, image)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.spatial.tail(self.features(image)[0]) + image
+        return self.spatial(self.features(image)[0], image)
+
+    def loss(self, image: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """L1 of both faces in [0, 1], and of amplitude and phase of the frequency branch's. target: (B, 3, H, W).
+
+        `pixel` and `frequency` are the L1 in [-1, 1] of the one face and of the other.
+        """
+        face, drawn = self.both(image)
+        pixel, frequency = ((y - target).abs().mean() for y in (face, drawn))
+        (a, p), (b, q) = (spectrum((y + 1) / 2) for y in (drawn, target))
+        amplitude = (a - b).abs().mean() * math.sqrt(target[0, 0].numel())  # as of a transform without a norm
+        phase = (p - q).abs().mean()
+        total = (pixel + frequency) / 2 + SPECTRAL * (amplitude + phase)
+        return total, {"pixel": pixel, "frequency": frequency, "amplitude": amplitude, "phase": phase}

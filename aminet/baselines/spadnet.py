@@ -159,7 +159,7 @@ class SPADNet(nn.Module):
         for stage in self.stages:
             x, heat = stage(x, heat)
             x = x + F.interpolate(first, size=x.shape[2:], mode="bicubic")
-        return self.tail(x), self.heat_tail(heat)
+        return self.config.finish(self.tail(x), image), self.heat_tail(heat)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.both(image)[0]

@@ -5,30 +5,36 @@ feature by it. No prior, no skip between encoder and decoder, and no global skip
 
 As described: widths 32, 64, 128, 128 at 128, 64, 32, 16 pixels; three FAUs down with attention hourglasses of depth
 4, 3, 2, ten at 16x16 of depth 2, three up of depth 3, 4, 5; pre-activation batch norm; nearest-neighbour enlargement.
-Read off the published size and MACs: an FAU shrinks in its second convolution and enlarges in its first; all
-convolutions of an hourglass but the last are normalised, and one more lies at its bottom; shortcuts are not.
-Chosen by us: a bias only where no norm follows; LeakyReLU 0.2 and reflection padding, as in the authors' released
-network; no norm on the map; PyTorch's initial weights; hourglasses 2C wide, so that `channels` scales all of it.
+As in the authors' public code: an FAU shrinks in its second convolution and enlarges in its first; all convolutions of
+an hourglass but the last are normalised, and one more lies at its bottom; shortcuts are not. A bias only where no norm
+follows; LeakyReLU 0.2, reflection padding. `hd` is their SPARNetHD by their rule for a face of 128 pixels: widths 128,
+256, 512, 512; instance norm with a learnt scale and shift; the same hourglasses.
+Chosen by us: PyTorch's initial weights; hourglasses 2C wide, 64 as theirs at C = 32, so that `channels` scales all of
+it. `hd` has no spectral norm in training: averaged weights would have averaged singular vectors, and were worse.
 
 Counts at 128x128: 10,518,867 parameters and 7.130 G MACs; the authors' network has 10.519 M and 7.13 G. (AMINet's paper
 prints 10.6 M in its Table VI, 16.6 M and 7.1 G in its Table X.) With `edff` 12,154,437 parameters, of which the
-paper prints 12.1 M, and 10.960 G MACs.
+paper prints 12.1 M, and 10.960 G MACs. With `hd` 83,355,795 parameters, as theirs, and 70.845 G MACs.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-from ..config import Config, bounded
+from ..config import Config, added_later, bounded
 from ..edff import EDFF
+
+Norm = Callable[[int], nn.Module]  # of so many channels
 
 
 @dataclass(frozen=True)
 class SPARNetConfig(Config):
-    """channels: C, the width at 128x128. edff: Table VI's variant, an EDFF at each of three levels."""
+    """channels: C, the width at 128x128. edff: Table VI's variant, an EDFF at each of three levels. hd: SPARNetHD, four
+    times as wide, with instance norm."""
 
     network: ClassVar[str] = "sparnet"
     multiple: ClassVar[int] = 32  # five halvings: the last hourglass, or three FAUs and the hourglass there
@@ -36,11 +42,12 @@ class SPARNetConfig(Config):
 
     channels: int = bounded(32, 1, 1024)
     edff: bool = False
+    hd: bool = added_later(False)
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
         """Channels at 128, 64, 32 and 16 pixels."""
-        c = self.channels
+        c = (4 if self.hd else 1) * self.channels
         return c, 2 * c, 4 * c, 4 * c
 
 
@@ -51,13 +58,18 @@ def conv(before: int, after: int, scale: str = "", bias: bool = True) -> nn.Sequ
     return nn.Sequential(*layers, nn.Conv2d(before, after, 3, stride, padding=1, padding_mode="reflect", bias=bias))
 
 
-def conv_norm(before: int, after: int, scale: str = "") -> nn.Sequential:
-    """`conv` and its batch norm, whose shift makes a bias useless."""
-    return nn.Sequential(*conv(before, after, scale, bias=False), nn.BatchNorm2d(after))
+def conv_norm(before: int, after: int, norm: Norm, scale: str = "") -> nn.Sequential:
+    """`conv` and its norm, whose shift makes a bias useless."""
+    return nn.Sequential(*conv(before, after, scale, bias=False), norm(after))
 
 
-def conv_norm_act(before: int, after: int, scale: str = "") -> nn.Sequential:
-    return nn.Sequential(*conv_norm(before, after, scale), nn.LeakyReLU(0.2))
+def conv_norm_act(before: int, after: int, norm: Norm, scale: str = "") -> nn.Sequential:
+    return nn.Sequential(*conv_norm(before, after, norm, scale), nn.LeakyReLU(0.2))
+
+
+def instance_norm(channels: int) -> nn.InstanceNorm2d:
+    """SPARNetHD's norm: over each image alone, then a learnt scale and shift."""
+    return nn.InstanceNorm2d(channels, affine=True)
 
 
 class SpatialAttention(nn.Module):
@@ -66,13 +78,13 @@ class SpatialAttention(nn.Module):
     Shape: (B, C, H, W) -> (B, C, H, W); the map is (B, 1, H, W). H and W are multiples of 2**depth.
     """
 
-    def __init__(self, channels: int, middle: int, depth: int):
+    def __init__(self, channels: int, middle: int, depth: int, norm: Norm = nn.BatchNorm2d):
         super().__init__()
         entering = [channels] + [middle] * (depth - 1)
-        self.skip = nn.ModuleList(conv_norm_act(n, middle) for n in entering)
-        self.down = nn.ModuleList(conv_norm_act(n, middle, "down") for n in entering)
-        self.bottom = conv_norm_act(middle, middle)
-        self.up = nn.ModuleList(conv_norm_act(middle, middle, "up") for _ in entering)
+        self.skip = nn.ModuleList(conv_norm_act(n, middle, norm) for n in entering)
+        self.down = nn.ModuleList(conv_norm_act(n, middle, norm, "down") for n in entering)
+        self.bottom = conv_norm_act(middle, middle, norm)
+        self.up = nn.ModuleList(conv_norm_act(middle, middle, norm, "up") for _ in entering)
         self.to_map = conv(middle, 1)
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:
@@ -94,20 +106,22 @@ class FAU(nn.Module):
     """Face attention unit: y = shortcut(x) + F(x) * A(F(x)), F two convolutions behind a norm and an activation.
 
     Args:
-        before, after: channels. middle, depth: of the attention hourglass. scale: ``, `down` or `up`.
+        before, after: channels. middle, depth: of the attention hourglass. scale: ``, `down` or `up`. norm: of
+            every convolution but the shortcut's and the map's.
 
     Shape: (B, before, H, W) -> (B, after, H, W), (B, after, H/2, W/2) or (B, after, 2H, 2W).
     """
 
-    def __init__(self, before: int, after: int, middle: int, depth: int, scale: str = ""):
+    def __init__(self, before: int, after: int, middle: int, depth: int, scale: str = "",
+                 norm: Norm = nn.BatchNorm2d):
         super().__init__()
         self.shortcut = conv(before, after, scale) if scale else nn.Identity()
         self.body = nn.Sequential(
-            nn.BatchNorm2d(before), nn.LeakyReLU(0.2),
-            conv_norm_act(before, after, scale if scale == "up" else ""),
-            conv_norm(after, after, scale if scale == "down" else ""),
+            norm(before), nn.LeakyReLU(0.2),
+            conv_norm_act(before, after, norm, scale if scale == "up" else ""),
+            conv_norm(after, after, norm, scale if scale == "down" else ""),
         )
-        self.attention = SpatialAttention(after, middle, depth)
+        self.attention = SpatialAttention(after, middle, depth, norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.shortcut(x) + self.attention(self.body(x))
@@ -123,12 +137,13 @@ class SPARNet(nn.Module):
         super().__init__()
         self.config = config
         w, middle = config.widths, 2 * config.channels
+        norm = instance_norm if config.hd else nn.BatchNorm2d
         self.head = conv(3, w[0])
         self.encoders = nn.ModuleList(
-            FAU(w[level], w[level + 1], middle, depth, "down") for level, depth in enumerate((4, 3, 2)))
-        self.bottleneck = nn.Sequential(*[FAU(w[3], w[3], middle, 2) for _ in range(10)])
+            FAU(w[level], w[level + 1], middle, depth, "down", norm) for level, depth in enumerate((4, 3, 2)))
+        self.bottleneck = nn.Sequential(*[FAU(w[3], w[3], middle, 2, norm=norm) for _ in range(10)])
         self.decoders = nn.ModuleList(
-            FAU(w[level + 1], w[level], middle, depth, "up") for level, depth in enumerate((5, 4, 3)))
+            FAU(w[level + 1], w[level], middle, depth, "up", norm) for level, depth in enumerate((5, 4, 3)))
         self.edffs = nn.ModuleList(EDFF(w[level]) for level in range(3)) if config.edff else None
         self.tail = conv(w[0], 3)
 
@@ -143,4 +158,4 @@ class SPARNet(nn.Module):
             x = self.decoders[level](x)
             if self.edffs is not None:
                 x = self.edffs[level](skips[level], x)
-        return self.tail(x)
+        return self.config.finish(self.tail(x), image)

@@ -173,4 +173,4 @@ class SwinIR(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         self.config.check_input(image)
         x = self.head(image)
-        return self.tail(x + self.body(x))
+        return self.config.finish(self.tail(x + self.body(x)), image)

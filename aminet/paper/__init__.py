@@ -7,6 +7,7 @@ evaluate.py: one network on one set of faces gives a record.
 records.py: sealed records: writing, reading, adding to them.
 comparison.py: which records may be compared, and what the comparison says.
 published.py: the ten tables as printed.
+verdicts.py: which differences of the ablations are beyond chance.
 tables.py: printed and measured values side by side, cell by cell.
 text.py: a table as text, Markdown or CSV.
 """

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput
-from ..metrics.statistics import paired_difference, summary
+from ..metrics.statistics import paired_difference, student_interval, summary
 from .published import BICUBIC, FACES, SCALES, reference, source_name, trainings_needed
 from .records import digest
 from .runs import RunSpec, find_run, runs
 
 UNLISTED = RunSpec("", "", "", 0, (), "", {"images": 0})  # the run of a measurement that belongs to none of the list
+STUDENT = 3  # trainings: of fewer the spread is not known, and Student's interval is infinite or wider than the table
 FAILED = 0.2  # dB on bicubic: what gains less has hardly been trained (chosen by us, with the records of mini in view)
 
 
@@ -23,8 +24,9 @@ FAILED = 0.2  # dB on bicubic: what gains less has hardly been trained (chosen b
 class Sample:
     """A metric on one set of faces: its mean with the 95 % interval, and what a difference is paired by.
 
-    values: (S, N) of S trainings on N images. draws: of the bootstrap, for FID. They are biased, so that only
-    differences have an interval.
+    The interval of STUDENT or more trainings is Student's over them; of fewer it is the bootstrap's over people and
+    trainings. values: (S, N) of S trainings on N images. draws: of the bootstrap, for FID. They are biased, so that
+    only differences have an interval.
     """
 
     mean: float
@@ -40,16 +42,24 @@ def average(samples: list[Sample], people=None) -> Sample:
         return samples[0]
     if all(sample.values is not None for sample in samples):
         values = np.concatenate([sample.values for sample in samples])
-        return Sample(**summary(values, people=people), values=values)
+        return Sample(**over_trainings(values) or summary(values, people=people), values=values)
     shapes = {None if sample.draws is None else sample.draws.shape for sample in samples}
     draws = np.mean([sample.draws for sample in samples], axis=0) if None not in shapes and len(shapes) == 1 else None
     return Sample(float(np.mean([sample.mean for sample in samples])), draws=draws)
 
 
+def over_trainings(values: np.ndarray) -> dict[str, float] | None:
+    """Return the mean of (S, N) values with Student's interval over the trainings; None for fewer than STUDENT, and if
+    an image has no finite value."""
+    return student_interval(values.mean(axis=1)) if len(values) >= STUDENT and np.isfinite(values).all() else None
+
+
 def difference_of(a: Sample, b: Sample, people=None) -> Sample:
-    """Return a - b on the same faces, with its paired 95 % interval if both have values or draws."""
+    """Return a - b on the same faces, with its paired 95 % interval if both have values or draws; see `Sample`."""
     if a.values is not None and b.values is not None:
-        return Sample(**paired_difference(a.values, b.values, people=people))
+        paired = len(a.values) == len(b.values)  # equal seeds see the same pictures in the same order
+        gap = paired and over_trainings(a.values - b.values) or paired_difference(a.values, b.values, people=people)
+        return Sample(gap["mean"], gap["low"], gap["high"])
     if a.draws is None or b.draws is None or a.draws.shape != b.draws.shape:
         return Sample(a.mean - b.mean)
     low, high = np.quantile(a.draws - b.draws, (0.025, 0.975))
@@ -138,7 +148,7 @@ def parse_record(file: str, record: dict) -> Measurement:
             raise
         samples = {}
     seen, learnt = int(weights.get("images", 0)), weights.get("data", {}).get("train", {})
-    spec = find_run({"config": record["config"], "recipe": weights.get("recipe")}) or UNLISTED
+    spec = find_run(weights | {"config": record["config"]}) or UNLISTED
     return Measurement(
         file, record, spec if seen <= spec.images else UNLISTED, "+".join(faces["sources"]),
         str(faces["fingerprint"]), int(faces["images"]), faces.get("people"), str(record["protocol"]["name"]),
@@ -215,21 +225,25 @@ class Comparison:
         seen = " to ".join(dict.fromkeys(f"{number:,}" for number in (min(numbers), max(numbers))))
         game = " in the game, after the generator's own training" if spec.start else ""
         chosen = f" (weights chosen after {seen})" if seen != budget else ""
+        if spec.block:
+            steps = ", ".join(f"{lr:g}" for lr in spec.lrs)
+            game = f", from bicubic, each with the best on validation of the step sizes {steps}"
         seeds = sorted({one.spec.seed for one in trained})
         return (f"scale {self.scale} (size {spec.preset.partition('/')[0]}), {budget} pictures of {trained[0].learnt} "
                 f"seen{game}{chosen}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")
 
 
-def best_comparison(number: int, rows: list[str], faces: str, measurements: list[Measurement],
-                    protocol: str) -> Comparison:
+def best_comparison(number: int, rows: list[str], faces: str, measurements: list[Measurement], protocol: str,
+                    block: str = "") -> Comparison:
     """Return the comparison that says most on a table's columns of one set of faces; without rows if there is none.
 
     The paper's own kind of faces goes before a stand-in, then comes the scale at which a row and its reference are
     there, then the most rows, then the largest scale. A row without the trainings that it needs does not count.
+    block: as in `RunSpec`.
     """
     labels = FACES[faces][1]
     here = [one for one in measurements if source_name(one.source) in labels and one.protocol == protocol]
-    served = [spec for spec in runs() if number in dict(spec.rows)]
+    served = [spec for spec in runs() if number in dict(spec.rows) and spec.block == block]
     names = {UNLISTED.name, *(name for spec in served for name in (spec.name, spec.start))}  # others need no check
     reasons = [(one, *reason_to_exclude(one, measurements)) for one in here if one.spec.name in names]
     sound = [one for one, status, _ in reasons if not status]

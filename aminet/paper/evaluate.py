@@ -31,7 +31,8 @@ from ..training.weights import find_weights, load_weights
 from .records import made, merged
 
 # What a record keeps of the weights' header.
-KEPT = ("images", "minutes", "device", "tf32", "val_psnr", "val_lpips", "chosen", "recipe", "data", "start", "vgg19")
+KEPT = ("images", "minutes", "device", "tf32", "val_psnr", "val_lpips", "chosen", "recipe", "trials", "data", "start",
+        "vgg19")
 LIBRARIES = ("torch", "numpy", "pillow", "scipy", "scikit-image", "pyrtools", "torchmetrics")  # of every record
 # What a metric imports, by the name of the package to install.
 PACKAGES = {"vif": {"pyrtools": "pyrtools"}, "vifp": {"torchmetrics": "torchmetrics"},

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import BadInput
 from ..files import sha256, write_atomically, writing
-from ..training.weights import find_weights
+from ..training.weights import find_weights, read_header
 from .runs import key_of
 
 PER_METRIC = ("versions", "networks", "means", "gain", "undefined", "values", "draws")  # what a measurement adds to
@@ -106,6 +106,23 @@ def add_record(record: dict, path: str | Path) -> Path:
         return write_record(record, path)
 
 
+def note_committed(weights: str | Path, folder: str | Path) -> list[str]:
+    """Note the SHA-256 of committed weights, a copy in fp16, in the records of the training that they are of.
+
+    Returns the records' files: those of the same configuration, recipe, faces and time of choice. Their numbers are of
+    the weights as trained.
+    """
+    header, noted = read_header(weights), []
+    for path in sorted(Path(folder).glob("*.json")):
+        record = read_record(path)
+        ours = record.get("weights", {}) if record.get("kind") == "evaluation" else {}
+        same_run = key_of(ours | {"config": record.get("config")}) == key_of(header)
+        if same_run and ours.get("chosen") == header.get("chosen"):
+            write_record(seal(record | {"weights": ours | {"committed": sha256(Path(weights))}}), path)
+            noted.append(path.name)
+    return noted
+
+
 def write_record(record: dict, path: str | Path) -> Path:
     """Write a record as JSON, in lines that a reader can find his way in."""
     text = json.dumps(record, separators=(",", ":")).replace('],"', '],\n"').replace('},"', '},\n"')
@@ -150,7 +167,7 @@ def _read_evaluation(path: Path, mtime: int) -> dict | None:
     if record.get("kind") != "evaluation":
         return None
     try:
-        key = key_of({"config": record["config"], "recipe": record["weights"].get("recipe")})
+        key = key_of(record["weights"] | {"config": record["config"]})
         if not (record["weights"]["sha256"] and record["faces"]["sources"] and record["protocol"]["name"]):
             raise KeyError("weights, faces or protocol")
     except (KeyError, TypeError, AttributeError) as error:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 
 from torch import Tensor
@@ -25,14 +27,16 @@ from ..faces.priors import open_priors
 from ..faces.sources import Source, canonical, open_faces, open_training_faces
 from ..files import find, sha256
 from ..metrics.measure import METRICS
+from ..train import Recipe
 from ..training.device import usable
 from ..training.folder import held, in_use
 from ..training.games import GANGame, GANRecipe, L1Game
 from ..training.trainer import Trainer
 from ..training.weights import PRETRAINED, read_header
 from .evaluate import available_metrics, evaluate
+from .published import ROMAN
 from .records import add_record, command_line, earlier, read_evaluation, read_records
-from .runs import RunSpec, key_of, runs, scale_of
+from .runs import RunSpec, choose, key_of, runs, scale_of
 from .text import aligned
 
 ELSEWHERE = {7, 8}  # the tables that have other faces than CelebA's: their runs alone need more than one test set
@@ -65,13 +69,14 @@ class Reproduction:
 
     out: the runs' folder. records: where records are looked for and written: data/records, or for smoke, whose numbers
     mean nothing, OUT/records. faces, val, test: instead of the scale's, as in `open_faces`; each of `test` is a test
-    set of its own, for every run (see `tests`). device: auto, cpu or cuda. compiled: as in `Trainer`.
+    set of its own, for every run (see `tests`). device: auto, cpu or cuda. compiled: as in `Trainer`. quiet: without
+    bars, and without a line on how it goes.
     Raises BadInput for an unknown scale and a device that is not here.
     """
 
     def __init__(self, scale: str, out: str | Path = "runs", records: str | Path | None = None,
                  faces: list[str] | None = None, val: list[str] | None = None, test: list[str] | None = None,
-                 device: str = "auto", compiled: bool = False):
+                 device: str = "auto", compiled: bool = False, quiet: bool = False):
         data = scale_of(scale)["data"]
         self.out = Path(out)
         self.records = Path(records or (self.out / "records" if scale == "smoke" else "data/records"))
@@ -80,7 +85,8 @@ class Reproduction:
         if len({self.record("", source) for source in self.test}) < len(self.test):
             raise BadInput("two test sets would share a record: give files or folders with different names")
         self.device = usable(device)
-        self.specs, self.compiled = {spec.name: spec for spec in runs(scale)}, compiled
+        self.specs, self.compiled, self.quiet = {spec.name: spec for spec in runs(scale)}, compiled, quiet
+        self.say = (lambda line: None) if quiet else status_line
         self.available: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.opened: dict[str, tuple[Tensor, dict]] = {}  # test sets
         self.deadline = math.inf  # of this call
@@ -238,7 +244,7 @@ class Reproduction:
                     break
             except BadInput as error:
                 failed.append(f"{spec.name}: {error}")
-                status_line(f"aminet: {failed[-1]}")
+                self.say(f"aminet: {failed[-1]}")
         return failed
 
     def go_on(self, spec: RunSpec) -> bool:
@@ -250,7 +256,7 @@ class Reproduction:
         if status.state == "unusable":
             raise BadInput(status.note)
         if status.state in ("waiting", "running"):
-            status_line(f"{spec.name} is {status.state} {status.note}")
+            self.say(f"{spec.name} is {status.state} {status.note}")
         if status.state in ("waiting", "running") or status.state == "done" and not self.addable(spec):
             return True
         with held(self.out / spec.name) as mine:
@@ -270,7 +276,7 @@ class Reproduction:
         if asked not in self.available:
             self.available[asked], problems = available_metrics(asked)
             for problem in problems:
-                status_line(problem)
+                self.say(problem)
         return self.available[asked]
 
     def addable(self, spec: RunSpec) -> list[str]:
@@ -278,9 +284,10 @@ class Reproduction:
         lacking = self.lacking(spec) if self.weights(spec) else {}
         return [source for source, names in lacking.items() if set(names) & set(self.measurable(spec))]
 
-    def trainer(self, spec: RunSpec, resume: bool = False) -> Trainer:
-        """Return the run, ready to train."""
-        (faces, val, data), recipe = self.faces, spec.recipe
+    def trainer(self, spec: RunSpec, resume: bool = False, recipe: Recipe | None = None, out: Path | None = None,
+                trials: list[dict] | None = None) -> Trainer:
+        """Return the run, ready to train. recipe, out: of a trial, or with the step size that the trials chose."""
+        (faces, val, data), recipe = self.faces, recipe or spec.recipe
         if isinstance(recipe, GANRecipe):
             start, priors = self.weights(self.specs[spec.start or ""]), {}
             if not start:
@@ -289,29 +296,34 @@ class Reproduction:
         else:
             priors = open_priors(faces, self.train, spec.config.priors)
             game = L1Game(spec.config, recipe, spec.preset, priors=priors)
-        return Trainer(game, faces, val, self.out / spec.name, data, priors=priors, resume=resume, device=self.device,
-                       compiled=self.compiled)
+        if trials:
+            game.notes["trials"] = trials
+        return Trainer(game, faces, val, out or self.out / spec.name, data, priors=priors, resume=resume,
+                       device=self.device, compiled=self.compiled)
 
     def train_run(self, spec: RunSpec, status: Status) -> None:
         """Train to the end, or until the budget leaves only what validation and saving take."""
-        status_line(f"{spec.name}: {status.seen:,} of {spec.images:,} images seen")
-        trainer = self.trainer(spec, status.state == "partial")
+        if (trials := try_step_sizes(self, spec)) is None:
+            return
+        recipe = replace(spec.recipe, lr=max(trials, key=itemgetter("val_psnr"))["lr"]) if trials else None
+        self.say(f"{spec.name}: {status.seen:,} of {spec.images:,} images seen")
+        trainer = self.trainer(spec, status.state == "partial", recipe, trials=trials)
         if self.deadline == math.inf:
-            trainer.train()
+            trainer.train(bar=not self.quiet)
             return
         seconds = 1 / status.rate if status.rate else 1.1 * trainer.speed(0 if self.device == "cuda" else 2)
         needed, reserve = (spec.images - status.seen) * seconds, len(trainer.val) * seconds
         left = self.deadline - time.monotonic()
         if left < reserve:
             trainer.folder.release()
-            status_line(f"{spec.name}: not continued, {span(max(left, 0) / 60)} are left and some {span(reserve / 60)} "
+            self.say(f"{spec.name}: not continued, {span(max(left, 0) / 60)} are left and some {span(reserve / 60)} "
                         f"are kept for validation and saving: give --budget {math.ceil(reserve / 60) + 1} or more")
             return
         if needed > left:
-            status_line(f"{spec.name} needs some {span(needed / 60)} more here and stops in {span(left / 60)}; the "
+            self.say(f"{spec.name} needs some {span(needed / 60)} more here and stops in {span(left / 60)}; the "
                         f"same command continues it. A training that ends in time: python -m aminet train "
                         f"{shlex.quote(spec.preset)} --minutes {max(1, int(left / 60))} --schedule cosine ...")
-        trainer.train(left / 60)
+        trainer.train(left / 60, bar=not self.quiet)
 
     def evaluate_run(self, spec: RunSpec, weights: Path, sources: list[str]) -> None:
         """Measure a trained run on test sets, one record each. What does not fit into the time waits."""
@@ -320,7 +332,7 @@ class Reproduction:
         for source in sources:
             begin = time.monotonic()
             if begin + self.longest >= self.deadline:
-                status_line(f"{spec.name}: trained, not evaluated on {canonical(source)}: the time is over")
+                self.say(f"{spec.name}: trained, not evaluated on {canonical(source)}: the time is over")
                 continue
             (faces, about), target = self.opened[source], self.record(spec.name, source)
             command = command_line(["evaluate", str(weights), "--faces", source, "--metrics", *metrics])
@@ -340,6 +352,31 @@ def sources_of(header: dict) -> list[str] | None:
     return (header.get("data") or {}).get("train", {}).get("sources")
 
 
+def status_line(line: str) -> None:
+    """Print a line on how it goes, to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def try_step_sizes(work: Reproduction, spec: RunSpec) -> list[dict] | None:
+    """Train a run's trials to their end: the images of each and its PSNR on validation, by step size.
+
+    None: the time is over before. The last state of each stays, and the next call continues it.
+    """
+    trials = []
+    for lr in spec.lrs:
+        out = work.out / spec.name / f"lr-{lr:g}"
+        recipe = replace(spec.recipe, lr=lr, images=spec.trial, val_every=spec.trial)
+        trainer = work.trainer(spec, (out / "state.safetensors").exists(), recipe, out)
+        if not trainer.finished():
+            work.say(f"{spec.name}: a trial of the step size {lr:g}, {spec.trial:,} images")
+            left = None if work.deadline == math.inf else (work.deadline - time.monotonic()) / 60
+            trainer.train(left, bar=not work.quiet)
+        if not trainer.finished():
+            return None
+        trials.append({"lr": lr, "images": spec.trial, **trainer.chosen})
+    return trials
+
+
 # What the command line prints
 
 
@@ -347,11 +384,6 @@ def listing(words: str, names: Iterable[str]) -> str:
     """Return words before names; "" if there are none."""
     names = list(dict.fromkeys(names))
     return f"{words} {', '.join(names)}" if names else ""
-
-
-def status_line(line: str) -> None:
-    """Print a line on how it goes, to stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def overview(work: Reproduction, specs: list[RunSpec]) -> dict:
@@ -380,6 +412,28 @@ def format_overview(report: dict) -> str:
     counts = Counter(run["state"] for run in report["runs"])
     total = f"{counts.total()} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}"
     return "\n".join([table, total, *report["problems"]])
+
+
+def rerun(pattern: str, scale: str, budget: float, out: str | Path, records: str | Path) -> str:
+    """Train and measure the runs whose names match, in a notebook; return a line on each: what it serves, and its PSNR.
+
+    A GAN's start is trained first. budget: minutes in all, 0 for no end. out, records: as in `Reproduction`; of scale
+    `smoke`, whose numbers mean nothing, all goes to a temporary folder.
+    """
+    smoke = scale == "smoke"
+    home = Path(tempfile.mkdtemp(prefix="aminet-")) if smoke else Path(out)
+    work = Reproduction(scale, home, home / "records" if smoke else records, quiet=smoke)
+    chosen = choose(runs(scale), pattern)
+    starts = [work.specs[spec.start] for spec in chosen if spec.start]
+    failed, lines = work.go(list(dict.fromkeys([*starts, *chosen])), budget or None), []
+    for spec in chosen:
+        served = "; ".join(f"Table {ROMAN[table]}: {row}" for table, row in spec.rows) or "in no table"
+        path = work.record(spec.name, work.tests(spec)[0])
+        means = (read_evaluation(path) or {})["means"] if path.exists() else {}
+        numbers = ", ".join(f"{name} {means[key]['mean']:.2f} dB" for name, key in (
+            ("PSNR", "psnr"), ("bicubic", "bicubic_psnr"))) if means else work.status(spec).state
+        lines.append(f"{spec.name} ({served}): {numbers}")
+    return "\n".join([*lines, *failed])
 
 
 def span(minutes: float) -> str:

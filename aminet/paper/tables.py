@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from math import isnan
@@ -17,9 +17,18 @@ from pathlib import Path
 from ..errors import BadInput
 from ..files import DATA, IN_CLONE
 from . import published as paper
-from .comparison import Comparison, Sample, average, best_comparison, difference_of, load_measurements, notes_on
+from .comparison import (
+    Comparison,
+    Measurement,
+    Sample,
+    average,
+    best_comparison,
+    difference_of,
+    load_measurements,
+    notes_on,
+)
 from .records import read_record
-from .runs import RunSpec, runs
+from .runs import COMPARISONS, FROM_BICUBIC, RunSpec, runs
 
 RECORDS = DATA / "records"
 
@@ -36,6 +45,7 @@ class Cell:
     reference: the row of the paper's own method, "" in that row. The three differences are this row - reference:
     as printed, and ours with its paired 95 % interval.
     on, scale, seeds: what ours was measured on, in words, and the runs behind it. records: their files.
+    block: "", as published, or FROM_BICUBIC: the same methods from the bicubic face (see `RunSpec`).
     """
 
     row: str
@@ -57,15 +67,17 @@ class Cell:
     difference_high: float | None = None
     seeds: tuple[int, ...] = ()
     records: tuple[str, ...] = ()
+    block: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
     """A table of the paper.
 
-    cells: row by row, as printed. sources, trainings: by the paper's faces, what ours are measured on, and how the
-    networks were trained, in words. notes: what a reader must know of the records. runs: those that would fill pending
-    cells, as `reproduce` calls them.
+    cells: row by row, as printed. sources: by the paper's faces, what ours are measured on, in words. trainings: by
+    faces and block, how the networks were trained. notes: what a reader must know of the records. runs: those that
+    would fill pending cells, as `reproduce` calls them. from_bicubic: the cells on faces again, of the second block;
+    of the tables of COMPARISONS alone.
     """
 
     number: int
@@ -76,6 +88,7 @@ class Table:
     trainings: dict[str, str]
     notes: list[str]
     runs: list[str]
+    from_bicubic: list[Cell] = field(default_factory=list)
 
 
 def planned(number: int, row: str) -> RunSpec | None:
@@ -133,7 +146,7 @@ def table(number: int, records: str | Path = RECORDS, protocol: str = "paper") -
     needs several trainings, else it is pending. protocol: that of our numbers. Raises BadInput for no such table,
     protocol or folder. A broken record costs its own cells, and is noted.
     """
-    cells = printed_cells(number)
+    paper.published(number)
     if protocol not in paper.PROTOCOL_NAMES:
         raise BadInput(f"unknown protocol {protocol!r}: choose one of {', '.join(paper.PROTOCOL_NAMES)}")
     if IN_CLONE or Path(records) != RECORDS:
@@ -142,21 +155,38 @@ def table(number: int, records: str | Path = RECORDS, protocol: str = "paper") -
         measurements, notes = [], ["Our numbers are in the records, which are not installed: they need a clone."]
     folder = Path(records) / "withdrawn"
     withdrawn = load_measurements(folder)[0] if folder.is_dir() else []
-    rows = list(dict.fromkeys(cell.row for cell in cells))
-    comparisons = {faces: best_comparison(number, rows, faces, measurements, protocol)
-                   for faces in dict.fromkeys(cell.faces for cell in cells) if faces}
-    notes += [note for comparison in comparisons.values() for note in notes_on(comparison, rows, withdrawn)]
+    if number == 10:
+        notes += [f"{row['method']}: {row['table_x']}" for row in paper.read_csv("authors.csv") if row["table_x"]]
     sitting = speeds(records)
+    cells, comparisons, said, missing = fill(number, "", measurements, withdrawn, protocol, sitting)
+    trainings = {faces: comparison.training() for faces, comparison in comparisons.items()}
+    notes, second = notes + said, []
+    if number in COMPARISONS:
+        second, others, said, more = fill(number, FROM_BICUBIC, measurements, withdrawn, protocol, sitting)
+        trainings |= {f"{faces} {FROM_BICUBIC}": comparison.training() for faces, comparison in others.items()}
+        notes, missing = list(dict.fromkeys(notes + said)), missing + more
+    return Table(
+        number, paper.TABLES[number][0], protocol, cells,
+        {faces: comparison.source() for faces, comparison in comparisons.items() if comparison.rows},
+        {key: training for key, training in trainings.items() if training}, notes, missing, second)
+
+
+def fill(number: int, block: str, measurements: list[Measurement], withdrawn: list[Measurement],
+         protocol: str, sitting: tuple[dict[str, float], str, str],
+         ) -> tuple[list[Cell], dict[str, Comparison], list[str], list[str]]:
+    """Return a block's cells with what the records say, the comparisons behind them, notes, and the missing runs."""
+    cells = [replace(cell, block=block) for cell in printed_cells(number)
+             if not block or cell.faces and cell.row != paper.BICUBIC]
+    rows = list(dict.fromkeys(cell.row for cell in cells))
+    comparisons = {faces: best_comparison(number, rows, faces, measurements, protocol, block)
+                   for faces in dict.fromkeys(cell.faces for cell in cells) if faces}
+    notes = [note for comparison in comparisons.values() for note in notes_on(comparison, rows, withdrawn)]
     filled = [on_faces(cell, comparisons[cell.faces]) if cell.faces else of_network(cell, number, *sitting)
               for cell in cells]
     samples = {(cell.row, cell.column): sample for cell, sample in filled}
     cells = [with_difference(cell, samples, comparisons.get(cell.faces)) for cell, _ in filled]
     missing, lacking = what_is_missing(number, cells, comparisons)
-    return Table(
-        number, paper.TABLES[number][0], protocol, cells,
-        {faces: comparison.source() for faces, comparison in comparisons.items() if comparison.rows},
-        {faces: training for faces, comparison in comparisons.items() if (training := comparison.training())},
-        notes + lacking, missing)
+    return cells, comparisons, notes + lacking, missing
 
 
 def printed_cells(number: int) -> list[Cell]:
@@ -220,7 +250,7 @@ def what_is_missing(number: int, cells: list[Cell], comparisons: dict[str, Compa
             lacking.setdefault(measured[0].file, {})[cell.metric] = None
         else:
             scale = comparison.scale or ("mini" if number <= paper.LAST_ABLATION else "pocket")
-            specs = [spec for spec in runs(scale) if (number, cell.row) in spec.rows]
+            specs = [spec for spec in runs(scale) if (number, cell.row) in spec.rows and spec.block == cell.block]
             done = [one.spec for one in comparison.sound]
             needed = specs[:paper.trainings_needed(number, scale)]
             names |= dict.fromkeys(spec.name for spec in needed if spec not in done)

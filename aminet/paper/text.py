@@ -9,12 +9,12 @@ from textwrap import fill
 
 from tabulate import DataRow, TableFormat, tabulate
 
-from .published import COLUMNS, FACES, ROMAN, TABLES
+from .published import BICUBIC, COLUMNS, FACES, ROMAN, TABLES
 from .tables import Cell, Table
 
 INTERVALS = (
-    "Intervals: 95 %, bootstrap over people where they are known, else over faces; with several seeds over seeds, too, "
-    "and of few seeds too narrow. With one seed they say nothing of other trainings.")
+    "Intervals: 95 %. With three seeds or more they are Student's over the trainings. With fewer they are a bootstrap "
+    "over people where they are known, else over faces, and say little or nothing of other trainings.")
 ONE_TRAINING = ("Where one of two rows was trained once, only the other's trainings are drawn: their paired interval "
                 "is far too narrow.")
 STATUSES = {"pending": "no training stands behind it, or fewer than its scale asks for",
@@ -28,7 +28,7 @@ def csv_table(table: Table) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, ["table", *(column.name for column in fields(Cell))], lineterminator="\n")
     writer.writeheader()
-    for cell in table.cells:
+    for cell in (*table.cells, *table.from_bicubic):
         several = {name: " ".join(map(str, getattr(cell, name))) for name in ("seeds", "records")}
         writer.writerow({"table": table.number} | asdict(cell) | several)
     return text.getvalue()
@@ -37,7 +37,8 @@ def csv_table(table: Table) -> str:
 def format_table(table: Table, width: int = 120) -> str:
     """Return the table as printed with ours beside every number, then each of ours with its interval, then a legend."""
     parts = ["\n".join(fill(sentence, width) for sentence in heading(table))]
-    parts += ["\n".join(filter(None, [title, side_by_side(cells)])) for title, cells in blocks(table)]
+    parts += ["\n".join(filter(None, [title, side_by_side(cells, table.from_bicubic, 3 if table.from_bicubic else 6)]))
+              for title, cells in blocks(table)]
     parts += [f"{title}\n{aligned(rows, DETAIL)}" for title, rows in details(table)]
     parts += ["\n".join(fill(item, width, subsequent_indent="  ", break_on_hyphens=False) for item in legend(table))]
     return "\n\n".join(parts)
@@ -49,11 +50,13 @@ def short_table(table: Table, width: int = 105) -> str:
         return fill(text, width, initial_indent="   ", subsequent_indent="      ")
 
     on_faces = [cell for cell in table.cells if cell.faces]
+    on_faces += table.from_bicubic
     pending = sum(cell.status != "measured" for cell in on_faces)
     counted = "; counts and speed are of the full-size network" if len(on_faces) < len(table.cells) else ""
     return "\n".join([
         f"Table {ROMAN[table.number]}. {table.caption}.", *(item(f"ours on {text}") for text in table.sources.values()),
-        *(item(f"ours: {text}") for text in table.trainings.values()), side_by_side(table.cells, metrics=5),
+        *(item(f"ours: {text}") for text in table.trainings.values()),
+        side_by_side(table.cells, table.from_bicubic, 3 if table.from_bicubic else 5),
         *(item(f"note: {note}") for note in table.notes),
         f"   {pending} of {len(on_faces)} measurements pending{counted}\n"])
 
@@ -63,9 +66,11 @@ def markdown_table(table: Table) -> str:
     title, *sentences = heading(table)
     parts = [f"**{title}**", *sentences]
     for title, cells in blocks(table):
-        columns = columns_of(cells)
-        names = [name for column in columns for name in (f"{COLUMNS[column[0].metric].name}: paper", "ours")]
-        rows = [[row[0].row, *(text for cell in row for text in paper_and_ours(cell))] for row in zip(*columns)]
+        columns = [numbers(column, table.from_bicubic) for column in columns_of(cells)]
+        names = [f"{COLUMNS[column[0].metric].name}: {name}" if name == "paper" else name
+                 for column, (header, *_) in zip(columns_of(cells), columns) for name in header]
+        rows = [[cells[0].row, *(text for row in rows for text in row)]
+                for cells, rows in zip(zip(*columns_of(cells)), zip(*(column[1:] for column in columns)))]
         parts += [title, piped([["", *names], *rows], ["left", *len(names) * ["right"]])]
     for title, rows in details(table):
         parts += [title, piped(rows, DETAIL)]
@@ -101,12 +106,22 @@ def columns_of(cells: list[Cell]) -> list[list[Cell]]:
     return [[cell for cell in cells if cell.column == name] for name in names]
 
 
-def side_by_side(cells: list[Cell], metrics: int = 6) -> str:
+def numbers(column: list[Cell], from_bicubic: Sequence[Cell]) -> list[tuple[str, ...]]:
+    """Return what stands in a column, row by row, the first with the names: the paper's number, ours, and ours of the
+    second block if there is one; of a row that is not trained, or a count, none."""
+    second = {(cell.row, cell.column): cell for cell in from_bicubic}
+    rows = [("paper", "ours"), *map(paper_and_ours, column)]
+    if (column[-1].row, column[-1].column) not in second:
+        return rows
+    texts = ["" if cell.row == BICUBIC else ours(second[cell.row, cell.column]) for cell in column]
+    return [(*row, text) for row, text in zip(rows, ["from bicubic", *texts])]
+
+
+def side_by_side(cells: list[Cell], from_bicubic: Sequence[Cell] = (), metrics: int = 6) -> str:
     """Return lines with the paper's numbers and ours, one for each row, with so many metrics beside each other."""
     names = ["", "", *dict.fromkeys(cell.row for cell in cells)]
-    pairs = [[COLUMNS[column[0].metric].name,
-              *aligned([("paper", "ours"), *map(paper_and_ours, column)], ("right", "right")).splitlines()]
-             for column in columns_of(cells)]
+    columns = ((column[0].metric, numbers(column, from_bicubic)) for column in columns_of(cells))
+    pairs = [[COLUMNS[metric].name, *aligned(rows, ["right"] * len(rows[0])).splitlines()] for metric, rows in columns]
     groups = (pairs[i:i + metrics] for i in range(0, len(pairs), metrics))
     return "\n\n".join(aligned(zip(names, *group), ["left", *len(group) * ["right"]], gap="   ") for group in groups)
 
@@ -117,13 +132,13 @@ def details(table: Table) -> list[tuple[str, list[Sequence[str]]]]:
     own_method = {5: "last row", 6: "EDFF"}.get(table.number, TABLES[table.number][2])
     names = ("", "", "ours", "[95 %]", "ours - paper", f"minus {own_method}: paper", "ours", "[95 %, paired]", "seeds")
     tables = []
-    for _, cells in blocks(table):
-        ours = [cell for column in columns_of(cells) for cell in column if cell.ours is not None]
-        width = len(names) if len({cell.seeds for cell in ours}) > 1 else -1  # the heading names equal seeds
-        on = ", ".join(dict.fromkeys(cell.on for cell in ours if cell.on))
-        if ours:
-            rows = [row[:width] for row in (names, *map(detail, ours))]
-            tables.append((f"Ours{' on ' + on if on else ''}, in detail:", rows))
+    for block, cells in [("", cells) for _, cells in blocks(table)] + [(", from bicubic", table.from_bicubic)]:
+        known = [cell for column in columns_of(cells) for cell in column if cell.ours is not None]
+        width = len(names) if len({cell.seeds for cell in known}) > 1 else -1  # the heading names equal seeds
+        on = ", ".join(dict.fromkeys(cell.on for cell in known if cell.on))
+        if known:
+            rows = [row[:width] for row in (names, *map(detail, known))]
+            tables.append((f"Ours{block}{' on ' + on if on else ''}, in detail:", rows))
     return tables
 
 
@@ -137,11 +152,12 @@ def detail(cell: Cell) -> tuple[str, ...]:
 
 def legend(table: Table) -> list[str]:
     """Return sentences on which way is better, what the words mean, and what a reader must know of the records."""
-    metrics = {cell.metric: COLUMNS[cell.metric] for cell in table.cells}.values()
+    cells = [*table.cells, *table.from_bicubic]
+    metrics = {cell.metric: COLUMNS[cell.metric] for cell in cells}.values()
     better = [f"{way} is better: {', '.join(names)}" for way, higher in (("Higher", True), ("lower", False))
               if (names := [metric.name.split(",")[0] for metric in metrics if metric.higher == higher])]
-    statuses = {cell.status for cell in table.cells}
-    trainings = {len(cell.seeds) for cell in table.cells if cell.seeds}
+    statuses = {cell.status for cell in cells}
+    trainings = {len(cell.seeds) for cell in cells if cell.seeds}
     sentences = {
         f"{'; '.join(better)}. Our protocol: {table.protocol}.": True,
         INTERVALS: "measured" in statuses, ONE_TRAINING: len(trainings) > 1 and min(trainings) == 1,
@@ -160,7 +176,12 @@ def legend(table: Table) -> list[str]:
 
 def paper_and_ours(cell: Cell) -> tuple[str, str]:
     """Return the paper's number, and ours or why there is none."""
-    return cell.published, format_value(cell, cell.ours) or cell.status
+    return cell.published, ours(cell)
+
+
+def ours(cell: Cell) -> str:
+    """Return our number, or why there is none."""
+    return format_value(cell, cell.ours) or cell.status
 
 
 def format_value(cell: Cell, *values: float | None, sign: str = "") -> str:

@@ -1,5 +1,6 @@
 """Papermill drives the training notebook: it trains, and a wrong parameter or folder fails at once."""
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def papermill(target: Path, *flags: str, **parameters):
+def papermill(target: Path, *flags: str, notebook: str = "09_train_aminet", **parameters):
     options = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
     return subprocess.run(
-        [sys.executable, "-m", "papermill", "notebooks/09_train_aminet.ipynb", str(target), "--no-progress-bar",
+        [sys.executable, "-m", "papermill", f"notebooks/{notebook}.ipynb", str(target), "--no-progress-bar",
          "--log-level", "ERROR", *flags, *options], cwd=ROOT, text=True, capture_output=True, timeout=600)
 
 
@@ -25,6 +26,27 @@ def test_it_trains(tmp_path):
     assert header["recipe"]["images"] == 32 and header["data"]["train"]["sources"] == ["synthetic:12:7"]
     cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
+
+
+def test_it_trains_a_compared_method(tmp_path):
+    done = papermill(tmp_path / "out.ipynb", "--cwd", "notebooks", preset="pocket/rcan", images=8, batch=4, val_every=8,
+                     faces="synthetic:4:7", val="synthetic:4:8", out=tmp_path / "run")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((tmp_path / "run" / "best.json").read_text())["config"]["network"] == "rcan"
+
+
+@pytest.mark.parametrize("notebook, pattern, runs", [
+    ("11_ablations", "skaf-none-*", ["skaf-none-smoke-0 (Table V: none)"]),
+    ("12_comparisons", "facn-*", ["facn-smoke-0", "facn-from-bicubic-smoke-0"]),
+    ("13_compared_gans", "fsrnet-smoke-*", ["fsrnet-smoke-0"])])
+def test_a_notebook_trains_rows_of_its_tables(tmp_path, notebook, pattern, runs):
+    done = papermill(tmp_path / "out.ipynb", "--cwd", "notebooks", notebook=notebook, rerun=pattern, scale="smoke")
+    assert done.returncode == 0, done.stderr[-2000:]
+    cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    (printed,) = [cell.outputs[0].text for cell in cells if "train_runs(rerun" in cell.source]
+    lines = printed.splitlines()
+    assert len(lines) == len(runs) and all(line.startswith(run) for line, run in zip(lines, runs)), printed
+    assert all(re.search(r"PSNR \d+\.\d\d dB, bicubic", line) for line in lines)
 
 
 @pytest.mark.parametrize("parameters, words", [

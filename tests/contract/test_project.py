@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import yaml
 from aminet import __version__
 from aminet.paper.records import read_record
 from aminet.paper.runs import find_run
-from aminet.training.weights import load_weights
+from aminet.training.weights import load_weights, read_header
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "figures"))
@@ -103,17 +104,25 @@ def test_weights_have_their_record_beside_them(path):
     assert {"sources", "images", "fingerprint"} <= set(header["data"]["train"]) & set(header["data"]["val"])
 
 
+@cache
+def committed_copies() -> dict[str, str]:
+    """The SHA-256 of the committed weights, by when validation chose them."""
+    files = (ROOT / "data" / "weights").glob("*.safetensors")
+    return {read_header(file)["chosen"]: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "data" / "records").glob("*.json")), ids=lambda path: path.stem)
 def test_records_are_whole_and_their_weights_are_known(path):
     record = read_record(path)  # the seal fits
     if record["kind"] != "evaluation":
         return
     if record["weights"]["name"] == "best.safetensors":  # too many to keep: a run of the list, which makes them again
-        spec = find_run({"config": record["config"], "recipe": record["weights"]["recipe"]})
+        spec = find_run(record["weights"] | {"config": record["config"]})
         assert spec and path.name.startswith(f"{spec.name}-") and record["weights"]["images"] <= spec.recipe.images
     else:
         weights = ROOT / "data" / "weights" / record["weights"]["name"]
         assert hashlib.sha256(weights.read_bytes()).hexdigest() == record["weights"]["sha256"]
+    assert record["weights"].get("committed") == committed_copies().get(record["weights"]["chosen"])
     assert record["weights"]["chosen"] <= record["created"]  # validation chose before the test set was seen (seconds)
     assert all(look["when"] >= record["created"] for look in record.get("measured", []))
     learnt = record["weights"]["data"]

@@ -22,9 +22,9 @@ from aminet.training.games import GANGame, GANRecipe
 from aminet.training.trainer import Trainer
 from aminet.training.weights import load_weights, save_weights
 
-LOGITS = {FSRGAN: [(2, 1, 14, 14)], DICGAN: [(2,)], SPARGAN: [(2, 1, 14, 14), (2, 1, 6, 6), (2, 1, 2, 2)],
+LOGITS = {FSRGAN: [(2, 1, 14, 14)], DICGAN: [(2,)], SPARGAN: [(2, 1, 6, 6), (2, 1, 2, 2), (2, 1, 2, 2)],
           SFMGAN: [(2,), (2,)]}
-PARAMETERS = {FSRGAN: 2_768_705, DICGAN: 14_499_401, SPARGAN: 8_294_211, SFMGAN: 9_406_178}
+PARAMETERS = {FSRGAN: 2_768_705, DICGAN: 5_485_921, SPARGAN: 9_390_083, SFMGAN: 9_406_178}
 EACH = pytest.mark.parametrize("GAN", LOGITS)
 # lr, d_lr, pixel, perceptual, adversarial, loss
 OWN = {"fsrgan": (2.5e-4, 2.5e-4, 0.0, 0.1, 0.001, "vanilla"), "dicgan": (1e-4, 1e-4, 1.0, 0.1, 0.005, "vanilla"),
@@ -90,7 +90,7 @@ def test_each_player_learns_from_its_own_loss(GAN):
     loss.backward()
     assert all(p.grad is None for p in generator.parameters())
     for name, p in gan.named_parameters():
-        cancels = name.endswith("4.bias") and GAN is SPARGAN  # a hinge's two sides, as long as both are in the margin
+        cancels = p.numel() == 1 and GAN is SPARGAN  # a logit's bias, as long as both sides are in the margin
         assert p.grad is not None and p.grad.isfinite().all() and (cancels or p.grad.any()), name
     assert set(parts) == {"real", "fake"} and all(0 < part < 1 for part in parts.values())
 
@@ -213,7 +213,7 @@ def test_spargan_by_hand():
     gan.features = lambda image: [[torch.tensor([v]) for v in maps] for maps in layers[image.mean().item()]]
     sr, target, x = faces(0, 0.5, 0)
     loss, parts = gan.generator_loss(sr, target, x, lambda a, b: torch.tensor(7.0))
-    matching, adversarial = (2 + 0 + 0 + 1) / 4, (-2 + 4) / 2
+    matching, adversarial = ((2 + 0) + (0 + 1)) / 2, (-2 + 4) / 2
     assert parts["matching"].item() == matching and parts["adversarial"].item() == adversarial
     assert loss.item() == pytest.approx(100 * 0.5 + 7 + 10 * matching + adversarial)
     loss, parts = gan.discriminator_loss(sr, target, x)
@@ -242,9 +242,10 @@ def test_spargans_weights_are_bounded_and_its_faces_shrink():
         maps = gan.features(image)
     gains = [torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() for layer in gan.modules()
              if isinstance(layer, nn.Conv2d)]
-    assert len(gains) == 15 and all(gain == pytest.approx(1, abs=0.05) for gain in gains)
-    assert [[m.shape[-1] for m in scale] for scale in maps] == [[64, 32, 16, 15, 14], [32, 16, 8, 7, 6],
-                                                                [16, 8, 4, 3, 2]]
+    assert len(gains) == 17 and all(gain == pytest.approx(1, abs=0.05) for gain in gains)
+    assert [[m.shape[-1] for m in scale] for scale in maps] == [[128, 64, 32, 16, 8, 6], [64, 32, 16, 8, 4, 2],
+                                                                [32, 16, 8, 4, 2]]
+    assert [m.shape[1] for m in maps[0]] == [4, 8, 16, 32, 32, 1]
 
 
 def test_max_feature_map_by_hand():
@@ -339,12 +340,13 @@ def test_another_norm_is_amigans_alone(GAN, norm):
 def test_the_list_takes_the_step_sizes_of_each_gan():
     from aminet.paper.runs import runs
 
-    listed = {spec.network: spec for spec in runs("pocket") if spec.network in COMPARED}
+    pocket = {spec.name: spec for spec in runs("pocket")}
+    listed = {spec.network: spec for spec in pocket.values() if spec.network in COMPARED}
     assert set(listed) == set(COMPARED)
     for name, spec in listed.items():
         gan, recipe = adversary_class(name), spec.recipe
         assert (recipe.gan, recipe.lr, recipe.d_lr) == (name, gan.LR, gan.D_LR)
-        assert spec.start == f"{gan.generator}-pocket-{spec.seed}" and spec.config.network == gan.generator
+        assert spec.config.network == gan.generator and pocket[spec.start].config == spec.config
         assert recipe.loss == ("hinge" if name == "spargan" else "vanilla")
         assert (recipe.pixel, recipe.perceptual, recipe.adversarial, recipe.r1) == (*OWN[name][2:5], 0.0)
 

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from aminet import BadInput
 from aminet import baselines as package
-from aminet.baselines.registry import config_class, methods, network_class, preset
+from aminet.baselines.registry import build, config_class, methods, network_class, preset, read_config
+from aminet.config import AMINET
 from aminet.paper import reproduce
 from aminet.paper import runs as run_list
 from aminet.paper.records import read_record
@@ -62,6 +64,27 @@ def test_a_new_method_is_one_file_and_one_line(toy, tmp_path):
     assert not work.go(run_list.choose(run_list.runs("smoke"), "toy-*"))
     record = read_record(tmp_path / "runs" / "records" / "toy-smoke-0-synthetic_4_2-paper.json")
     assert record["config"] == {"network": "toy", "channels": 8} and record["means"]["psnr"]["mean"] > 5
+
+
+@pytest.mark.parametrize("network", methods())
+def test_from_bicubic_the_untrained_network_returns_the_enlarged_face(network):
+    """DICNet's is enlarged bilinearly, as published. The switch adds no parameter, and needs none in a record."""
+    config = preset(f"pocket/{network}+from_bicubic")
+    assert read_config(config.to_dict()) == config and "from_bicubic" not in preset(f"pocket/{network}").to_dict()
+    restored, plain = build(config).eval(), build(preset(f"pocket/{network}"))
+    face = torch.rand(1, 3, 128, 128) * 2 - 1 if config.enlarged else torch.rand(1, 3, 16, 16) * 2 - 1
+    mode = "bilinear" if network == "dicnet" else "bicubic"
+    enlarged = face if config.enlarged else torch.nn.functional.interpolate(face, scale_factor=8, mode=mode)
+    with torch.inference_mode():
+        assert torch.equal(restored(face), enlarged)
+    assert {name: value.shape for name, value in restored.state_dict().items()} == {
+        name: value.shape for name, value in plain.state_dict().items()}
+
+
+def test_what_starts_from_bicubic_anyway_does_not_change():
+    assert preset("pocket/sctanet+from_bicubic") == preset("pocket/sctanet") and AMINET.from_bicubic
+    assert preset("pocket/sfmnet+edff+from_bicubic") == config_class("sfmnet")(
+        channels=16, edff=True, from_bicubic=True)
 
 
 def test_the_toy_is_gone():

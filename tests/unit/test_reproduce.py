@@ -72,7 +72,7 @@ def test_names_and_order():
     for scale in ("smoke", "mini", "pocket", "gpu", "short", "paper"):
         specs = runs(scale)
         assert [spec.network for spec in specs[:3]] == ["aminet", "amigan", "aminet-s"]
-    assert [spec.seed for spec in runs("short")] == [0] * 48 + [1] * 48
+    assert [spec.seed for spec in runs("short")] == [0] * 50 + [1] * 50
 
 
 def test_what_each_scale_trains():
@@ -109,6 +109,24 @@ def test_committed_weights_are_of_their_runs():
         assert find_run(read_header(path)).name == path.stem
     assert find_run(read_header(PRETRAINED / "pocket.safetensors")).name == "aminet-pocket-0"
     assert find_run({"config": {}, "recipe": {"batch": 1}}) is None
+
+
+def test_a_step_size_is_tried_first(tmp_path):
+    """The best on validation trains on; the header notes all. A call without time leaves them to the next one."""
+    work, spec = smoke(tmp_path / "runs", "elsface-from-bicubic-smoke-0")
+    work.deadline = 0.0
+    work.train_run(spec, work.status(spec))
+    assert work.status(spec).state == "pending"
+    assert smoke(tmp_path / "runs").go([spec]) == []
+    header = read_header(tmp_path / "runs" / spec.name / "best.safetensors")
+    trials = header["trials"]
+    assert [(trial["lr"], trial["images"]) for trial in trials] == [(5e-4, 4), (1e-3, 4)]
+    assert header["recipe"]["lr"] == max(trials, key=lambda trial: trial["val_psnr"])["lr"]
+    assert find_run(header) == spec and spec.block == "from_bicubic"
+    assert find_run({key: value for key, value in header.items() if key != "trials"}) is None
+    (record,) = read_records(tmp_path / "runs" / "records")[0]
+    assert record["weights"]["trials"] == trials and records_of(spec, [record])
+    assert smoke(tmp_path / "runs").status(spec).state == "done"
 
 
 def test_the_list_is_installed_with_the_package():
@@ -410,14 +428,14 @@ def test_list(finished, aminet):
     again = aminet(*command)
     assert again.returncode == 0, again.stderr
     assert re.search(r"aminet-s-smoke-0 +pending +0 of 8 +- +1: LGFI w/o SKAF; 10: AMINet-S", again.stdout)
-    assert "1 done, 1 pending" in again.stdout and contents(finished) == before
+    assert "1 done, 2 pending" in again.stdout and contents(finished) == before
 
 
 def test_the_whole_list_takes_no_timing_and_little_time(tmp_path, aminet):
     """Two seconds on a quiet machine, most of them PyTorch's import: here without it, in the process's own time."""
     begin = time.process_time()
     report = overview(Reproduction("mini", tmp_path, RECORDS, device="cpu"), runs("mini"))
-    assert len(report["runs"]) == 144 and time.process_time() - begin < 2
+    assert len(report["runs"]) == 207 and time.process_time() - begin < 2
 
 
 def test_only_the_test_sets_that_runs_use_are_needed(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from aminet.errors import BadInput
-from aminet.metrics.statistics import student_interval
+from aminet.metrics.statistics import holm, paired_difference, student_interval
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.95])
@@ -31,3 +31,15 @@ def test_one_training_tells_nothing_of_others():
 def test_other_shapes_are_refused(values):
     with pytest.raises(BadInput, match="one value per training"):
         student_interval(values)
+
+
+def test_holm():
+    """Against the definition: of four tests the smallest p counts four times, and none falls below one before it."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_what_is_infinite_on_both_sides_is_counted():
+    found = paired_difference([1.0, np.inf, np.nan, np.inf], [0.5, np.inf, 1.0, 3.0])
+    assert found["undefined"] == 1 and found["mean"] == np.inf
+    assert "undefined" not in paired_difference([1.0, np.inf], [0.5, 2.0])
