@@ -129,7 +129,6 @@ NUMBERS = [number for number in TABLES for cell in TABLES[number].cells if cell.
 VERDICTS = verdicts(RECORDS)
 FOUND = {(one.number, one.row): one for one in VERDICTS if one.metric == "psnr"}
 COLOURS = {"holds": "C2", "reversed": "C3", "cannot be told": "C1"}
-
 figure, axis = plt.subplots(figsize=(8.6, 6.2), layout="constrained")
 edge = max([0.03, *(one.mean + one.half + 0.03 for one in FOUND.values())])  # right of it: what is pending
 for y, (number, cell) in enumerate(zip(NUMBERS, ROWS)):
@@ -578,7 +577,7 @@ def plus(axis, x, y, sign="+"):
     axis.add_patch(plt.Circle((x, y), 0.2, facecolor="white", edgecolor="black", zorder=2))
     axis.text(x, y, sign, ha="center", va="center", zorder=3)
 
-
+# %%
 lgfi, block = LGFI(28, 1, 3), TransformerBlock(28, 1)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 5.6), layout="constrained", width_ratios=(1.35, 1))
 arrow(left, (0, 6.9), (0, 6.35))
@@ -663,7 +662,7 @@ for step in range(steps + 1):
         curve.append(100 * loss.item())
 torch.set_num_threads(threads)
 
-
+# %%
 scores = {step: psnr(pictures, cast[watched][..., 32:96, 32:96], PROTOCOLS["paper"]) for step, pictures in film.items()}
 figure = plt.figure(figsize=(8.6, 3.6), layout="constrained")
 grid = figure.add_gridspec(2, len(film) + 3, height_ratios=(1, 1))

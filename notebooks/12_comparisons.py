@@ -182,7 +182,7 @@ WAYS = {}
 def meet(name, *pieces):
     """A method: who and what, its drawing, and its own lines."""
     who, what = inspect.getdoc(sys.modules[f"aminet.baselines.{name}"]).split("\n\n")[:2]
-    figure, axis = plt.subplots(figsize=(7, 1.1), dpi=54, layout="constrained")
+    figure, axis = plt.subplots(figsize=(7, 1.1), layout="constrained")
     WAYS[name] = skyline(preset(f"aminet/{name}"), axis)
     display(Markdown(f"**{who.partition(':')[0]}**{who.partition(':')[2]}\n\n{what}"))
     plt.show()
@@ -364,7 +364,7 @@ for row in rows_:
     both = row in PSNR and row in SECOND and PSNR[row].scale == SECOND[row].scale
     print(line + (f"{SECOND[row].ours - PSNR[row].ours:+8.2f}" if both else ""))
 
-figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.6), dpi=62, sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.4), sharex=True, sharey=True, layout="constrained")
 for axis, (title, cells) in zip(axes, blocks.items()):
     for y, row in enumerate(rows_):
         if row in cells:
@@ -420,7 +420,7 @@ print("from bicubic and Table VII:   ", order_alike(ours_second, TABLE_7))
 
 # %%
 X = {row["row"]: row for row in published(10)}
-figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.3), dpi=68, layout="constrained")
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.3), layout="constrained")
 dots = left.scatter([float(row["macs_g"]) for row in X.values()], [float(row["psnr"]) for row in X.values()],
                     s=[16 * float(row["params_m"]) for row in X.values()], c=[float(row["speed_ms"]) for row in X.values()],
                     cmap="viridis_r", alpha=0.75, edgecolor="black", lw=0.5)
@@ -455,7 +455,7 @@ MS = {row: timed(10, row, times) for row in X}
 if MS["AMINet"]:
     ratios = {row: (float(X[row]["speed_ms"]) / float(X["AMINet"]["speed_ms"]), MS[row] and MS[row] / MS["AMINet"]) for row in X}
     order = sorted(ratios, key=lambda row: ratios[row][0])
-    figure, axis = plt.subplots(figsize=(8.6, 2.8), dpi=64, layout="constrained")
+    figure, axis = plt.subplots(figsize=(8.6, 2.8), layout="constrained")
     for x, row in enumerate(order):
         axis.bar(x - 0.2, ratios[row][0], 0.38, color="C0", label="paper, RTX 3090" if x == 0 else None)
         if ratios[row][1]:
@@ -519,7 +519,7 @@ def gallery(which, rows, width=9, errors=True):
             maps = [error_map(RESULTS[row][i], target[i]) for row in part]
             grid += [[*maps, None]] * errors
             labels += [names[i], *["error x 4"] * errors]
-        figure = show(grid, [*part, "original"], labels, height=0.82)
+        figure = show(grid, [*part, "original"], labels, height=1.3)
         axes = np.array(figure.axes).reshape(len(grid), -1)
         for line, i in zip(axes[::1 + errors], which):
             best = max(SCORE[row][i] for row in rows)
@@ -565,7 +565,7 @@ rows = [row for row in published(7) if row["row"] != "Bicubic"]
 names_7 = [name for name in rows[0] if name not in ("table", "row")]
 signed = np.array([[float(row[name]) * (1 if COLUMNS[name.split("_")[1]].higher else -1) for row in rows] for name in names_7])
 places = (-signed).argsort(1).argsort(1) + 1                                                        # (8, 16)
-figure, axis = plt.subplots(figsize=(6.4, 3.1), dpi=62, layout="constrained")
+figure, axis = plt.subplots(figsize=(6.4, 3.1), layout="constrained")
 for i in np.argsort(places[0]):
     name = rows[i]["row"]
     ours = name == "AMINet"
@@ -659,7 +659,7 @@ if path:
         middle = (low + high) / 2
         low, high = (middle, high) if tilted(middle) @ own_psnr < aim else (low, middle)
     weights = tilted(low)
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.7), dpi=64, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.7), layout="constrained")
     for axis, (name, values) in zip(axes, others.items()):
         axis.plot(own_psnr, values, ".", ms=2, alpha=0.4, color="gray", label="our 1,000 faces")
         axis.plot(own_psnr.mean(), values.mean(), "s", color="C0", label="their mean")

@@ -127,18 +127,18 @@ class FACN(nn.Module):
         self.config.check_input(image)
         return self.capsules(self.encoder(image))
 
-    def draw(self, capsules: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-        """The face of a group of capsules. (B, 40, 2D, H, W) and the LR face -> (B, 3, 8H, 8W)."""
-        return self.config.finish(self.decoder(capsules.flatten(1, 2)), image)
+    def draw(self, capsules: torch.Tensor) -> torch.Tensor:
+        """The face of a group of capsules. (B, 40, 2D, H, W) -> (B, 3, 8H, 8W)."""
+        return self.decoder(capsules.flatten(1, 2))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        return self.draw(self.generate(image)[0], image)
+        return self.config.finish(self.draw(self.generate(image)[0]), image)
 
     def loss(self, image: torch.Tensor, target: torch.Tensor,
              attributes: torch.Tensor | None = None) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """L1, divergence and, if they are known, attributes. target: (B, 3, 8H, 8W); attributes: (B, 40), 0 or 1."""
         capsules, logits, mean, spread = self.generate(image)
-        pixel = (self.draw(capsules, image) - target).abs().mean()
+        pixel = (self.config.finish(self.draw(capsules), image) - target).abs().mean()
         mean, spread = mean.float(), spread.float()
         divergence = (mean.square() + spread.exp() - 1 - spread).mean() / 2
         total, values = pixel + DIVERGENCE * divergence, {"pixel": pixel, "divergence": divergence}

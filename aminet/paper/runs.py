@@ -75,12 +75,12 @@ def key_of(header: dict) -> str:
 
     What the list or an earlier version leaves out has its default. Where trials chose the step size, they stand for it.
     """
-    recipe, trials = header.get("recipe"), header.get("trials") or []
+    recipe, trials = header.get("recipe"), header.get("trials")
     if not isinstance(recipe, dict) or not isinstance(recipe.get("gan", ""), str):
         return ""
     gan = recipe.get("gan", "amigan" if "d_lr" in recipe else "")
     recipe = _defaults()["recipes"].get(gan, {}) | recipe
-    if trials:
+    if isinstance(trials, list) and trials:
         recipe |= {"lr": [[trial.get("lr"), trial.get("images")] for trial in trials if isinstance(trial, dict)]}
     return json.dumps([header.get("config"), recipe], sort_keys=True)
 

@@ -59,7 +59,7 @@ class Verdict:
         return "holds" if self.mean * self.published > 0 else "reversed"
 
 
-def tests(ours: Sequence[float], others: Sequence[float]) -> dict:
+def by_trainings(ours: Sequence[float], others: Sequence[float]) -> dict:
     """Return the numbers of a Verdict: `each`, `mean`, `half`, `paired`, `welch`, of one mean for each training."""
     from scipy.stats import ttest_1samp, ttest_ind
 
@@ -81,7 +81,7 @@ def verdicts(records: Path = RECORDS) -> tuple[Verdict, ...]:
         for cell in by_place.values():
             if cell.metric in TESTED and (own := by_place.get((cell.reference, cell.metric))):
                 found.append(Verdict(number, cell.row, cell.reference, cell.metric, cell.published_difference,
-                                     **tests(*(means(one.records, cell.metric, records) for one in (cell, own))),
+                                     **by_trainings(*(means(one.records, cell.metric, records) for one in (cell, own))),
                                      scale=cell.scale, records=cell.records))
     return corrected(found)
 
@@ -95,7 +95,7 @@ def readings(records: Path = RECORDS, scale: str = "mini") -> tuple[Verdict, ...
         files, default = ([f"{name}-{scale}-{seed}-celeba_test-paper.json" for seed in seeds]
                           for name in (spec.network, "aminet"))
         if reading in (*READINGS, "8C") and spec.seed == seeds[0] and all((records / file).exists() for file in files):
-            found += [Verdict(0, reading, "default", metric, None, **tests(
+            found += [Verdict(0, reading, "default", metric, None, **by_trainings(
                 means(files, metric, records), means(default, metric, records)), scale=scale, records=tuple(files))
                 for metric in TESTED]
     return corrected(found)

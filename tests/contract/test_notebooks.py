@@ -62,9 +62,9 @@ def test_its_tables_are_tables(source):
 @every
 def test_its_size(source):
     cells = pair(source)[1]
-    assert 20 <= len(cells) <= 50
+    assert 20 <= len(cells) <= 52
     assert max(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code") <= 40
-    assert source.with_suffix(".ipynb").stat().st_size <= 500 * 1024
+    assert source.with_suffix(".ipynb").stat().st_size <= 800 * 1024  # faces and text that can be read
 
 
 @every

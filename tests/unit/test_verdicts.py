@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from aminet.paper.verdicts import Verdict, corrected, readings, tests, verdicts
+from aminet.paper.verdicts import Verdict, by_trainings, corrected, readings, verdicts
 
 
 def verdict(ours, others, published=-0.1) -> Verdict:
-    return Verdict(1, "row", "own", "psnr", published, **tests(ours, others))
+    return Verdict(1, "row", "own", "psnr", published, **by_trainings(ours, others))
 
 
 def test_paired_and_unpaired_tests_by_hand():
