@@ -76,11 +76,6 @@ def listing(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words or ["none"])
 
 
-def values(files: list[str], metric: str) -> np.ndarray:
-    """The images' values in several records of the same faces, (S, N)."""
-    return np.array([record(file)["values"][metric] for file in files], float)
-
-
 @cache
 def cells(number: int) -> list[Cell]:
     """The cells of a table of the paper that records stand behind."""
@@ -289,6 +284,7 @@ def compared(block: str = "") -> dict[str, Cell]:
     return {cell.row: cell for cell in reversed(cells)}  # Table VII's, where both have the row
 
 
+@cache
 def both_blocks(number: int) -> list[Cell]:
     """The cells of a table, as published and from bicubic."""
     whole = table(number, RECORDS)
