@@ -10,7 +10,10 @@ As in the authors' released network: the enlarged face is folded, 8x8 pixels int
 split's 3x3 sees a quarter of the channels; batch norms behind all convolutions of a block but the one before the
 softmax; a 3x3 behind the groups; PixelShuffle three times two.
 Chosen by us: a bias only where no norm follows; the gate is C wide at every C; the face is enlarged bicubically instead
-of by nearest neighbour; no shift by the data set's mean colour; PyTorch's initial weights.
+of by nearest neighbour; no shift by the data set's mean colour; PyTorch's initial weights, except that the last norm
+of a block starts at zero (P. Goyal et al., 2017), so that the 110 blocks start as shortcuts. From bicubic, after 800
+pictures, that gives 25.10 dB on validation (bicubic: 24.36); with all norms at one 23.77, and 24.49 with their
+statistics measured anew.
 
 Counts at 128x128: 8,297,411 parameters and 2.224 G MACs; the authors' network has 8.76 M and 2.22 G. 0.45 M of theirs
 lie idle, unseen by thop (8.30 M): a 1x1 for the shortcut of each block, needed only where a width changes.
@@ -76,6 +79,7 @@ class ISAB(nn.Module):
         super().__init__()
         self.body = nn.Sequential(*pointwise(channels, channels), nn.ReLU(), SplitAttention(channels),
                                   *pointwise(channels, channels))
+        nn.init.zeros_(self.body[-1].weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(x + self.body(x))

@@ -55,7 +55,7 @@ def short_table(table: Table, width: int = 105) -> str:
     counted = "; counts and speed are of the full-size network" if len(on_faces) < len(table.cells) else ""
     return "\n".join([
         f"Table {ROMAN[table.number]}. {table.caption}.", *(item(f"ours on {text}") for text in table.sources.values()),
-        *(item(f"ours: {text}") for text in table.trainings.values()),
+        *(item(f"ours: {text}") for text in dict.fromkeys(table.trainings.values())),
         side_by_side(table.cells, table.from_bicubic, 3 if table.from_bicubic else 5),
         *(item(f"note: {note}") for note in table.notes),
         f"   {pending} of {len(on_faces)} measurements pending{counted}\n"])

@@ -1,10 +1,11 @@
 """Where a training runs: the device, the number format, the processes that share it, and the signals that stop it."""
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..errors import BadInput
 
 T = TypeVar("T")
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's numbers of these options, in malloc.h
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -41,6 +43,18 @@ def tf32(device: torch.device, on: bool | None = None) -> dict[str, bool]:
     """Return what a file made on a GPU notes: whether float32 products are shortened to TF32 (now, or `on`)."""
     used = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32 if on is None else on
     return {"tf32": bool(used)} if device.type == "cuda" else {}
+
+
+def keep_memory() -> bool:
+    """Let this process keep the memory that tensors free, for the next ones; False where there is no glibc.
+
+    By default glibc gives large blocks back to the system, and the next step asks for them again, page by page. On one
+    core a step of FFN (Table III) took 1.6 times as long that way, one of SISN 1.3 times, one of AMINet as long.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        option = ctypes.CDLL(None).mallopt
+        return all([option(number, 2**31 - 1) for number in (MMAP_THRESHOLD, TRIM_THRESHOLD)])
+    return False
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ..errors import BadInput
 from ..faces.pictures import one_line
 from ..faces.priors import priors_of
 from ..train import batch_of, draw, fit, restore
-from .device import AUTOCAST, Processes, asked_to_stop, exact, precision, tf32
+from .device import AUTOCAST, Processes, asked_to_stop, exact, keep_memory, precision, tf32
 from .folder import RunFolder
 from .games import BaseGame
 from .weights import read_tensors, save_tensors, save_weights
@@ -50,6 +50,8 @@ class Trainer:
         self.look_every, self.on_validation = look_every, on_validation
         self.processes = Processes(device)
         self.device, self.format = self.processes.device, precision(self.processes.device.type, game.fp16)
+        if self.device.type == "cpu":
+            keep_memory()
         if self.recipe.batch % self.processes.count:
             raise BadInput(f"batch {self.recipe.batch} is no multiple of the {self.processes.count} processes")
         if min(len(faces), len(val)) == 0:

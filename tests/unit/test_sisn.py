@@ -50,6 +50,13 @@ def test_a_group_is_a_deep_path_beside_a_block():
     assert torch.equal(y, F.relu(x + module.structure.body(x))) and y.min() >= 0
 
 
+def test_a_block_starts_as_a_shortcut():
+    module, x = ISAB(8).train(), torch.randn(2, 8, 4, 4)
+    assert torch.equal(module(x), F.relu(x))
+    module(x).sum().backward()
+    assert module.body[-1].weight.grad.abs().min() > 0  # and leaves it
+
+
 def test_the_untrained_network_has_no_global_skip():
     model = SISN(SISNConfig(channels=8, groups=1, blocks=1)).eval()
     for p in model.tail[-1].parameters():

@@ -1,6 +1,7 @@
 """A run in a folder: resumed equals uninterrupted, stops lose nothing, bad runs say what to do."""
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from aminet import PRESETS, BadInput
 from aminet.faces.synthetic import faces
 from aminet.protocol import PROTOCOLS, psnr
 from aminet.train import Recipe, batch_of, fit, restore
-from aminet.training.device import asked_to_stop, exact, precision, tf32
+from aminet.training.device import asked_to_stop, exact, keep_memory, precision, tf32
 from aminet.training.folder import Busy, lock_of
 from aminet.training.games import L1Game
 from aminet.training.trainer import Trainer
@@ -303,6 +304,10 @@ def test_a_compiler_that_needs_more_memory_does_not_halve_the_parts(data, tmp_pa
     with pytest.warns(UserWarning, match="2 images at a time"):
         trainer.compile()
     assert trainer.micro == 4 and log(tmp_path)[-1]["compile"]["used"] is False
+
+
+def test_memory_is_kept_where_there_is_glibc():
+    assert keep_memory() == (platform.libc_ver()[0] == "glibc")
 
 
 def test_measuring_is_done_without_tf32():
