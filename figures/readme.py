@@ -10,7 +10,7 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill
 
 import numpy as np
 from tabulate import tabulate
@@ -104,7 +104,7 @@ def first_results() -> str:
     return "\n".join([
         f"Measured on {faces['images']:,} CelebA faces of {len(set(faces['people']))} people. "
         "None of these pictures was trained on.",
-        f"The networks have {pocket['config']['channels']} channels, the paper's {preset('aminet').channels}.",
+        f"The networks have {pocket['config']['channels']} channels, the paper's {preset('aminet').channels}. "
         f"They learnt from {learnt:,} CelebA faces on two CPU cores.", "", markdown(heads, rows)])
 
 
@@ -115,19 +115,18 @@ def reproduced() -> str:
     met = match(ours["params"], paper["params_m"] + "M") and match(ours["thop_macs"], paper["macs_g"] + "G")
     quality, words = full_size(), [verdict.word for verdict in ablations("psnr")]
     kept = sum(verdict.holm < CHANCE for verdict in ablations("psnr"))
-    return "\n".join([
-        f"- **The network's size is {'reproduced' if met else 'another one'}.** Ours has {params} and {macs}.",
-        f"  The paper prints {paper['params_m']} M and {paper['macs_g']} G.",
+    points = [
+        f"- **The size is {'reproduced' if met else 'another one'}:** {params} and {macs}; "
+        f"the paper prints {paper['params_m']} M and {paper['macs_g']} G.",
         f"- **The quality is {'measured in part' if quality else 'pending'}.** "
-        f"The paper reports {paper['psnr']} dB on 1,000 CelebA faces of its own.",
-        f"  Their list is unpublished. {quality or 'The full network is not trained here yet.'}",
-        "  Our small networks are measured on another split: never set their numbers beside the paper's.",
+        f"The paper reports {paper['psnr']} dB on 1,000 CelebA faces, whose list is unpublished. "
+        f"{quality or 'The full network is not trained here yet.'} "
+        "Our small networks have another split: never compare their numbers with the paper's.",
         f"- **The ablations are tried in small.** In PSNR {words.count('holds')} of {len(words)} published differences "
-        f"hold, {words.count('reversed')} are reversed.",
-        f"  {words.count('cannot be told')} cannot be told from chance. After a correction for all our tests "
-        f"{kept} of {len(words)} stay.",
-        "- **The compared methods** are written from their papers, and trained in small, too.",
-        *wrap(" ".join(equal_starts().splitlines()), 118, initial_indent="  ", subsequent_indent="  ")])
+        f"hold, {words.count('reversed')} are reversed. {words.count('cannot be told')} cannot be told from chance. "
+        f"After a correction for all our tests {kept} of {len(words)} stay.",
+        f"- **The compared methods** are written from their papers, and trained in small, too. {equal_starts()}"]
+    return "\n".join(fill(point, 120, subsequent_indent="  ", break_on_hyphens=False) for point in points)
 
 
 def full_size() -> str:
@@ -312,19 +311,21 @@ def comparison() -> str:
 
 
 def equal_starts() -> str:
-    """How far the methods of both blocks lie apart in PSNR, what that says of the first block, and who leads."""
+    """How far the methods of both blocks lie apart in PSNR, what that says of the first, and the best and the last."""
     blocks = [{row: cell for row, cell in compared(block).items() if cell.ours is not None and row != "Bicubic"}
               for block in ("", FROM_BICUBIC)]
     rows = blocks[0].keys() & blocks[1].keys()
     if len(rows) < 5:
         return "The comparison from equal starts is pending."
     first, second = (max(values) - min(values) for values in ([block[row].ours for row in rows] for block in blocks))
-    best = max(blocks[1].values(), key=lambda cell: cell.ours)
+    best, last = (pick((blocks[1][row] for row in rows), key=lambda cell: cell.ours) for pick in (max, min))
     return "\n".join([
         f"As published, {len(rows)} of them lie within {first:.2f} dB of PSNR.",
         f"From the same start, the bicubic face, they lie within {second:.2f} dB.",
-        *["So most of the published block's order is the start's."] * (2 * second < first),
-        f"From there {best.row} leads with {best.ours:.2f} dB{f', {gap(best)} to AMINet' if gap(best) else ''}."])
+        *["So the start makes most of the published order."] * (2 * second < first),
+        f"There {best.row} leads with {best.ours:.2f} dB{f', {gap(best)} to AMINet' if gap(best) else ''} "
+        f"({len(best.seeds)} training{'s' * (len(best.seeds) > 1)}).",
+        f"{last.row}, the last, gains {last.ours - compared()['Bicubic'].ours:.2f} dB on bicubic."])
 
 
 def gap(cell: Cell) -> str:

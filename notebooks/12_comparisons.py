@@ -376,8 +376,8 @@ for axis, (title, cells) in zip(axes, blocks.items()):
         axis.axvline(PSNR["Bicubic"].ours, color="gray", lw=1, ls="--")
     axis.set(title=title, xlabel="PSNR, dB", yticks=range(len(rows_)), ylim=(len(rows_) - 0.4, -0.6))
     axis.set_yticklabels(rows_, fontsize=7)
-axes[0].plot([], [], "o", color="C1", label="adds the enlarged face")
-axes[0].plot([], [], "o", color="C0", label="draws all of it")
+axes[0].plot([], [], "o", color="C1", label="as published: adds the enlarged face")
+axes[0].plot([], [], "o", color="C0", label="as published: draws all of it")
 figure.legend(loc="outside lower center", ncols=2, fontsize=8)
 plt.show()
 for title, cells in blocks.items():

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from ..config import Config, bounded
 from ..transformer import TransformerBlock
+from .sparnet import Hourglass
 from .sparnet import conv as reflecting
 
 BLOCKS = (4, 6, 6)  # Transformer blocks of an LGCM at 128, 64 and 32 pixels
@@ -98,39 +99,24 @@ class AFDU(nn.Module):
         return s[4] * x + s[5] * self.join(torch.cat([s[6] * a, s[7] * b], dim=1))
 
 
-class SpatialAttention(nn.Module):
-    """x * sigmoid(conv(CA(M(x)) + conv1(x))), M a U-net of `middle` channels and `depth` halvings; skips are sums.
+class SpatialAttention(Hourglass):
+    """x * sigmoid(conv(CA(M(x)) + conv1(x))), with M a `Hourglass`; where `middle` channels enter there is no conv1.
 
-    Where `middle` channels enter there is no conv1. Shape: (B, C, H, W) -> (B, C, H, W); the map is (B, 1, H, W). H
-    and W are multiples of 2**depth, and larger.
+    Shape: (B, C, H, W) -> (B, C, H, W); the map is (B, 1, H, W). H and W are multiples of 2**depth, and larger.
     """
 
     def __init__(self, channels: int, middle: int, depth: int):
-        super().__init__()
+        def unit(before: int, after: int, scale: str = "") -> nn.Sequential:
+            return nn.Sequential(*reflecting(before, after, scale, bias=False), nn.BatchNorm2d(after), nn.PReLU(after))
 
-        def unit(before: int, scale: str = "") -> nn.Sequential:
-            return nn.Sequential(*reflecting(before, middle, scale, bias=False), nn.BatchNorm2d(middle),
-                                 nn.PReLU(middle))
-
-        entering = [channels] + [middle] * (depth - 1)
-        self.skip = nn.ModuleList(unit(n) for n in entering)
-        self.down = nn.ModuleList(unit(n, "down") for n in entering)
-        self.bottom = unit(middle)
-        self.up = nn.ModuleList(unit(middle, "up") for _ in entering)
+        super().__init__(channels, middle, depth, unit)
         self.weigh = ChannelAttention(middle)
         self.shortcut = nn.Identity() if channels == middle else conv(channels, middle, 1)
         self.to_map = reflecting(middle, 1)
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:
         """The map (B, 1, H, W) in (0, 1)."""
-        low, skips = x, []
-        for skip, down in zip(self.skip, self.down):
-            skips.append(skip(low))
-            low = down(low)
-        low = self.bottom(low)
-        for skip, up in zip(reversed(skips), self.up):
-            low = skip + up(low)
-        return self.to_map(self.weigh(low) + self.shortcut(x)).sigmoid()
+        return self.to_map(self.weigh(super().forward(x)) + self.shortcut(x)).sigmoid()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.attention(x)

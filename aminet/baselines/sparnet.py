@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -72,23 +73,22 @@ def instance_norm(channels: int) -> nn.InstanceNorm2d:
     return nn.InstanceNorm2d(channels, affine=True)
 
 
-class SpatialAttention(nn.Module):
-    """The hourglass of an FAU: x * sigmoid(M(x)), with M a small U-net of `middle` channels and `depth` halvings.
+class Hourglass(nn.Module):
+    """A small U-net of `middle` channels and `depth` halvings, whose skips are sums.
 
-    Shape: (B, C, H, W) -> (B, C, H, W); the map is (B, 1, H, W). H and W are multiples of 2**depth.
+    Args: unit: makes a layer of the channels before and after, and of a scale, as `conv`.
+    Shape: (B, channels, H, W) -> (B, middle, H, W); H and W are multiples of 2**depth.
     """
 
-    def __init__(self, channels: int, middle: int, depth: int, norm: Norm = nn.BatchNorm2d):
+    def __init__(self, channels: int, middle: int, depth: int, unit: Callable[..., nn.Module]):
         super().__init__()
         entering = [channels] + [middle] * (depth - 1)
-        self.skip = nn.ModuleList(conv_norm_act(n, middle, norm) for n in entering)
-        self.down = nn.ModuleList(conv_norm_act(n, middle, norm, "down") for n in entering)
-        self.bottom = conv_norm_act(middle, middle, norm)
-        self.up = nn.ModuleList(conv_norm_act(middle, middle, norm, "up") for _ in entering)
-        self.to_map = conv(middle, 1)
+        self.skip = nn.ModuleList(unit(n, middle) for n in entering)
+        self.down = nn.ModuleList(unit(n, middle, scale="down") for n in entering)
+        self.bottom = unit(middle, middle)
+        self.up = nn.ModuleList(unit(middle, middle, scale="up") for _ in entering)
 
-    def attention(self, x: torch.Tensor) -> torch.Tensor:
-        """The map (B, 1, H, W) in (0, 1)."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         skips = []
         for skip, down in zip(self.skip, self.down):
             skips.append(skip(x))
@@ -96,7 +96,22 @@ class SpatialAttention(nn.Module):
         x = self.bottom(x)
         for skip, up in zip(reversed(skips), self.up):
             x = skip + up(x)
-        return self.to_map(x).sigmoid()
+        return x
+
+
+class SpatialAttention(Hourglass):
+    """The hourglass of an FAU: x * sigmoid(conv(M(x))), with M a `Hourglass`.
+
+    Shape: (B, C, H, W) -> (B, C, H, W); the map is (B, 1, H, W). H and W are multiples of 2**depth.
+    """
+
+    def __init__(self, channels: int, middle: int, depth: int, norm: Norm = nn.BatchNorm2d):
+        super().__init__(channels, middle, depth, partial(conv_norm_act, norm=norm))
+        self.to_map = conv(middle, 1)
+
+    def attention(self, x: torch.Tensor) -> torch.Tensor:
+        """The map (B, 1, H, W) in (0, 1)."""
+        return self.to_map(super().forward(x)).sigmoid()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.attention(x)

@@ -49,8 +49,7 @@ def short_table(table: Table, width: int = 105) -> str:
     def item(text: str) -> str:
         return fill(text, width, initial_indent="   ", subsequent_indent="      ")
 
-    on_faces = [cell for cell in table.cells if cell.faces]
-    on_faces += table.from_bicubic
+    on_faces = [cell for cell in (*table.cells, *table.from_bicubic) if cell.faces]
     pending = sum(cell.status != "measured" for cell in on_faces)
     counted = "; counts and speed are of the full-size network" if len(on_faces) < len(table.cells) else ""
     return "\n".join([
@@ -110,7 +109,7 @@ def numbers(column: list[Cell], from_bicubic: Sequence[Cell]) -> list[tuple[str,
     """Return what stands in a column, row by row, the first with the names: the paper's number, ours, and ours of the
     second block if there is one; of a row that is not trained, or a count, none."""
     second = {(cell.row, cell.column): cell for cell in from_bicubic}
-    rows = [("paper", "ours"), *map(paper_and_ours, column)]
+    rows = [("paper", "ours"), *((cell.published, ours(cell)) for cell in column)]
     if (column[-1].row, column[-1].column) not in second:
         return rows
     texts = ["" if cell.row == BICUBIC else ours(second[cell.row, cell.column]) for cell in column]
@@ -172,11 +171,6 @@ def legend(table: Table) -> list[str]:
         sentences |= {f"To be run: {', '.join(table.runs)}; for example": True,
                       f"  python -m aminet reproduce --scale {first.split('-')[-2]} --only {first}": True}
     return [sentence for sentence, applies in sentences.items() if applies]
-
-
-def paper_and_ours(cell: Cell) -> tuple[str, str]:
-    """Return the paper's number, and ours or why there is none."""
-    return cell.published, ours(cell)
 
 
 def ours(cell: Cell) -> str:

@@ -26,7 +26,7 @@ class Verdict:
     number, row, reference: of the table, 0 and the names for a reading. published: the paper's difference, if any.
     each: ours, training by training, those of equal seeds. mean, half: with half of Student's 95 % interval.
     paired, welch: p by Student's test of `each`, and by Welch's test of the trainings unpaired.
-    pool, holm: how many tests `verdicts` made, and `paired` corrected for all of them.
+    holm: `paired`, corrected for all tests that were made with it.
     scale, records: of the first network.
     """
 
@@ -42,7 +42,6 @@ class Verdict:
     welch: float
     scale: str = ""
     records: tuple[str, ...] = ()
-    pool: int = 1
     holm: float = 1.0
 
     @property
@@ -102,9 +101,8 @@ def readings(records: Path = RECORDS, scale: str = "mini") -> tuple[Verdict, ...
 
 
 def corrected(found: list[Verdict]) -> tuple[Verdict, ...]:
-    """Return verdicts with the size of their pool and Holm's correction."""
-    return tuple(replace(verdict, pool=len(found), holm=p)
-                 for verdict, p in zip(found, holm([verdict.paired for verdict in found])))
+    """Return verdicts with Holm's correction for all of them."""
+    return tuple(replace(one, holm=p) for one, p in zip(found, holm([one.paired for one in found])))
 
 
 def means(files: Sequence[str], metric: str, records: Path) -> list[float]:

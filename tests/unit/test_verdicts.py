@@ -36,7 +36,7 @@ def test_what_a_verdict_says():
 
 def test_the_pool_corrects_every_test():
     found = corrected([verdict([25.0, 25.1, 25.2 + i], [25.3, 25.2, 25.2]) for i in range(3)])
-    assert {one.pool for one in found} == {3} and all(one.holm >= one.paired for one in found)
+    assert len(found) == 3 and all(one.holm >= one.paired for one in found)
     assert max(one.holm for one in found) <= 1
 
 
