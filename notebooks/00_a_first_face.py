@@ -555,7 +555,7 @@ figure = show([[sr[i], turned[j], hr[i]] for j, i in enumerate((1, 5))], height=
               labels=[names[1], names[5]], titles=["given upright", "upside down", "original"])
 
 # %% [markdown]
-# The difference between the two gains is what the network knows about *faces*; what stays is what it knows about *edges*. Most people predict a collapse.
+# The difference between the two gains is a part of what the network knows about *faces*. It is no clean measure of it: turning a picture also turns its light, hair and collar. Most people predict a collapse.
 # PSNR sums over all pixels, and most pixels are cheek, hair and background, which look alike either way. The eyes are where you see the difference.
 #
 # ## Your own picture
@@ -625,6 +625,8 @@ for look in record["measured"]:
 # | [09 train AMINet](09_train_aminet.ipynb) | how were the weights of this page made? |
 # | [10 train AMIGAN](10_train_amigan.ipynb) | what does a second network teach the first, and what does it cost? |
 # | [11 ablations](11_ablations.ipynb) | which part earns its place, and how large is chance? |
+# | [12 comparisons](12_comparisons.ipynb) | what is the idea of each compared method, and what is a ranking worth? |
+# | [13 the GANs compared](13_compared_gans.ipynb) | what do five discriminators see, and what does FID hide? |
 # | [A symbols and shapes](A_symbols_and_shapes.ipynb) | what does this symbol mean? The page to keep open beside all others |
 #
 # ## What to remember

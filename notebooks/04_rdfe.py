@@ -291,8 +291,8 @@ if WIDGETS:
 
 # %% [markdown]
 # An LR pixel is 8 pixels wide at this resolution. At 128×128 even the widest window, 13 pixels, sees less
-# than two pixels of the original picture. It takes the lower levels of the U, where the same kernels cover 2,
-# 4 and 8 times as much, to see an eye.
+# than two LR pixels. To see a whole eye the network needs the lower levels of the U, where the same kernels
+# cover 2, 4 or 8 times as many pixels.
 #
 # ## Eq. 10: feature refinement and the hourglass
 #
@@ -304,8 +304,8 @@ if WIDGETS:
 #
 # Left open: which normalisation, how many 3×3, how deep the hourglass, and what it does. Fig. 3a draws norm,
 # ReLU, 3×3, 3×3, hourglass and a shortcut. This is the face attention unit of SPARNet, so we build it as
-# SPARNet does: a normalisation and a PReLU before each 3×3, and as the hourglass a small U-net whose output
-# is one map in (0, 1), and the map multiplies the feature. The depth is 3, 3, 2, 2 at 128, 64, 32, 16 pixels.
+# SPARNet does: a normalisation and a PReLU before each 3×3, a third normalisation behind the second 3×3, and as
+# the hourglass a small U-net whose output is one map in (0, 1). The map multiplies the feature. The depth is 3, 3, 2, 2 at 128, 64, 32, 16 pixels.
 # With that the published parameter count is met (notebook 08).
 
 # %%
@@ -385,11 +385,12 @@ figure.colorbar(drawn, ax=axes, label="hourglass map")
 plt.show()
 
 # %% [markdown]
-# Bright is kept, dark is suppressed. The maps of the large levels follow the contours of the face. Those of
-# the small levels are coarse patches: a feature of 16×16 has no contours to follow. Where a map shows stripes
-# or a chessboard, the cause is the enlargement by repetition inside the hourglass: a 3×3 on repeated pixels
-# meets other pairs at even places than at odd ones. A map is one number per pixel, the same for all channels:
-# the opposite of SA, whose numbers belong to channels and are the same at all pixels.
+# Bright is kept, dark is suppressed. On the way up the map at 64 pixels follows the contours of the face, and the
+# one at 128 does in part. On the way down the large maps are a weave of stripes, without contours. Those of the
+# small levels are coarse patches: a feature of 16×16 has no contours to follow. Stripes and chessboards come from
+# the enlargement by repetition inside the hourglass: a 3×3 on repeated pixels meets other pairs at even places
+# than at odd ones. A map is one number per pixel, the same for all channels: the opposite of SA, whose numbers
+# belong to channels and are the same at all pixels.
 #
 # ## The whole module
 

@@ -316,7 +316,7 @@ for row in ("w/o SA", "w/o SKAF", "w/o RDFE"):
     print(f"{row:9s} saves {saved:.2f} M and loses {lost:.2f} dB: {lost / saved:.2f} dB per million")
 
 # %% [markdown]
-# Per parameter, SA earns by far the most: it is 2% of the net. SKAF and SA lose almost the same when removed, and one is eighteen times as large as the other. (27.83 dB is the level of the ablations. The full model of Tables VII and X, with 28.26 dB, was trained differently; do not compare across.)
+# Per parameter, SA loses by far the most when it is removed: it is 2% of the net. But these are single trainings, and [notebook 11](11_ablations.ipynb) shows that 0.08 dB can be chance. SKAF and SA lose almost the same when removed, and one is eighteen times as large as the other. (27.83 dB is the level of the ablations. The full model of Tables VII and X, with 28.26 dB, was trained differently; do not compare across.)
 #
 # ## Table II: LGFI against the Transformer
 #
