@@ -53,7 +53,8 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("train", help="train a network")
     p.add_argument("preset", metavar="PRESET", help="aminet, aminet-s, aminet-8c, aminet-c32, pocket, pocket-s, or "
                    "PRESET/ROW for a row of Tables I to V, for example 'pocket/w/o SA'; PRESET/METHOD for a compared "
-                   "one, for example pocket/rcan; or with --start amigan, fsrgan, dicgan, spargan or sfmgan")
+                   "one, for example pocket/rcan, or from the bicubic face pocket/rcan+from_bicubic; or with --start "
+                   "amigan, fsrgan, dicgan, spargan or sfmgan")
     p.add_argument("--faces", nargs="+", default=["synthetic:100"], help="folders or zips (also looked for in "
                    "$AMINET_FACES), celeba:ROOT:PART, celeba-identity:ROOT:PART, helen:ROOT:PART, "
                    "scface:ROOT:PART, or synthetic[:N[:SEED]]: N drawn faces, 500 if left out, only to try the "
@@ -155,10 +156,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--scale", choices=("smoke", "mini", "pocket", "gpu", "short", "paper"), help="seconds, minutes or "
                    "hours a run on a CPU; minutes on a GPU, 200,000 images, 150 epochs (gpu with a GPU, else pocket)")
     p.add_argument("--only", metavar="PATTERN", help="runs by name, for example 'aminet-*'")
-    p.add_argument("--budget", metavar="MINUTES", type=positive(float), help="stop in time, with everything saved; "
+    p.add_argument("--budget", metavar="MINUTES", type=float, help="stop in time, with everything saved; "
                    "without it, go on to the end")
     p.add_argument("--out", default="runs", help="folder of the runs (runs)")
-    p.add_argument("--records", help="folder of the records (data/records; for smoke, OUT/records)")
+    p.add_argument("--records", help="folder of the records; a run that has its own there is passed over "
+                   "(data/records; for smoke, OUT/records)")
     p.add_argument("--faces", nargs="+", help="as in train, instead of the list's")
     p.add_argument("--val", nargs="+", help="as in train, instead of the list's")
     p.add_argument("--test", nargs="+", help="test sets, each measured by itself, instead of the list's")

@@ -84,8 +84,9 @@ class Config:
     multiple, smallest: height and width of its input are multiples of the one, and at least the other.
     priors: what its loss takes beside faces (aminet.faces.priors).
     to_rgb: the modules whose last convolution gives a face.
-    from_bicubic: the untrained network returns the enlarged face, as AMINet does: those convolutions start at zero, and
-        `finish` adds the face. False is the method as published.
+    adds: how `finish` enlarges an LR face to add it to the output: PyTorch's `bicubic` or `bilinear`, "": it does not.
+    from_bicubic: the untrained network returns the bicubic face of the tables, as AMINet does: those convolutions start
+        at zero, and `finish` adds that face instead. False is the method with its own start.
     """
 
     network: ClassVar[str] = ""
@@ -94,6 +95,7 @@ class Config:
     smallest: ClassVar[int] = 1
     priors: ClassVar[tuple[str, ...]] = ()
     to_rgb: ClassVar[tuple[str, ...]] = ("tail",)
+    adds: ClassVar[str] = ""
 
     from_bicubic: bool = added_later(False)
 
@@ -114,13 +116,14 @@ class Config:
                            f"not {tuple(image.shape)}: {advice}")
 
     def finish(self, output: Tensor, image: Tensor) -> Tensor:
-        """Return a network's output, (B, 3, 128, 128), with `from_bicubic` plus its input, enlarged if it is not."""
-        if not self.from_bicubic:
+        """Return a network's output, (B, 3, 128, 128), plus what it `adds` or the bicubic face; see `from_bicubic`."""
+        if not self.from_bicubic and not self.adds:
             return output
         if not self.enlarged:
             from torch.nn.functional import interpolate
 
-            image = interpolate(image, scale_factor=HR // LR, mode="bicubic")
+            mode = "bicubic" if self.from_bicubic else self.adds  # with antialiasing it has PIL's kernel
+            image = interpolate(image, scale_factor=HR // LR, mode=mode, antialias=self.from_bicubic)
         return output + image
 
     def to_dict(self) -> dict:

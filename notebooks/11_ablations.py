@@ -5,7 +5,11 @@
 #
 # *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/11_ablations.ipynb) · previous: [10 · Train AMIGAN](10_train_amigan.ipynb) · next: [12 · Comparisons](12_comparisons.ipynb)
 #
-# The parts: **SA**, self-attention, and **RDFE**, residual depth feature extraction (with its attention unit **AU** and feature refinement module **FRM**), are the two views of an **LGFI**, the local and global feature interaction module; **SKAF**, selective kernel attention fusion, weighs them; the **EDFF** fuses encoder and decoder ([appendix A](A_symbols_and_shapes.ipynb)).
+# The parts ([appendix A](A_symbols_and_shapes.ipynb) has all):
+#
+# - **SA**: self-attention. **RDFE**: residual depth feature extraction, with its attention unit **AU** and its feature refinement module **FRM**.
+# - **LGFI**, the local and global feature interaction module, holds both. **SKAF**, selective kernel attention fusion, weighs them. **EDFF** fuses encoder and decoder.
+# - **FFN**: the feed-forward part of a Transformer. **dw**: a depthwise convolution.
 #
 # You will be able to
 #
@@ -82,7 +86,7 @@ RECORDS = Path(records or DATA / "records")
 # %% [markdown]
 # ## Train a row yourself
 #
-# Every row is a run that this notebook can train and measure. By default it is one at scale `smoke`: eight drawn faces, some seconds, and a number that means nothing. `papermill notebooks/11_ablations.ipynb runs/11.ipynb --cwd notebooks -p rerun "skaf-*" -p scale smoke` trains Table V in the same way. At scale `mini`, with CelebA at hand (see the README), a row takes a quarter of an hour, and its record stands in the tables below.
+# Every row is a run that this notebook can train and measure. By default it is one at scale `smoke`: eight drawn faces, some seconds, and a number that means nothing. `mkdir -p runs && papermill notebooks/11_ablations.ipynb runs/11.ipynb --cwd notebooks -p rerun "skaf-*" -p scale smoke` trains Table V in the same way. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md#runs-behind-the-tables)). There a training takes a quarter of an hour. A row counts with three of them, and then stands in the tables below.
 
 # %% tags=["nbval-ignore-output"]
 print(train_runs(rerun or "skaf-7x7-smoke-0", scale, budget, DATA.parent / "runs", RECORDS))
@@ -114,7 +118,7 @@ for place, name in enumerate(prediction, 1):
 # %% [markdown]
 # ## Which published differences hold?
 #
-# Each row of Tables I to VI minus the paper's own row of the same table, in PSNR: negative means that the change costs. Dots are the paper's. Squares are ours, with Student's 95 % interval over the trainings. Ours are small networks, trained briefly on other faces, with three seeds a row (scale `mini`). So only the direction of a difference is judged, never its size:
+# Each row of Tables I to VI minus the paper's own row of the same table, in PSNR: negative means that the change costs. Dots are the paper's. Squares are ours, with Student's 95 % interval over the trainings: for three of them the mean ± 4.3 standard errors. Ours are small networks, trained briefly on other faces, with three seeds a row (scale `mini`). So only the direction of a difference is judged, never its size:
 #
 # - **holds**: two tests agree that ours differs from zero, in the paper's direction;
 # - **reversed**: they agree on the other direction;
@@ -161,17 +165,17 @@ print(f"\nthe paper's: {(sizes < 0.1).sum()} of {len(sizes)} below 0.1 dB, media
 words = [one.word for one in FOUND.values()]
 print("ours: " + ", ".join(f"{words.count(word)} {word}" for word in COLOURS) + f", {len(ROWS) - len(words)} pending")
 small, kept = (sum(p < 0.05 for p in each) for each in ([one.paired for one in VERDICTS], [one.holm for one in VERDICTS]))
-print(f"all metrics: {len(VERDICTS)} tests, {small} with p below 0.05; chance alone gives about {0.05 * len(VERDICTS):.0f}; "
-      f"{kept} stay after Holm's correction")
+print(f"all metrics: {len(VERDICTS)} tests, {small} with a paired p below 0.05; chance alone gives about {0.05 * len(VERDICTS):.0f}; "
+      f"after Holm's correction {kept}")
 
 # %% [markdown]
-# The last line is the honest one. Among many tests some are below 0.05 by chance. **Holm's correction** asks more of each $p$, the more tests there are; what stays is beyond chance even so.
+# Among many tests some are below 0.05 by chance. **Holm's correction** asks more of each $p$, the more tests there are; what stays is beyond chance even so.
 #
 # ## What each row changes
 #
 # A row of an ablation is a network. The tables give it a name, and some give its parameters; what was taken out, and what was put there instead, has to be read from these. Notebooks [05](05_skaf.ipynb) to [08](08_aminet_and_its_bill.ipynb) did this one by one. Here is the whole list: every row as a configuration of the package, its parameters and true multiply-adds at the paper's size, and the published parameters where a table prints them. `rounds`, `truncates` or `both` say how our count becomes the printed digits.
 #
-# The numbers come from the hand formulas of the bill, and the networks are also built, on the `meta` device, to check them.
+# The numbers come from the hand formulas of the bill. To check them, the networks are built, too, on PyTorch's `meta` device: shapes without memory.
 
 # %%
 def size(network):
@@ -221,7 +225,7 @@ print(f"\n{len(VERDICT) - len(missed)} of {len(VERDICT)} printed counts are met;
 # %%
 for one in TABLES.values():
     print(short_table(one))
-print("To fill what is pending (needs CelebA: see the README):  python -m aminet reproduce --scale mini")
+print("To fill what is pending (needs CelebA: see RESULTS.md):  python -m aminet reproduce --scale mini")
 
 # %% [markdown]
 # Two trainings of the *same* network with different seeds do not give the same PSNR. If each has the standard deviation $\sigma$, the difference of two has $\sqrt2\,\sigma$, and one training each can show a difference $d$ only if $\sigma < d / (1.96\sqrt2)$. For 0.08 dB that is 0.029 dB. (With one training $\sigma$ must be known from elsewhere; with $n$ it is estimated, hence Student's factor.)
@@ -410,10 +414,10 @@ for metric, better in (("psnr", 1), ("ssim", 1), ("vif", 1), ("lpips", -1)):
     both, alone = ([f"{one.row} ({'better' if one.mean * better > 0 else 'worse'})" for one in here if one.support in supports]
                    for supports in (("both",), ("paired", "Welch")))
     print(f"   {metric.upper():6s} {', '.join(both) or 'none'}; {', '.join(alone) or 'none'}")
-print(f"{len(ANSWERS)} tests; {sum(one.holm < 0.05 for one in ANSWERS.values())} stay after Holm's correction")
+print(f"{len(ANSWERS)} tests; after Holm's correction {sum(one.holm < 0.05 for one in ANSWERS.values())} below 0.05")
 
 # %% [markdown]
-# - **8C** is decided without training. With the text's 8C at the bottom a network that has 12.62 M parameters has too few multiply-adds for 15.6 G, whatever its width ([notebook 08](08_aminet_and_its_bill.ipynb)). The row trains it all the same, for the text says it: a small network of equal parameters (for which C is 6 instead of 8, and the hourglasses are shallower, three changes in one) gains in one training and loses in two, so nothing is decided, though it does a third less work.
+# - **8C** is decided without training. With the text's 8C at the bottom a network that has 12.62 M parameters has too few multiply-adds for 15.6 G, whatever its width ([notebook 08](08_aminet_and_its_bill.ipynb)). The row is trained all the same, for the text says it. It has equal parameters, for which C is 6 instead of 8, and shallower hourglasses. It gains in one training and loses in two. So nothing is decided, though it does a third less work.
 # - **Norm, residual, gate, scale, tail**: the counts are silent. All LayerNorms together are 1,232 parameters, all temperatures 22, the others none. With neither norm nor residual *and* gates on features, Fig. 2 taken literally, each fusion squares its input, and a training can end in NaN within two steps ([notebook 05](05_skaf.ipynb)). That excludes the combination, not its parts.
 # - **The gate**: with the feature itself behind each gate, as Fig. 2 draws SKAF, all three trainings lost, by 0.2 to 0.4 dB. The paired test alone supports that: $p = 0.035$, against 0.057 by Welch. So the evidence leans to Eq. 14's maps alone, the default, and decides nothing.
 # - **The tail** costs most. Started at random instead of at zero, the last layer costs all three trainings, two of them 0.3 dB and one 1.2 dB: that one ended 0.4 dB above the bicubic face, the others 1.4. Student's interval includes zero all the same. It assumes luck of a normal kind, and one failure widens it as much as it moves the mean. It is a difference of starts, which a long training may make up for. And it is a warning: where a network is trained once, a failure of this kind looks like a bad design.
@@ -485,7 +489,7 @@ for label, r in cuts.items():
 #
 # > "Fig. 5 presents heatmap visualizations of the outputs from different components within LGFI, with their corresponding locations in the network indicated in Fig. 2." (Sec. IV-C1)
 #
-# How the maps are made is not said. Ours: forward hooks catch the outputs of SA and RDFE in each of the eight LGFIs of `pocket`, and what SKAF makes of the two, $a\,w_1 + r\,w_2$ (the block's output minus its input); then the mean absolute value over the channels; then each map is scaled to 0..1 by itself. (The larger ones are drawn at half size: the upsampling leaves a lattice of one pixel in some, which a small picture would turn into stripes.)
+# How the maps are made is not said. In ours, forward hooks catch the outputs of SA and RDFE in each of the eight LGFIs of `pocket`. They also catch what SKAF makes of the two, $a\,w_1 + r\,w_2$ (the block's output minus its input). We average absolute values over the channels, and scale each map to 0..1 by itself. (The larger ones are drawn at half size: the upsampling leaves a lattice of one pixel in some, which a small picture would turn into stripes.)
 
 # %%
 PLACES = ["encoder\n128", "encoder\n64", "encoder\n32", "middle\n16", "middle\n16 (2)", "decoder\n32", "decoder\n64",
@@ -553,7 +557,15 @@ print(f"training added most to {name} in the {PLACES[k]}: {change:+.2f}".replace
 # %% [markdown]
 # In the lower row, too, one sees a face, in a network that has learnt nothing: a picture goes in, and something of it comes out. Read the numbers in pairs: only what differs between trained and random was learnt.
 #
-# What such a figure **can** show: where, within one map, a branch's output is large; that the branches differ in place and grain. What it **cannot** show: how large one map is beside another (each has its own scale; [notebook 06](06_lgfi.ipynb) measures the sizes); the sign and the channels (averaged away); that a large output is a *useful* one; that training made it so, unless a control stands beside it; or that it is so on other faces. "Less emphasis on hair" is a claim about regions, and needs masks: notebook 06 has them.
+# What such a figure **can** show: where, within one map, a branch's output is large, and that the branches differ in place and grain. What it **cannot** show:
+#
+# - how large one map is beside another, as each has its own scale ([notebook 06](06_lgfi.ipynb) measures the sizes);
+# - the sign and the channels, which are averaged away;
+# - that a large output is a *useful* one;
+# - that training made it so, unless a control stands beside it;
+# - that it is so on other faces.
+#
+# "Less emphasis on hair" is a claim about regions, and needs masks: notebook 06 has them.
 #
 # ## Figure 6: LGFI beside the Transformer block
 #
@@ -713,7 +725,13 @@ print(f"readings     {len({row for row, _ in ANSWERS})} of {len(OPEN)} measured;
 print(f"seeds        spread of the paper: not given; ours: {f'{len(spreads)} networks with several seeds' if spreads else 'pending'}")
 
 # %% [markdown]
-# What the lines say of RDFE, at this scale: the refinement is what it needs, in three metrics (though no published count checks our reading of that row). Three paths did not beat one (each of the single ones gained 0.05 dB, within chance), and without the attention unit the network was better in all three trainings, against the paper; in SSIM the paired test alone supports that (0.014, Welch 0.18). With 8 channels and 3,200 pictures that is no verdict on the paper's network, in which more channels and a long training may give three paths and an attention something to do.
+# What the lines say of RDFE, at this scale:
+#
+# - **Refinement.** Without it PSNR and SSIM fall, by both tests; after Holm's correction SSIM's fall alone is beyond chance. That network is also 38 % smaller, and no published count checks our reading of the row.
+# - **Paths.** Three did not beat one. The single ones gained 0.05 to 0.06 dB, within chance.
+# - **Attention unit.** Without it the network was better in all three trainings, against the paper. In SSIM the paired test alone supports that (0.014, Welch 0.18).
+#
+# With 8 channels and 3,200 pictures that is no verdict on the paper's network. There more channels and a long training may give three paths and an attention something to do.
 #
 # ## Exercises
 #
@@ -817,7 +835,7 @@ for e, what in ((2.66, "Restormer's usual"), (solution_2(12_110_000, outside, wi
 #
 # $$n = 2\,(1.960 + 0.842)^2\,\frac{\sigma^2}{d^2}$$
 #
-# trainings (rounded up; by Student one to three more where $n$ is small, and never one, which has no interval). Write `trainings(d, sigma)`. Where does the 2 come from?
+# trainings (rounded up; by Student one to three more where $n$ is small: one training alone has no interval). Write `trainings(d, sigma)`. Where does the 2 come from?
 
 # %% tags=["exercise"]
 def truth_3(d, sigma):
@@ -845,7 +863,7 @@ def solution_3(d, sigma):
 
 passed = grade(wrong_3, CASES_3, "both designs have luck: the variances add; round up with ceil")
 passed = grade(solution_3, CASES_3, "")
-print("trainings of each design:  " + "".join(f"{f'd = {d} dB':>13s}" for d in (0.32, 0.1, 0.05)))
+print("trainings by the formula:  " + "".join(f"{f'd = {d} dB':>13s}" for d in (0.32, 0.1, 0.05)))
 for sigma in (0.01, 0.03, 0.05):
     print(f"   spread {sigma:.2f} dB          " + "".join(f"{solution_3(d, sigma):13d}" for d in (0.32, 0.1, 0.05)))
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 12 · Comparisons
 #
-# Seventeen networks, seven years, one task. What is the idea of each, in ten lines of its code? Then Tables VII and X and Figs. 1, 7 and 8, beside what we measured, and the question of what a ranking is worth.
+# Seventeen methods, seven years, one task. With AMINet and AMINet-S they are nineteen networks; Table VII has sixteen of them, Table X eleven. What is the idea of each, in ten lines of its code? Then Tables VII and X and Figs. 1, 7 and 8, beside what we measured, and the question of what a ranking is worth.
 #
 # *About 2 minutes on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/12_comparisons.ipynb) · previous: [11 · Ablations](11_ablations.ipynb) · next: [13 · The GANs compared](13_compared_gans.ipynb)
 #
@@ -42,13 +42,13 @@ import inspect
 import json
 from itertools import groupby
 from math import comb, prod
-from textwrap import dedent
+from textwrap import dedent, fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import Markdown, display
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, t as student
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -59,7 +59,7 @@ from aminet.paper.records import read_record
 from aminet.paper.reproduce import rerun as train_runs
 from aminet.faces.sources import open_faces
 from aminet.ledger import blank
-from aminet.baselines.registry import build, preset, zero_last
+from aminet.baselines.registry import adds_face, build, preset
 from aminet.files import DATA
 from aminet.notebook import error_map
 from aminet.faces.portraits import portraits
@@ -78,7 +78,7 @@ RECORDS = Path(records or DATA / "records")
 # %% [markdown]
 # ## Train a row yourself
 #
-# Every row is a run that this notebook can train and measure. By default it is ELSFace at scale `smoke`: eight drawn faces, some seconds, and a number that means nothing. `papermill notebooks/12_comparisons.ipynb runs/12.ipynb --cwd notebooks -p rerun "swinir-*" -p scale smoke` trains both of SwinIR's runs in the same way. Runs of the other scales write records, which the tables below then show. Their faces must be at hand (see the README).
+# Every row is a run that this notebook can train and measure. By default it is ELSFace at scale `smoke`: eight drawn faces, some seconds, and a number that means nothing. `mkdir -p runs && papermill notebooks/12_comparisons.ipynb runs/12.ipynb --cwd notebooks -p rerun "swinir-*" -p scale smoke` trains both of SwinIR's runs in the same way. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md#runs-behind-the-tables)). Its records stand in the tables below.
 
 # %% tags=["nbval-ignore-output"]
 print(train_runs(rerun or "elsface-smoke-0", scale, budget, DATA.parent / "runs", RECORDS))
@@ -211,7 +211,12 @@ plt.show()
 # %% [markdown]
 # ### General super-resolution: deep, at 16x16
 #
-# The first four were made for photographs of anything. They work on the LR image itself and enlarge at the very end, so a layer costs a sixty-fourth of what it would at 128x128: RCAN has eight hundred of them for less than 5 G. They differ in what a gate knows. RCAN's knows a channel's mean; SAN's how a channel varies *together with* all others, by the root of a covariance matrix; HAN lets ten groups of layers look at each other (and those that are *least* alike weigh most: see the minus sign); SwinIR has attention between pixels, in windows of which a 16x16 face has just four.
+# The first four were made for photographs of anything. They work on the LR image itself and enlarge at the very end, so a layer costs a sixty-fourth of what it would at 128x128: RCAN has eight hundred of them for less than 5 G. They differ in what a gate knows.
+#
+# - RCAN's knows a channel's mean.
+# - SAN's knows how a channel varies *together with* all others, by the root of a covariance matrix.
+# - HAN lets ten groups of layers look at each other. Those that are *least* alike weigh most: see the minus sign.
+# - SwinIR has attention between pixels, in windows, of which a 16x16 face has just four.
 
 # %%
 meet("rcan", rcan.ChannelAttention)
@@ -273,17 +278,22 @@ for name, stations in sorted(WAYS.items(), key=lambda item: sum(macs for _, size
 #
 # > "Our AMINet outperforms all evaluation metrics, including PSNR, SSIM, LPIPS, and VIF, which fully demonstrates its efficiency." (Sec. IV-D1)
 #
-# Ours are read from sealed records. One row needs one training, at equal pictures seen, with the same data order, batch, optimiser and schedule; what differs between rows is the network and, where it has one, its own loss. A second block, **from bicubic**, trains the same methods again. There the last convolution of each starts at zero, and the output adds the enlarged LR face, as AMINet's does. And each training takes the best of three step sizes on validation. **Pending**: no training stands behind it. Our second column stands in for Helen: Flickr portraits, never to be called Helen. Parameters and MACs are counts of the full-size networks, MACs by thop, as the paper counts. (thop takes a transposed convolution of stride $s$ for $s^2$ times its work: DICNet's true 45.3 G become 568, CTCNet's 30.0 become 47.) Our milliseconds are of this course's CPU sitting, all networks in turns.
+# Ours are read from sealed records, in two blocks:
+#
+# - **own start**: each output layer is as its authors made it, where that is known; AD-GNN's, FACN's and SPADNet's are our choice. All have the same data order, batch, optimiser and schedule, and see equally many pictures. What differs is the network with its initial weights and, where it has one, its own loss.
+# - **from bicubic**: the same methods again. The last convolution starts at zero, and the output adds the enlarged LR face, as AMINet's does. So each starts from the bicubic face of the tables. And each training takes the best of three step sizes, by a trial of a quarter of the training and its PSNR on validation.
+#
+# A row needs one training. **Pending**: none stands behind it. Our second column stands in for Helen: Flickr portraits, never to be called Helen. Parameters and MACs are counts of the full-size networks, MACs by thop, as the paper counts. (thop takes a transposed convolution of stride $s$ for $s^2$ times its work: DICNet's true 45.3 G become 568, CTCNet's 30.0 become 47.) Our milliseconds are of this course's CPU sitting, all networks in turns.
 
 # %%
 TABLES = {number: table(number, RECORDS) for number in (7, 10)}     # with what was trained above, if not `smoke`
 for one in TABLES.values():
     print(short_table(one))
-hours = [spec for spec in runs("short") if any(where in (7, 10) for where, _ in spec.rows) and spec.seed == 0]
-print(f"The runs behind these tables, {len(hours)} networks at equal pictures:\n"
-      "   python -m aminet reproduce --scale mini --only '*-mini-0'     (narrow networks, both blocks, hours on a CPU)\n"
-      "   python -m aminet reproduce --scale short --only '*-short-0'   (the paper's size, a GPU)\n"
-      "   python -m aminet reproduce --list --scale short               (how long each takes on this machine)")
+count = {name: sum(spec.seed == 0 for spec in runs(name)) for name in ("mini", "short")}
+print("The runs behind these tables, those of the ablations and of the GANs among them:\n"
+      f"   python -m aminet reproduce --scale mini --only '*-mini-0'     ({count['mini']} runs of narrow networks, hours on a CPU)\n"
+      f"   python -m aminet reproduce --scale short --only '*-short-0'   ({count['short']} runs of the paper's size, on a GPU)\n"
+      "   python -m aminet reproduce --list --scale short               (how far each is here)")
 
 SPEC = {(spec.scale, row): spec for spec in runs() if spec.seed == 0 and spec.start is None and not spec.block
         for number, row in spec.rows if number in (7, 10)}
@@ -297,64 +307,71 @@ def psnr_cells(block):
     return {cell.row: cell for cell in reversed(cells) if cell.scale == cells[0].scale}
 
 
-def split(cells):
-    """How the methods with a plus lie in a ranking, and the chance of so many in front if the order were random."""
-    order = sorted(cells, key=lambda row: -cells[row].ours)
+def split(values):
+    """How the methods with a plus lie in a ranking by these values, and the chance of so many in front in a random order."""
+    order = sorted(values, key=lambda row: -values[row])
     n, k = len(order), sum(ADDS[row] for row in order)
+    if not k or 1 / comb(n, k) > 0.05:                          # even the clearest split would tell nothing
+        return f"{k} of {n} have a plus: too few to tell"
     front = sum(ADDS[row] for row in order[:k])
     p = sum(comb(k, i) * comb(n - k, k - i) for i in range(front, k + 1)) / comb(n, k)
-    return f"{k} of {n} methods have a plus; of the first {k} places they hold {front}; by chance so many or more: p = {p:.2g}"
+    return f"{k} of {n} have a plus, and hold {front} of the first {k} places; by chance so many or more: p = {p:.2g}"
+
+
+def half_width(cell, cells):
+    """Half of the 95 % interval of a method minus AMINet over trainings: Student's, for three of both; else by AMINet's spread."""
+    ours, own, first = len(cell.seeds), cells["AMINet"], PSNR["AMINet"]
+    if min(ours, len(own.seeds)) > 2:
+        return (cell.difference_high - cell.difference_low) / 2
+    trainings = [read_record(RECORDS / file)["means"][cell.metric]["mean"] for file in first.records]
+    spread = np.std(trainings, ddof=1) if len(trainings) > 2 else np.inf
+    return student.ppf(0.975, max(1, len(trainings) - 1)) * spread * (1 / ours + 1 / len(own.seeds)) ** 0.5
 
 # %% [markdown]
-# ### What decides the order as published: the start
+# ### Own start: those that add the face come first
 #
-# The methods by our PSNR, as published. **+** marks those whose output adds the enlarged LR face. That is tested, not typed: with its last convolution at zero such a network still returns a face, another one returns nothing.
+# The methods by our PSNR, each with its own start. **+** marks those whose output adds the enlarged LR face. That is tested, not typed: with its last convolution at zero such a network still returns a face, another one returns nothing.
 #
-# Before three records were withdrawn (SFMNet, DICNet, CTCNet), places 1 to 9 were the nine with a plus, and places 10 to 19 the ten without. In a random order such a split has a chance of 1 in $\binom{19}{9} = 92{,}378$. The lines below the table count it for the rows that are measured now.
+# If the start decided, those with a plus would hold the first places. The lines below the table count them, and say how likely chance alone puts as many there. They count twice more: without the three whose start is our choice, and with SCTANet's first look, after which we gave it a zero last layer.
 #
-# Beside each row is its difference to AMINet on the same faces, with a 95 % interval. With three trainings of both it is Student's, over the trainings. Else it is a bootstrap's, without the other method's luck, and far too narrow ([notebook 11](11_ablations.ipynb)). The networks of scale `mini` and `pocket` are 8 to 56 channels wide where the originals have 32 to 184: the sizes that were trained stand beside.
+# Beside each row is its difference to AMINet on the same faces, ± half of a 95 % interval over trainings. With three trainings of both it is Student's. Else we assume that both spread as AMINet's three do. (A bootstrap over faces would be ten times narrower, and say nothing of other trainings: [notebook 11](11_ablations.ipynb).) The networks of scale `mini` and `pocket` are 8 to 56 channels wide where the originals have 32 to 184: the sizes that were trained stand beside.
 
 # %%
-def adds_the_face(config):
-    """Whether the output adds the enlarged LR face: something is left of it without the last convolution."""
-    network, face = build(config).eval(), degrade(portraits()["collins"][None])
-    for name in config.to_rgb:
-        zero_last(network.get_submodule(name))
-    with torch.no_grad():
-        return bool(network(to_float(upsample(face) if config.enlarged else face)).std() > 0.01)
-
-
 PSNR, SECOND = psnr_cells(""), psnr_cells("from_bicubic")
-ADDS = {row: adds_the_face(SPEC["smoke", row].config) for row in METHODS}                        # small networks
+ADDS = {row: adds_face(SPEC["smoke", row].config) for row in METHODS}                            # small networks
 networks = sorted((cell for cell in PSNR.values() if cell.row != "Bicubic"), key=lambda cell: -cell.ours)
-print(f"{'':6s}{'':14s}{'PSNR':>7s}   minus AMINet             params, M  MACs, G   place in Table VII")
+print(f"{'':6s}{'':14s}{'PSNR':>7s}   minus AMINet     params, M  MACs, G   place in Table VII")
 printed = [row["row"] for row in sorted(published(7), key=lambda row: -float(row["celeba_psnr"])) if row["row"] != "Bicubic"]
 SIZES = {cell.row: way(SPEC[cell.scale, cell.row].config)[:2] for cell in networks}              # parameters, MACs
 for place, cell in enumerate(networks, 1):
-    known = cell.reference and cell.difference_low is not None
-    gap = f"{cell.difference:+.2f} [{cell.difference_low:+.2f}, {cell.difference_high:+.2f}]" if known else ""
+    gap = f"{cell.difference:+.2f} ± {half_width(cell, PSNR):.2f}" if cell.reference and cell.difference is not None else ""
     theirs = str(printed.index(cell.row) + 1) if cell.row in printed else "-"
-    print(f"{place:3d} {'+' if ADDS[cell.row] else ' '} {cell.row:14s}{cell.ours:7.2f}   {gap:24s} {SIZES[cell.row][0] / 1e6:9.3f}"
+    print(f"{place:3d} {'+' if ADDS[cell.row] else ' '} {cell.row:14s}{cell.ours:7.2f}   {gap:16s} {SIZES[cell.row][0] / 1e6:9.3f}"
           f"{SIZES[cell.row][1] / 1e9:9.3f}{theirs:>10s}")
 if "Bicubic" in PSNR:
     print(f"      {'Bicubic':14s}{PSNR['Bicubic'].ours:7.2f}")
 missing = [row for row in METHODS if row not in PSNR]
 print(f"pending: {', '.join(missing) or 'none'}")
 if networks:
-    print(split({cell.row: cell for cell in networks}))
+    values = {cell.row: cell.ours for cell in networks}
+    print("all:                       " + split(values))
+    print("without our own choices:   " + split({row: value for row, value in values.items() if row not in ("AD-GNN", "FACN", "SPADNet")}))
+    look = RECORDS / "withdrawn" / "sctanet-mini-0-celeba_test-paper.json"
+    if look.exists() and "SCTANet" in values:
+        print("with SCTANet's first look: " + split(values | {"SCTANet": read_record(look)["means"]["psnr"]["mean"]}))
     few, many = (pick(SIZES, key=lambda row: SIZES[row][1]) for pick in (min, max))
     print(f"the multiply-adds differ {SIZES[many][1] / SIZES[few][1]:.0f}-fold ({few}, {many})")
 
 # %% [markdown]
 # ### The same methods from the bicubic face
 #
-# A split is no proof of its cause: those with a plus are mostly the newer designs, too. The second block makes all starts equal. If the split is gone there, the start made it. If it stays, the designs have a share in it. The last lines below the figure say which, as far as the block is measured.
+# A split is no proof of its cause: those with a plus are mostly the newer designs, too. So from bicubic every method gets the same start, and with it the sum of output and enlarged face. What a method gains there is what its own start had cost it, plus the luck of two trainings. For a few it is another step size, too.
 #
 # How alike are the two orders, and how like the published one (Table VII, PSNR on CelebA)? Kendall's $\tau$, with a 95 % bootstrap interval: other methods might have been compared, so methods are drawn. An interval with zero in it says that the orders may have nothing in common.
 
 # %%
 rows_ = sorted(METHODS, key=lambda row: (-PSNR[row].ours if row in PSNR else 0, METHODS.index(row)))
-blocks = {"as published": PSNR, "from bicubic": SECOND}
+blocks = {"own start": PSNR, "from bicubic": SECOND}
 print(f"{'PSNR, dB':16s}" + "".join(f"{title:>14s}{'place':>7s}" for title in blocks) + f"{'gain':>8s}")
 for row in rows_:
     line = f"{'+' if ADDS[row] else ' '} {row:14s}"
@@ -376,13 +393,12 @@ for axis, (title, cells) in zip(axes, blocks.items()):
         axis.axvline(PSNR["Bicubic"].ours, color="gray", lw=1, ls="--")
     axis.set(title=title, xlabel="PSNR, dB", yticks=range(len(rows_)), ylim=(len(rows_) - 0.4, -0.6))
     axis.set_yticklabels(rows_, fontsize=7)
-axes[0].plot([], [], "o", color="C1", label="as published: adds the enlarged face")
-axes[0].plot([], [], "o", color="C0", label="as published: draws all of it")
+axes[0].plot([], [], "o", color="C1", label="own start adds the enlarged face")
+axes[0].plot([], [], "o", color="C0", label="own start draws all of it")
 figure.legend(loc="outside lower center", ncols=2, fontsize=8)
 plt.show()
 for title, cells in blocks.items():
-    found = {row: cell for row, cell in cells.items() if row != "Bicubic"}
-    print(f"{title}: {split(found) if len(found) >= 5 else 'pending'}")
+    print(f"{title}: {split({row: cell.ours for row, cell in cells.items() if row != 'Bicubic'})}")
 
 # %%
 def order_alike(a, b, draws=1000):
@@ -398,31 +414,40 @@ def order_alike(a, b, draws=1000):
 
 ours_first, ours_second = ({row: cell.ours for row, cell in cells.items()} for cells in blocks.values())
 TABLE_7 = {row["row"]: float(row["celeba_psnr"]) for row in published(7)}
-print("as published and from bicubic:", order_alike(ours_first, ours_second))
-print("as published and Table VII:   ", order_alike(ours_first, TABLE_7))
-print("from bicubic and Table VII:   ", order_alike(ours_second, TABLE_7))
+print("own start and from bicubic:", order_alike(ours_first, ours_second))
+print("own start and Table VII:   ", order_alike(ours_first, TABLE_7))
+print("from bicubic and Table VII:", order_alike(ours_second, TABLE_7))
 both = [row for row in METHODS if row in ours_first and row in ours_second]
 if len(both) > 1:
-    first, second = (np.ptp([ours[row] for row in both]) for ours in (ours_first, ours_second))
-    print(f"the {len(both)} methods of both blocks lie within {first:.2f} dB as published, within {second:.2f} dB from bicubic")
+    for plus, words in ((False, "that drew the whole face"), (True, "that added it already")):
+        few = [row for row in both if ADDS[row] == plus]
+        if len(few) > 1:
+            gains = [ours_second[row] - ours_first[row] for row in few]
+            first, second = (np.ptp([ours[row] for row in few]) for ours in (ours_first, ours_second))
+            print(f"the {len(few)} {words} gain {min(gains):+.2f} to {max(gains):+.2f} dB; "
+                  f"they lie within {second:.2f} dB, with their own start within {first:.2f}")
+chosen = {row: sorted(read_record(RECORDS / cell.records[0])["weights"]["trials"], key=lambda trial: -trial["val_psnr"]) for row, cell in SECOND.items()}
+print(fill("step size by validation, and the dB by which it beat the next: " + ", ".join(
+    f"{row} {best['lr']:g} ({best['val_psnr'] - other['val_psnr']:.2f})" for row, (best, other, *_) in chosen.items()), 118))
 
 # %% [markdown]
-# **What the second block shows.** From one start the methods lie several times closer together, and the last ones of the first block gain most. So the first block ranks starts before it ranks methods. Some tenths of a dB are left. With one training each, they tell how fast narrow networks learn, and no more.
+# **What equal starts show.** The methods that drew the whole face gain from the bicubic start; the last lines above say how much. So most of their distance to AMINet was the start. How far the *order* changes is $\tau$'s question, and its interval is wide. Some tenths of a dB are left. With one training each, they tell how fast narrow networks learn, and no more.
 #
 # **What these rankings are not.** At about a thousandth of a full training (150 epochs of 18,000 faces, as the lineage trains) they rank how fast networks learn at a width nobody designed them for.
 #
-# - **The start.** The first block favours AMINet. Its last layer starts at zero, so it starts from the bicubic face itself, and so does SCTANet. Those without a plus must first learn what a face looks like, and have not finished. That zero is our reading, not the paper's word. With PyTorch's random tail two of AMINet's three trainings lose 0.3 dB, and the third 1.2 dB ([notebook 11](11_ablations.ipynb)). Any row of one training may be such a third one. The second block takes this advantage away.
-# - **The recipe.** In the first block all train with one step size, which was found with AMINet. In the second block validation chooses among three step sizes, for AMINet, too.
+# - **The start.** The own starts favour AMINet. Its last layer starts at zero, so it starts from the bicubic face itself, and so does SCTANet. Those without a plus must first learn what a face looks like, and have not finished. That zero is our reading, not the paper's word. With PyTorch's random tail two of AMINet's three trainings lose 0.3 dB, and the third 1.2 dB ([notebook 11](11_ablations.ipynb)). Any row of one training may be such a third one. From bicubic it has no such advantage.
+# - **The recipe.** With their own start all train with one step size, which was found with AMINet. From bicubic validation chooses among three, by 800 pictures of one seed, for AMINet, too. The last line above shows how narrow some choices are. For AMINet two step sizes are as good. Others gain 0.1 dB or more from the second largest to the largest. A still larger step might serve them better.
+# - **Initial weights.** They are PyTorch's for some. For others the authors', or we, chose them, as the file of each method says.
 # - **Priors.** Prior-based methods are taught more, and pay for it in the beginning. Here they learn landmarks only, found by a network. Our CelebA faces come without parsing maps, which FSRNet would learn from, too, and without the attributes for FACN.
-# - **Second looks.** Some networks of the first block were changed after a first look at the test faces. SCTANet had learnt nothing, as validation showed; Swin's initial weights and a zero tail mended that. SwinIR and ELSFace got Swin's weights, too. SISN lay below bicubic: 110 blocks added normed features of size one. Now the last norm of each block starts at zero, as is usual in residual networks. SFMNet, DICNet and CTCNet follow their authors' public code now. The notes of the tables name them, and the first records are in `data/records/withdrawn`.
-# - **Ties.** In the first block AMINet, Restormer-M, SCTANet and AD-GNN cannot be told apart. AMINet's own trainings spread by 0.04 dB. If another method's spread as much, one training tells a difference to within 0.2 dB only ($4.30\cdot0.04\sqrt{4/3}$, Student's).
+# - **Second looks.** Some networks were changed after a first look at the test faces. SCTANet had learnt nothing, as validation showed; Swin's initial weights and a zero tail mended that. SwinIR and ELSFace got Swin's weights, too. SISN lay below bicubic with its own start. Its 110 blocks added normed features of size one, and its batch norm's statistics ran behind. Now the last norm of each block starts at zero, as is usual in residual networks, which mends both. From bicubic six methods started from a face of another cubic kernel, 0.1 dB too high, and AD-GNN's as well. SFMNet, DICNet and CTCNet follow their authors' public code now. The notes of the tables name them, and the first records are in `data/records/withdrawn`.
+# - **Ties.** AMINet's own trainings spread by 0.04 dB. If another method's spread as much, one training of each tells a difference to within 0.26 dB only ($4.30\cdot0.04\sqrt2$, Student's). The last lines of "AMINet's own rank" below say who cannot be told from AMINet.
 # - **Size.** The multiply-adds differ manyfold: the last line of the first ranking.
 #
 # A place here is evidence about *this* setting. The full sizes at the scales `short` and `paper` are what a comparison with the paper needs.
 #
 # ## Figure 1: quality, size and speed
 #
-# Left, what the paper prints in Table X: PSNR against multiply-adds, the area of a disc is its parameters, the colour its milliseconds. Right, ours, of the first block: the networks at the size that was trained, their own multiply-adds and parameters, and no speed, since a narrow network's speed says little about the full one. Below, the milliseconds at full size, relative to AMINet's, published (one GPU) against ours (a CPU); then the same sitting as a table, `torch.compile` beside eager. Its last column is what equal training would take on this CPU: a training step goes forward once and backward, which costs about twice that, so three forward passes for each of 200,000 pictures.
+# Left, what the paper prints in Table X: PSNR against multiply-adds, the area of a disc is its parameters, the colour its milliseconds. Right, ours, each with its own start: the networks at the size that was trained, their own multiply-adds and parameters, and no speed, since a narrow network's speed says little about the full one. Below, the milliseconds at full size, relative to AMINet's, published (one GPU) against ours (a CPU); then the same sitting as a table, `torch.compile` beside eager. Its last column is what equal training would take on this CPU: a training step goes forward once and backward, which costs about twice that, so three forward passes for each of 200,000 pictures.
 
 # %%
 X = {row["row"]: row for row in published(10)}
@@ -447,7 +472,7 @@ for cell in networks:
     labels += [] if crowded else [(np.log10(macs), cell.ours)]
     right.annotate(cell.row, (macs / 1e9, cell.ours), xytext=(-7 if crowded else 7, 0), textcoords="offset points",
                    ha="right" if crowded else "left", va="center", fontsize=7, weight="bold" if ours else "normal")
-right.set(xscale="log", xlabel="MACs of the trained network, G", title=f"ours, as published, scale {networks[0].scale if networks else 'none'}"
+right.set(xscale="log", xlabel="MACs of the trained network, G", title=f"ours, own start, scale {networks[0].scale if networks else 'none'}"
           + (f": {len(missing)} of {len(METHODS)} pending" if missing else ""))
 if "Bicubic" in PSNR:
     right.axhline(PSNR["Bicubic"].ours, color="gray", lw=1, ls="--")
@@ -498,7 +523,7 @@ if sitting:
 #
 # > "the visual comparison in Fig. 7 reveals that previous FSR methods struggled to reproduce facial features like the eyes and mouth accurately. In contrast, AMINet excels at preserving the facial structure and producing more precise results." (Sec. IV-D1)
 #
-# Fig. 7 shows CelebA faces, Fig. 8 Helen's. Neither may be shown here, so ours are the two portraits and synthetic faces (and yours, with the parameter `own`): every network whose weights are at hand, as published, at the scale with the most of them. The others are left out. Below each face its PSNR.
+# Fig. 7 shows CelebA faces, Fig. 8 Helen's. Neither may be shown here, so ours are the two portraits and synthetic faces (and yours, with the parameter `own`): every network whose weights are at hand, with its own start, at the scale with the most of them. The others are left out. Below each face its PSNR.
 
 # %%
 hr = torch.cat([torch.stack(list(portraits().values())), draw_faces(synthetic, seed + 100)])       # (B, 3, 128, 128) uint8
@@ -683,10 +708,10 @@ else:
 #
 # ## AMINet's own rank, in our setting
 #
-# Computed from the records of both blocks, so that it is true in whatever state they are. The first block favours AMINet, so read the second as well. With one training of a method the interval is too narrow.
+# Computed from the records of both blocks, so that it is true in whatever state they are. The own starts favour AMINet, so read both. Beyond chance is what exceeds the half-width above.
 
 # %%
-for block, block_cells in (("as published", TABLES[7].cells), ("from bicubic", TABLES[7].from_bicubic)):
+for block, block_cells in (("own start", TABLES[7].cells), ("from bicubic", TABLES[7].from_bicubic)):
     print(f"{block}:")
     for name in ("celeba_psnr", "celeba_ssim", "celeba_vif", "celeba_lpips"):
         cells = [cell for cell in block_cells if cell.column == name and cell.ours is not None and cell.row != "Bicubic"]
@@ -694,10 +719,13 @@ for block, block_cells in (("as published", TABLES[7].cells), ("from bicubic", T
         if not any(cell.row == "AMINet" for cell in cells) or len(cells) == 1:
             print(f"   {label:9s} pending: AMINet and another method have not been trained at one scale")
             continue
-        better = [cell for cell in cells if cell.reference and cell.difference * sign > 0]
-        beyond = [cell for cell in cells if cell.reference and cell.difference_low * cell.difference_high > 0]
-        print(f"   {label:9s} AMINet is number {len(better) + 1} of {len(cells)} ({cells[0].scale}); by the interval behind "
-              f"{', '.join(cell.row for cell in beyond if cell in better) or 'nobody'}; before {sum(cell not in better for cell in beyond)}")
+        others, own_cells = [cell for cell in cells if cell.reference], {cell.row: cell for cell in cells}
+        better = [cell for cell in others if cell.difference * sign > 0]
+        beyond = [cell for cell in others if abs(cell.difference) > half_width(cell, own_cells)]
+        print(f"   {label:9s} AMINet is number {len(better) + 1} of {len(cells)} ({cells[0].scale}); beyond chance behind "
+              f"{', '.join(cell.row for cell in beyond if cell in better) or 'nobody'}, before {sum(cell not in better for cell in beyond)}")
+        if label.startswith("PSNR"):
+            print(f"{'':13s}not to be told from it: {', '.join(cell.row for cell in others if cell not in beyond) or 'nobody'}")
 size = sorted((cell for cell in TABLES[10].cells if cell.metric == "params_m"), key=lambda cell: cell.ours)
 work = sorted((cell for cell in TABLES[10].cells if cell.metric == "macs_g"), key=lambda cell: cell.ours)
 print(f"size      number {[cell.row for cell in size].index('AMINet') + 1} of {len(size)} in parameters (smallest first), "

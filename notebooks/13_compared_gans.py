@@ -83,7 +83,7 @@ RECORDS = Path(records or DATA / "records")
 #
 # Every row of Table VIII is a run that this notebook can train and measure. By default it is one at scale `smoke`: a few drawn faces, about a minute at most, and a number that means nothing. It is FSRGAN, if VGG19 and AlexNet are on this machine, else its generator FSRNet.
 #
-# `papermill notebooks/13_compared_gans.ipynb runs/13.ipynb --cwd notebooks -p rerun "spargan-*" -p scale smoke` trains SPARGAN in the same way, and its start `sparnet-hd` first. A game needs VGG19 and AlexNet. Runs of the other scales write records, which the tables below then show. Their faces must be at hand (see the README).
+# `mkdir -p runs && papermill notebooks/13_compared_gans.ipynb runs/13.ipynb --cwd notebooks -p rerun "spargan-*" -p scale smoke` trains SPARGAN in the same way, and its start `sparnet-hd` first. A game needs VGG19 and AlexNet. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md#runs-behind-the-tables)). Its records stand in the tables below.
 
 # %% tags=["nbval-ignore-output"]
 folders = [*os.environ.get("AMINET_WEIGHTS", "").split(os.pathsep), f"{torch.hub.get_dir()}/checkpoints"]
@@ -335,7 +335,7 @@ print(f"the face moved by 16 pixels: no amplitude changes; {100 * turned.float()
 # %% [markdown]
 # ## What a spectrum gives away
 #
-# 16 pixels carry up to 8 cycles per face. What a network draws beyond, it has not been shown. So the spectrum tells a restored face from a photograph, and that is what SFMGAN's second judge looks at. First its input, the amplitudes (on a logarithmic scale; zero cycles at the left in the middle, the circle is 8 cycles), then the power at each radius, in parts of the originals' power, for the portraits and for the synthetic faces.
+# 16 pixels carry at most 8 cycles per face in each direction. What a network draws beyond, it has not been shown. So the spectrum tells a restored face from a photograph, and that is what SFMGAN's second judge looks at. First its input, the amplitudes, on a logarithmic scale: zero cycles lie at the left in the middle, the circle is 8 cycles. Then the power at each radius, relative to the originals', for the portraits and for the synthetic faces.
 
 # %%
 def at_hand():
@@ -482,7 +482,7 @@ if log.exists():
 # %% [markdown]
 # ### What our game gained, and what it cost
 #
-# AMINet and AMIGAN at scale `pocket`, the same small network before and after its game, on the same faces: what the paper does not print. The intervals are paired, and draw people where it is known who is on a picture. FID has no value per face; its interval comes from 100 bootstrap draws of the faces, the same for both. They speak of these two sets of weights, not of another training. Below them all five games of Table VIII in short, at scale `mini`: 3,200 pictures for pixels, then a game of 800.
+# AMINet and AMIGAN at scale `pocket`, the same small network before and after its game, on the same faces: what the paper does not print. The intervals are paired, and draw people where it is known who is on a picture. FID has no value per face; its interval comes from 100 bootstrap draws of the faces, the same for both. They speak of these two sets of weights, not of another training. Below them the games of Table VIII in short, at scale `mini`: 3,200 pictures for pixels, then a game of 800.
 
 # %%
 DIGITS = {"psnr": 2, "ssim": 3, "vif": 3, "lpips": 3, "identity": 3, "fid": 1}
@@ -513,7 +513,8 @@ for faces in ("celeba_test", "flickr_test", "london"):
             print(f"   {metric:24s}" + "".join(f"{value:10.{digits}f}" for value in values) + f"   {mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]")
             MEASURED.setdefault(faces, {})[metric] = values
 
-print("\nall five games at scale mini, one training each: generator -> GAN, and the paired difference [95 %]")
+played = sum((RECORDS / f"{gan.lower()}-mini-0-flickr_test-paper.json").exists() for gan in START)
+print(f"\ngames at scale mini, {played} of {len(START)} measured, one training each: generator -> GAN, and the paired difference [95 %]")
 for faces, gan in ((faces, gan) for faces in ("celeba_test", "flickr_test") for gan in START):
     paths = [RECORDS / f"{run_of(name)}-mini-0-{faces}-paper.json" for name in (START[gan], gan)]
     if not all(path.exists() for path in paths):
@@ -558,7 +559,7 @@ for faces, games in GAMES.items():
 # %% [markdown]
 # From bicubic (square) to AMINet (circle) everything gets better: that is learning. From AMINet to AMIGAN (diamond) the line turns back: PSNR is paid, FID and LPIPS are bought. That is the trade of perception and distortion, in the open since both ends were measured on the same faces. `identity` falls as well: a face network recognises the person *less* well in the sharper picture.
 #
-# The last lines count the games at scale `mini`: after how many PSNR is lower, and LPIPS. Mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. No generator was trained on for 800 pictures without a judge. With three games or more, `tau` compares the order of the FIDs before the games with the order after them. At +1 the order was there before any judge, and is one of generators. The differences do not rank the games, for each starts elsewhere. FSRGAN ends worse than bicubic in PSNR and FID, and its generator had been so in FID: no rank.
+# The last lines count the games at scale `mini`: after how many PSNR is lower, and LPIPS. Mind that a game also trains its generator longer: after 3,200 pictures, 800 more count. No generator was trained on for 800 pictures without a judge. With three games or more, `tau` compares the order of the FIDs before the games with the order after them. At +1 the order was there before any judge, and is one of generators. The differences do not rank the games, for each starts elsewhere. FSRGAN ends worse than bicubic in PSNR and FID. So did its generator in FID, and on Flickr in PSNR by 0.02 dB: no rank.
 #
 # ## A FID of how many faces?
 #

@@ -41,6 +41,7 @@ class ADGNNConfig(Config):
 
     network: ClassVar[str] = "ad_gnn"
     enlarged: ClassVar[bool] = False
+    adds: ClassVar[str] = "bicubic"
     multiple: ClassVar[int] = 4  # halved, then patches of 2x2
 
     channels: int = bounded(184, 2, 1024, multiple=2)
@@ -169,4 +170,4 @@ class ADGNN(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         self.config.check_input(image)
         x = self.cdg(self.head(image))
-        return self.tail(x + self.blocks(x)) + F.interpolate(image, scale_factor=8, mode="bicubic")
+        return self.config.finish(self.tail(x + self.blocks(x)), image)

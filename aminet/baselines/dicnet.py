@@ -53,6 +53,7 @@ class DICNetConfig(Config):
     network: ClassVar[str] = "dicnet"
     multiple: ClassVar[int] = 8  # the hourglass halves four times, and starts at twice the size
     enlarged: ClassVar[bool] = False
+    adds: ClassVar[str] = "bilinear"
     priors: ClassVar[tuple[str, ...]] = ("landmarks",)
 
     channels: int = bounded(48, 1, 1024)
@@ -219,7 +220,6 @@ class DICNet(nn.Module):
     def every_step(self, image: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """The faces (B, 3, 8H, 8W) and the heatmaps (B, 68, 2H, 2W) of all steps."""
         self.config.check_input(image)
-        enlarged = F.interpolate(image, scale_factor=8.0, mode="bilinear")
         feature = self.head(image)
         x = self.first(self.begin(feature))
         faces, maps, memory = [], [], None
@@ -227,7 +227,7 @@ class DICNet(nn.Module):
             if step:
                 x = self.fusion(self.join(torch.cat([feature, x], dim=1)), merged(maps[-1]))
                 x = self.feedback(x)
-            faces.append(enlarged + self.tail(x))
+            faces.append(self.config.finish(self.tail(x), image))
             heat, memory = self.landmarks(faces[-1], memory)
             maps.append(heat)
         return faces, maps

@@ -13,7 +13,8 @@ that draws all the maps.
 Chosen by us: 68 landmarks as Gaussians with a sigma of 1 pixel at 64x64; a parsing map of 11 classes, those of Helen,
 to which the 19 of CelebAMask-HQ are mapped, and which is left out for faces without one; pre-activation in the prior
 net; a 4x4 deconvolution; PyTorch's initial weights. The errors of all maps are summed and related to the number of
-values in an image, as in the paper's sums.
+values in an image, as in the paper's sums. With `from_bicubic` the final face starts as the enlarged one, the coarse
+face does not.
 
 Counts at 128x128: 3,283,733 parameters and 15.382 G MACs; the public network, which is not the authors', has 3.29 M and
 15.4 G. (AMINet's Table X prints 27.5 M and 40.7 G: the authors' own network, which nobody can see.)

@@ -5,12 +5,13 @@ A new method is a file there, with a class and its configuration (RCAN and RCANC
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-from ..config import ABLATIONS, AMINET, PRESETS, READINGS, AMINetConfig, Config, aminet_preset
+from ..config import ABLATIONS, AMINET, HR, LR, PRESETS, READINGS, AMINetConfig, Config, aminet_preset
 from ..errors import BadInput
 
 if TYPE_CHECKING:  # a configuration can be read where there is no torch
@@ -57,13 +58,14 @@ def preset(name: str) -> Config:
         return aminet_preset(name)
     network, *switches = row.split("+")
     if network not in methods():
-        raise BadInput(f"unknown row {row!r}: choose one of {', '.join([*ABLATIONS, *READINGS, '8C', *methods()])}")
+        names = [*methods(), *ABLATIONS, *READINGS, "8C"]
+        near = "".join(f"did you mean {name!r}? " for name in get_close_matches(network, names, 1, 0.7))
+        raise BadInput(f"unknown method or row {network!r}: {near}Methods: {', '.join(methods())}. Rows: "
+                       f"{'; '.join(names[len(methods()):])}")
     cls: type[Any] = methods()[network]
     known = {field.name for field in fields(cls) if field.default is False}
-    if cls.from_bicubic:  # as published, so that nothing changes
-        switches = [switch for switch in switches if switch != "from_bicubic"]
     if unknown := [switch for switch in switches if switch not in known]:
-        raise BadInput(f"{network} has no switch {unknown[0]!r}")
+        raise BadInput(f"{network} has no switch {unknown[0]!r}: choose one of {', '.join(sorted(known))}")
     config, share = cls(**dict.fromkeys(switches, True)), PRESETS[base].channels / AMINET.channels
     return replace(config, channels=8 * max(1, round(config.channels * share / 8))) if share != 1 else config
 
@@ -89,6 +91,18 @@ def build(config: Config) -> nn.Module:
     for name in config.to_rgb if config.from_bicubic else ():
         zero_last(network.get_submodule(name))
     return network
+
+
+def adds_face(config: Config) -> bool:
+    """Return whether a network's output adds the enlarged LR face, so that a face is left if its last layer is zero."""
+    import torch
+
+    network = build(config).eval()
+    for name in config.to_rgb:
+        zero_last(network.get_submodule(name))
+    side = HR if config.enlarged else LR
+    with torch.no_grad():
+        return bool(network(torch.linspace(-1, 1, 3 * side**2).reshape(1, 3, side, side)).std() > 0.01)
 
 
 def zero_last(module: nn.Module) -> None:

@@ -44,7 +44,7 @@ class SCTANetConfig(Config):
     network: ClassVar[str] = "sctanet"
     multiple: ClassVar[int] = WINDOW
     enlarged: ClassVar[bool] = False
-    from_bicubic: ClassVar[bool] = True  # as published
+    adds: ClassVar[str] = "bicubic"
 
     channels: int = bounded(180, 8, 1024)
     groups: int = bounded(4, 1, 100)
@@ -191,4 +191,4 @@ class SCTANet(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         self.config.check_input(image)
         x = self.head(image)
-        return self.tail(x + self.body(x)) + F.interpolate(image, scale_factor=8, mode="bicubic")
+        return self.config.finish(self.tail(x + self.body(x)), image)

@@ -228,9 +228,10 @@ class Comparison:
         if spec.block:
             steps = ", ".join(f"{lr:g}" for lr in spec.lrs)
             game = f", from bicubic, each with the best on validation of the step sizes {steps}"
-        seeds = sorted({one.spec.seed for one in trained})
+        seeds = sorted(({one.spec.seed for one in rows} for row, rows in self.rows.items() if row != BICUBIC), key=len)
+        more = " (of some rows more)" * (len(seeds[-1]) > len(seeds[0]))
         return (f"scale {self.scale} (size {spec.preset.partition('/')[0]}), {budget} pictures of {trained[0].learnt} "
-                f"seen{game}{chosen}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}")
+                f"seen{game}{chosen}, seed{'s' * (len(seeds[0]) > 1)} {', '.join(map(str, sorted(seeds[0])))}{more}")
 
 
 def best_comparison(number: int, rows: list[str], faces: str, measurements: list[Measurement], protocol: str,
@@ -301,8 +302,9 @@ def notes_on(comparison: Comparison, rows: list[str], withdrawn: list[Measuremen
                if (old.spec, old.faces, old.protocol) == (one.spec, one.faces, one.protocol)
                and not old.edited and "psnr" in old.samples]
     if earlier:
-        notes.append(f"Second looks at these {comparison.label}, after a change to the network; at the first one "
-                     f"{', '.join(earlier)}.")
+        block = ", from bicubic" * bool(comparison.networks()[0][1].spec.block)
+        notes.append(f"Second looks at these {comparison.label}{block}, after a change to the network; at the first "
+                     f"one {', '.join(earlier)}.")
     if smoke := [one.file for one in comparison.sound if one.spec.scale == "smoke" and number in dict(one.spec.rows)]:
         notes.append(f"Of scale smoke, whose numbers mean nothing, and not shown: {', '.join(smoke)}.")
     return notes

@@ -107,15 +107,14 @@ def add_record(record: dict, path: str | Path) -> Path:
 
 
 def note_committed(weights: str | Path, folder: str | Path) -> list[str]:
-    """Note the SHA-256 of committed weights, a copy in fp16, in the records of the training that they are of.
+    """Note the SHA-256 of committed weights, a copy in fp16, in the records of their training; returns these files.
 
-    Returns the records' files: those of the same configuration, recipe, faces and time of choice. Their numbers are of
-    the weights as trained.
+    The records' numbers stay those of the weights as trained.
     """
     header, noted = read_header(weights), []
     for path in sorted(Path(folder).glob("*.json")):
         record = read_record(path)
-        ours = record.get("weights", {}) if record.get("kind") == "evaluation" else {}
+        ours = record["weights"] if record.get("kind") == "evaluation" else {}
         same_run = key_of(ours | {"config": record.get("config")}) == key_of(header)
         if same_run and ours.get("chosen") == header.get("chosen"):
             write_record(seal(record | {"weights": ours | {"committed": sha256(Path(weights))}}), path)

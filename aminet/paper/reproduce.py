@@ -86,7 +86,7 @@ class Reproduction:
             raise BadInput("two test sets would share a record: give files or folders with different names")
         self.device = usable(device)
         self.specs, self.compiled, self.quiet = {spec.name: spec for spec in runs(scale)}, compiled, quiet
-        self.say = (lambda line: None) if quiet else status_line
+        self.say = lambda line: quiet or print(line, file=sys.stderr, flush=True)
         self.available: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.opened: dict[str, tuple[Tensor, dict]] = {}  # test sets
         self.deadline = math.inf  # of this call
@@ -133,9 +133,8 @@ class Reproduction:
         start = self.specs[spec.start] if spec.start else None
         if not start or self.weights(start):
             return ""
-        done = self.status(start, records).state == "done"
-        gone = ", whose weights are gone: --records EMPTY_FOLDER trains it again" if done else ""
-        return f"for {start.name}{gone}"
+        gone = ", whose weights are gone: --records EMPTY_FOLDER trains it again"
+        return f"for {start.name}{gone if self.status(start, records).state == 'done' else ''}"
 
     def weights(self, spec: RunSpec) -> Path | None:
         """Return the weights of a finished training: in OUT, or committed ones; None if there are none yet."""
@@ -229,7 +228,7 @@ class Reproduction:
         asked to stop: everything is saved.
         """
         if budget is not None and not budget > 0:
-            raise BadInput(f"a budget of {budget} minutes leaves no time: give more than 0, or leave --budget out")
+            raise BadInput(f"a budget of {budget:g} minutes leaves no time: give more than 0, or leave --budget out")
         self.deadline = math.inf if budget is None else time.monotonic() + 60 * budget
         records, needed, failed = read_records(self.records)[0], [], []
         for spec in specs:
@@ -343,18 +342,14 @@ class Reproduction:
 
 
 def metrics_of(spec: RunSpec) -> tuple[str, ...]:
-    """Return the metrics of the run's scale; of a GAN FID, too, for Table VIII has it."""
-    return tuple(dict.fromkeys((*scale_of(spec.scale).get("metrics", METRICS), *(("fid",) if spec.start else ()))))
+    """Return the metrics of the run's scale; of a GAN FID, too, for Table VIII has it. Smoke needs no other network."""
+    with_fid = spec.start and spec.scale != "smoke"
+    return tuple(dict.fromkeys((*scale_of(spec.scale).get("metrics", METRICS), *(("fid",) if with_fid else ()))))
 
 
 def sources_of(header: dict) -> list[str] | None:
     """Return the sources of the faces that weights with this header learnt from."""
     return (header.get("data") or {}).get("train", {}).get("sources")
-
-
-def status_line(line: str) -> None:
-    """Print a line on how it goes, to stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def try_step_sizes(work: Reproduction, spec: RunSpec) -> list[dict] | None:
@@ -399,7 +394,7 @@ def overview(work: Reproduction, specs: list[RunSpec]) -> dict:
         rows.append({"name": spec.name, "state": status.state, "note": status.note, "seen": status.seen,
                      "images": spec.images, "minutes": minutes,
                      "rows": [f"{table}: {row}" for table, row in spec.rows]})
-    return {"device": work.device, "runs": rows, "problems": problems}
+    return {"device": work.device, "runs": rows, "records": str(work.records), "problems": problems}
 
 
 def format_overview(report: dict) -> str:
@@ -411,7 +406,7 @@ def format_overview(report: dict) -> str:
     table = aligned(lines, ("left", "left", "right", "right", "left"))
     counts = Counter(run["state"] for run in report["runs"])
     total = f"{counts.total()} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}"
-    return "\n".join([table, total, *report["problems"]])
+    return "\n".join([table, f"{total}; records in {report['records']}", *report["problems"]])
 
 
 def rerun(pattern: str, scale: str, budget: float, out: str | Path, records: str | Path) -> str:
@@ -425,6 +420,7 @@ def rerun(pattern: str, scale: str, budget: float, out: str | Path, records: str
     work = Reproduction(scale, home, home / "records" if smoke else records, quiet=smoke)
     chosen = choose(runs(scale), pattern)
     starts = [work.specs[spec.start] for spec in chosen if spec.start]
+    done = {spec.name for spec in chosen if work.status(spec).state == "done"}
     failed, lines = work.go(list(dict.fromkeys([*starts, *chosen])), budget or None), []
     for spec in chosen:
         served = "; ".join(f"Table {ROMAN[table]}: {row}" for table, row in spec.rows) or "in no table"
@@ -432,7 +428,7 @@ def rerun(pattern: str, scale: str, budget: float, out: str | Path, records: str
         means = (read_evaluation(path) or {})["means"] if path.exists() else {}
         numbers = ", ".join(f"{name} {means[key]['mean']:.2f} dB" for name, key in (
             ("PSNR", "psnr"), ("bicubic", "bicubic_psnr"))) if means else work.status(spec).state
-        lines.append(f"{spec.name} ({served}): {numbers}")
+        lines.append(f"{spec.name} ({served}): {numbers}{', measured before' * (spec.name in done)}")
     return "\n".join([*lines, *failed])
 
 

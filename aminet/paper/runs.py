@@ -179,10 +179,13 @@ def find_run(header: dict) -> RunSpec | None:
 def choose(specs: list[RunSpec], pattern: str | None) -> list[RunSpec]:
     """Return the runs whose names match a pattern, as in a shell (None: all); BadInput when there is none."""
     matching = [spec for spec in specs if pattern is None or fnmatchcase(spec.name, pattern)]
-    if not matching:
-        raise BadInput(f"no run is called {pattern!r}: there are {', '.join(spec.name for spec in specs[:3])} and "
-                       f"{len(specs) - 3} more; --list shows all, --scale chooses")
-    return matching
+    if matching:
+        return matching
+    elsewhere = [spec.scale for spec in runs() if fnmatchcase(spec.name, pattern or "")]
+    advice = (f"give --scale {elsewhere[0]}" if elsewhere else
+              f"names end in -SCALE-SEED, so try '{pattern}-*'" if any(spec.network == pattern for spec in specs) else
+              f"there are {', '.join(spec.name for spec in specs[:3])} and {len(specs) - 3} more, and --list shows all")
+    raise BadInput(f"no run of scale {specs[0].scale} is called {pattern!r}: {advice}")
 
 
 if __name__ == "__main__":

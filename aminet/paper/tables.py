@@ -45,7 +45,7 @@ class Cell:
     reference: the row of the paper's own method, "" in that row. The three differences are this row - reference:
     as printed, and ours with its paired 95 % interval.
     on, scale, seeds: what ours was measured on, in words, and the runs behind it. records: their files.
-    block: "", as published, or FROM_BICUBIC: the same methods from the bicubic face (see `RunSpec`).
+    block: "", with the methods' own start, or FROM_BICUBIC: the same methods from the bicubic face (see `RunSpec`).
     """
 
     row: str

@@ -38,7 +38,7 @@ def format_table(table: Table, width: int = 120) -> str:
     """Return the table as printed with ours beside every number, then each of ours with its interval, then a legend."""
     parts = ["\n".join(fill(sentence, width) for sentence in heading(table))]
     parts += ["\n".join(filter(None, [title, side_by_side(cells, table.from_bicubic, 3 if table.from_bicubic else 6)]))
-              for title, cells in blocks(table)]
+              for title, cells in blocks(table.cells)]
     parts += [f"{title}\n{aligned(rows, DETAIL)}" for title, rows in details(table)]
     parts += ["\n".join(fill(item, width, subsequent_indent="  ", break_on_hyphens=False) for item in legend(table))]
     return "\n\n".join(parts)
@@ -64,7 +64,7 @@ def markdown_table(table: Table) -> str:
     """Return the same as Markdown for GitHub, with pipes between the columns."""
     title, *sentences = heading(table)
     parts = [f"**{title}**", *sentences]
-    for title, cells in blocks(table):
+    for title, cells in blocks(table.cells):
         columns = [numbers(column, table.from_bicubic) for column in columns_of(cells)]
         names = [f"{COLUMNS[column[0].metric].name}: {name}" if name == "paper" else name
                  for column, (header, *_) in zip(columns_of(cells), columns) for name in header]
@@ -89,10 +89,10 @@ def heading(table: Table) -> list[str]:
     return sentences
 
 
-def blocks(table: Table) -> list[tuple[str, list[Cell]]]:
+def blocks(every: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
     """Return the cells that stand side by side, with a title if the table has several sets of faces."""
     on_faces: dict[str, list[Cell]] = {}
-    for cell in table.cells:
+    for cell in every:
         on_faces.setdefault(cell.faces if cell.metric != cell.column else "", []).append(cell)
     measured_on = {faces: next((cell.on for cell in cells if cell.on), "pending") for faces, cells in on_faces.items()}
     return [(f"Paper: {faces}. Ours: {measured_on[faces]}." if faces else "", cells)
@@ -106,8 +106,7 @@ def columns_of(cells: list[Cell]) -> list[list[Cell]]:
 
 
 def numbers(column: list[Cell], from_bicubic: Sequence[Cell]) -> list[tuple[str, ...]]:
-    """Return what stands in a column, row by row, the first with the names: the paper's number, ours, and ours of the
-    second block if there is one; of a row that is not trained, or a count, none."""
+    """Return a column row by row, names first: the paper's number, ours, and ours from bicubic if it has such cells."""
     second = {(cell.row, cell.column): cell for cell in from_bicubic}
     rows = [("paper", "ours"), *((cell.published, ours(cell)) for cell in column)]
     if (column[-1].row, column[-1].column) not in second:
@@ -126,12 +125,12 @@ def side_by_side(cells: list[Cell], from_bicubic: Sequence[Cell] = (), metrics: 
 
 
 def details(table: Table) -> list[tuple[str, list[Sequence[str]]]]:
-    """Return, for each set of faces, a title and rows, the first with the columns' names: every number of ours with its
-    interval, and the differences to the paper's own method, the paper's and ours."""
+    """Return a title and rows for each set of faces: names, then each of ours with its interval and differences."""
     own_method = {5: "last row", 6: "EDFF"}.get(table.number, TABLES[table.number][2])
     names = ("", "", "ours", "[95 %]", "ours - paper", f"minus {own_method}: paper", "ours", "[95 %, paired]", "seeds")
     tables = []
-    for block, cells in [("", cells) for _, cells in blocks(table)] + [(", from bicubic", table.from_bicubic)]:
+    for block, cells in [("", cells) for _, cells in blocks(table.cells)] + [
+            (", from bicubic,", cells) for _, cells in blocks(table.from_bicubic)]:
         known = [cell for column in columns_of(cells) for cell in column if cell.ours is not None]
         width = len(names) if len({cell.seeds for cell in known}) > 1 else -1  # the heading names equal seeds
         on = ", ".join(dict.fromkeys(cell.on for cell in known if cell.on))

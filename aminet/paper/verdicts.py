@@ -26,7 +26,7 @@ class Verdict:
     number, row, reference: of the table, 0 and the names for a reading. published: the paper's difference, if any.
     each: ours, training by training, those of equal seeds. mean, half: with half of Student's 95 % interval.
     paired, welch: p by Student's test of `each`, and by Welch's test of the trainings unpaired.
-    holm: `paired`, corrected for all tests that were made with it.
+    holm: the larger of both p, as a verdict needs both tests, corrected for all that were made with it.
     scale, records: of the first network.
     """
 
@@ -102,7 +102,7 @@ def readings(records: Path = RECORDS, scale: str = "mini") -> tuple[Verdict, ...
 
 def corrected(found: list[Verdict]) -> tuple[Verdict, ...]:
     """Return verdicts with Holm's correction for all of them."""
-    return tuple(replace(one, holm=p) for one, p in zip(found, holm([one.paired for one in found])))
+    return tuple(replace(one, holm=p) for one, p in zip(found, holm([max(one.paired, one.welch) for one in found])))
 
 
 def means(files: Sequence[str], metric: str, records: Path) -> list[float]:

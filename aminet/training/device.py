@@ -14,7 +14,6 @@ from torch import Tensor
 from ..errors import BadInput
 
 T = TypeVar("T")
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's numbers of these options, in malloc.h
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -51,7 +50,7 @@ def keep_memory() -> bool:
     Measured on one core: a step of FFN (Table III) takes 0.6 of its time, one of SISN 0.8, one of AMINet the same.
     """
     with suppress(OSError, AttributeError, TypeError):
-        return all([ctypes.CDLL(None).mallopt(number, 2**31 - 1) for number in (MMAP_THRESHOLD, TRIM_THRESHOLD)])
+        return all([ctypes.CDLL(None).mallopt(option, 2**31 - 1) for option in (-3, -1)])  # M_MMAP_, M_TRIM_THRESHOLD
     return False
 
 

@@ -59,7 +59,7 @@ def test_validation_faces_must_not_be_trained_on(folder, refuses):
 
 def test_unknown_words(refuses, tmp_path):
     refuses("unknown preset 'huge'", "train", "huge", "--out", "run", "--images", "2")
-    refuses("unknown row", "train", "pocket/w/o everything", "--out", "run", "--images", "2")
+    refuses("unknown method or row", "train", "pocket/w/o everything", "--out", "run", "--images", "2")
     refuses("--images N or --minutes M", "train", "pocket", "--out", "run")
     refuses("no weights 'nothing'", "evaluate", "nothing")
     refuses("positive number", "train", "pocket", "--out", "run", "--images", "-4")

@@ -6,8 +6,10 @@ import torch
 
 from aminet import BadInput
 from aminet import baselines as package
-from aminet.baselines.registry import build, config_class, methods, network_class, preset, read_config
+from aminet.baselines.registry import adds_face, build, config_class, methods, network_class, preset, read_config
 from aminet.config import AMINET
+from aminet.degrade import degrade, network_input, to_float, upsample
+from aminet.faces.portraits import portraits
 from aminet.paper import reproduce
 from aminet.paper import runs as run_list
 from aminet.paper.records import read_record
@@ -68,23 +70,32 @@ def test_a_new_method_is_one_file_and_one_line(toy, tmp_path):
 
 @pytest.mark.parametrize("network", methods())
 def test_from_bicubic_the_untrained_network_returns_the_enlarged_face(network):
-    """DICNet's is enlarged bilinearly, as published. The switch adds no parameter, and needs none in a record."""
+    """The same face that the tables call bicubic, up to its rounding. The switch adds no parameter."""
     config = preset(f"pocket/{network}+from_bicubic")
     assert read_config(config.to_dict()) == config and "from_bicubic" not in preset(f"pocket/{network}").to_dict()
     restored, plain = build(config).eval(), build(preset(f"pocket/{network}"))
-    face = torch.rand(1, 3, 128, 128) * 2 - 1 if config.enlarged else torch.rand(1, 3, 16, 16) * 2 - 1
-    mode = "bilinear" if network == "dicnet" else "bicubic"
-    enlarged = face if config.enlarged else torch.nn.functional.interpolate(face, scale_factor=8, mode=mode)
+    hr = portraits()["hopper"][None]
+    bicubic = to_float(upsample(degrade(hr)))
     with torch.inference_mode():
-        assert torch.equal(restored(face), enlarged)
+        found = restored(network_input(hr, config.enlarged))
+    assert torch.equal(found, bicubic) if config.enlarged else (found.clamp(-1, 1) - bicubic).abs().max() < 2 / 127.5
     assert {name: value.shape for name, value in restored.state_dict().items()} == {
         name: value.shape for name, value in plain.state_dict().items()}
 
 
-def test_what_starts_from_bicubic_anyway_does_not_change():
-    assert preset("pocket/sctanet+from_bicubic") == preset("pocket/sctanet") and AMINET.from_bicubic
+def test_what_a_method_adds_of_its_own():
+    assert AMINET.from_bicubic
+    for network, mode in (("ad_gnn", "bicubic"), ("sctanet", "bicubic"), ("dicnet", "bilinear"), ("rcan", "")):
+        config, lr = preset(f"pocket/{network}"), torch.rand(1, 3, 16, 16) * 2 - 1
+        enlarged = torch.nn.functional.interpolate(lr, scale_factor=8, mode=mode) if mode else 0
+        assert torch.equal(config.finish(torch.ones(1, 3, 128, 128), lr), 1 + enlarged + torch.zeros(1, 3, 128, 128))
     assert preset("pocket/sfmnet+edff+from_bicubic") == config_class("sfmnet")(
         channels=16, edff=True, from_bicubic=True)
+
+
+def test_who_adds_the_enlarged_face():
+    names = ("", "/restormer", "/dicnet", "/sparnet+from_bicubic", "/sparnet", "/rcan", "/facn")
+    assert [adds_face(preset(f"pocket{name}")) for name in names] == [True] * 4 + [False] * 3
 
 
 def test_the_toy_is_gone():
@@ -94,10 +105,11 @@ def test_the_toy_is_gone():
 
 
 @pytest.mark.parametrize("name, match", [
-    ("pocket/SPARNet", "unknown row 'SPARNet'"), ("pocket/sparnet+wings", "no switch 'wings'"),
+    ("pocket/sparnets", "did you mean .sparnet."), ("pocket/unet", "row .unet.: Methods: ad_gnn, .* Rows: w/o SA; "),
+    ("pocket/sparnet+wings", "no switch 'wings': choose one of edff, from_bicubic, hd"),
     ("pocket/sparnet+channels", "no switch"), ("huge/sparnet", "unknown preset"), ("huge", "unknown preset"),
     ("rcan", "rcan has no size: pocket/rcan"), ("sparnet+edff", "has no size"),
-    ("pocket/__init__", "unknown row"), ("pocket/../amigan", "unknown row")])
+    ("pocket/__init__", "unknown method or row"), ("pocket/../amigan", "unknown method or row")])
 def test_names_of_nothing(name, match):
     with pytest.raises(BadInput, match=match):
         preset(name)

@@ -135,8 +135,12 @@ def test_the_list_is_installed_with_the_package():
 
 def test_choose():
     assert [spec.name for spec in choose(runs("short"), "aminet-short-*")] == ["aminet-short-0", "aminet-short-1"]
-    with pytest.raises(BadInput, match="no run is called 'unet-.': there are aminet-smoke-0, .* --list"):
+    with pytest.raises(BadInput, match="no run of scale smoke is called 'unet-.': there are aminet-smoke-0, .* --list"):
         choose(runs("smoke"), "unet-*")
+    with pytest.raises(BadInput, match="is called 'skaf-none-mini-0': give --scale mini"):
+        choose(runs("smoke"), "skaf-none-mini-0")
+    with pytest.raises(BadInput, match="names end in -SCALE-SEED, so try 'aminet-\\*'"):
+        choose(runs("smoke"), "aminet")
     with pytest.raises(BadInput, match="unknown scale 'huge': choose one of smoke, mini, pocket, gpu, short, paper"):
         runs("huge")
 
@@ -208,7 +212,7 @@ def test_a_run_leaves_weights_and_a_record(original):
     record, = records_of(spec, read_records(original / "records")[0])
     assert record["command"].startswith("python -m aminet evaluate ") and "best.safetensors" in record["command"]
     assert set(record["means"]) == {f"{of}{metric}" for of in ("", "bicubic_")
-                                    for metric in ("psnr", "ssim", "vif", "vifp")}
+                                    for metric in ("psnr", "ssim", "vif")}
     assert find_run(read_header(original / spec.name / "best.safetensors")) == spec
 
 
@@ -216,8 +220,10 @@ def test_a_metric_that_was_not_at_hand_is_added_later(finished, monkeypatch):
     work, spec = smoke(finished, "aminet-smoke-0")
     source, path = work.test[0], work.record("aminet-smoke-0", work.test[0])
     before = json.loads(path.read_text())
-    assert work.lacking(spec) == {source: ("lpips", "identity", "fid")}
-    assert work.status(spec).note == "without lpips, identity, fid" and work.status(spec).state == "done"
+    assert work.status(spec).note == ""  # smoke asks for what needs no pretrained network
+    monkeypatch.setattr(reproduce, "metrics_of", lambda spec: METRICS)
+    assert work.lacking(spec) == {source: ("vifp", "lpips", "identity", "fid")}
+    assert work.status(spec).note == "without vifp, lpips, identity, fid" and work.status(spec).state == "done"
     monkeypatch.setattr(reproduce, "available_metrics", lambda wanted: (("psnr", "ssim", "vif"), ["no networks"]))
     assert work.go([spec]) == [] and json.loads(path.read_text()) == before  # nothing new at hand
     content = {key: value for key, value in before.items() if key != "sha256"}
@@ -232,25 +238,27 @@ def test_a_metric_that_was_not_at_hand_is_added_later(finished, monkeypatch):
 
 def test_a_metric_is_not_added_when_the_weights_are_gone(finished, monkeypatch):
     monkeypatch.setattr(reproduce, "available_metrics", lambda wanted: (tuple(wanted), []))
+    monkeypatch.setattr(reproduce, "metrics_of", lambda spec: METRICS)
     shutil.rmtree(finished / "aminet-smoke-0")
     work, spec = smoke(finished, "aminet-smoke-0")
     assert work.lacking(spec) and work.go([spec]) == [] and work.status(spec).state == "done"
 
 
-def test_fid_is_asked_of_every_gan(tmp_path):
+def test_fid_is_asked_of_every_gan_but_at_smoke(tmp_path):
     """Table VIII has it, and a scale that leaves FID out for time has GANs, too."""
     work = Reproduction("mini", out=tmp_path)
     assert metrics_of(work.specs["amigan-mini-0"]) == ("psnr", "ssim", "vif", "lpips", "fid")
     assert metrics_of(work.specs["aminet-mini-0"]) == ("psnr", "ssim", "vif", "lpips")
     smallest = Reproduction("smoke", out=tmp_path)
-    assert metrics_of(smallest.specs["amigan-smoke-0"]) == METRICS
+    assert metrics_of(smallest.specs["amigan-smoke-0"]) == ("psnr", "ssim", "vif")
 
 
 def test_a_second_call_does_nothing(finished, aminet):
     before = contents(finished)
     done = aminet("reproduce", "--scale", "smoke", "--only", "aminet-smoke-0", "--device", "cpu")
     assert done.returncode == 0, done.stderr
-    assert "1 runs: 1 done" in done.stdout and "images seen\n" not in done.stderr and contents(finished) == before
+    assert "1 runs: 1 done; records in " in done.stdout and "images seen\n" not in done.stderr
+    assert contents(finished) == before
 
 
 def test_a_stopped_run_is_continued(tmp_path):
@@ -319,8 +327,8 @@ def test_a_device_that_is_not_here(tmp_path, monkeypatch):
 
 
 def test_the_command_lines_refusals(tmp_path, refuses):
-    refuses("no run is called 'unet*'", "reproduce", "--list", "--only", "unet*", "--device", "cpu")
-    refuses("positive number", "reproduce", "--scale", "smoke", "--budget", "0")
+    refuses("no run of scale pocket is called 'unet*'", "reproduce", "--list", "--only", "unet*", "--device", "cpu")
+    refuses("a budget of 0 minutes leaves no time: give more than 0", "reproduce", "--scale", "smoke", "--budget", "0")
     with pytest.raises(BadInput, match="a budget of -1 minutes leaves no time"):
         smoke(tmp_path).go([], budget=-1)
     assert not list(tmp_path.iterdir())
@@ -420,7 +428,7 @@ def test_list(finished, aminet):
     assert done.returncode == 0, done.stderr
     listed = {run["name"]: run for run in json.loads(done.stdout)["runs"]}
     assert listed["aminet-smoke-0"] == {
-        "name": "aminet-smoke-0", "state": "done", "note": "without lpips, identity, fid", "seen": 8, "images": 8,
+        "name": "aminet-smoke-0", "state": "done", "note": "", "seen": 8, "images": 8,
         "minutes": 0.0,
         "rows": ["1: LGFI", "2: LGFI", "3: RDFE", "4: RDFE", "5: 5x5 7x7 avg max", "7: AMINet", "9: AMINet",
                  "10: AMINet"]}

@@ -120,6 +120,7 @@ def test_seeds_are_averaged_image_by_image(folder):
     text = F.format_table(T.table(7, folder(record("sparnet-short-0", psnr=first))))  # rows differ in their seeds
     assert "[95 %, paired]" in text and re.search(r"^PSNR, dB  AMINet .*  0 1$", text, re.MULTILINE)
     assert re.search(r"^PSNR, dB  SPARNet .*  0$", text, re.MULTILINE)
+    assert "seen, seed 0 (of some rows more)." in " ".join(text.split())
 
 
 def test_an_ablation_needs_several_trainings(folder, monkeypatch, one_training_is_enough):
@@ -161,6 +162,7 @@ def test_the_second_block_stands_beside_the_first(folder):
     assert re.search(rf"^SwinIR +27.88 +{np.mean(two):.2f} +{np.mean(one):.2f} ", text, re.MULTILINE)
     steps = "from bicubic, each with the best on validation of the step sizes 0.0002, 0.0005, 0.001"
     assert steps in " ".join(text.split())
+    assert "Ours, from bicubic, on CelebA faces, in detail:" in text
     assert "from bicubic" in F.markdown_table(table) and ",from_bicubic\n" in F.csv_table(table)
     assert not T.table(1, records).from_bicubic and "from bicubic" not in F.format_table(T.table(1, records))
 
@@ -453,7 +455,7 @@ def test_markdown_has_the_content_of_the_text(number):
     text, markdown = F.format_table(table), F.markdown_table(table)
     piped = [line for line in markdown.splitlines() if line.startswith("|")]
     tables = re.findall(r"(?:^\|.*\|\n?)+", markdown, re.MULTILINE)
-    assert len(tables) == len(F.blocks(table)) + len(F.details(table)) >= (4 if table.from_bicubic else 2)
+    assert len(tables) == len(F.blocks(table.cells)) + len(F.details(table)) >= (4 if table.from_bicubic else 2)
     for lines in (one.splitlines() for one in tables):
         assert re.fullmatch(r"[|:-]+", lines[1]) and len({line.count("|") for line in lines}) == 1
     cut = re.compile(r"[\s|*`-]+")  # spaces and what draws the table

@@ -36,7 +36,7 @@ def test_what_a_verdict_says():
 
 def test_the_pool_corrects_every_test():
     found = corrected([verdict([25.0, 25.1, 25.2 + i], [25.3, 25.2, 25.2]) for i in range(3)])
-    assert len(found) == 3 and all(one.holm >= one.paired for one in found)
+    assert len(found) == 3 and all(one.holm >= max(one.paired, one.welch) for one in found)
     assert max(one.holm for one in found) <= 1
 
 
@@ -44,7 +44,8 @@ def test_the_committed_trainings():
     """Recomputed for one row; a claim that one test alone supports is no verdict."""
     by_row = {(one.row, one.metric): one for one in verdicts()}
     removed = by_row["RDFE w/o FRM", "psnr"]
-    assert removed.word == "holds" and removed.holm < 0.05 and len(removed.records) == 3
+    assert removed.word == "holds" and len(removed.records) == 3
+    assert by_row["RDFE w/o FRM", "ssim"].holm < 0.05 < removed.holm  # Welch's 0.0019 times 46
     assert by_row["LGFI w/o RDFE", "psnr"].support == "paired"
     assert by_row["RDFE w/o AU", "ssim"].welch > 0.1 > by_row["RDFE w/o AU", "ssim"].paired
     assert {one.row for one in readings()} >= {"w/o norm", "SKAF gates features", "8C"}
