@@ -86,7 +86,7 @@ RECORDS = Path(records or DATA / "records")
 # %% [markdown]
 # ## Train a row yourself
 #
-# Every row is a run that this notebook can train and measure. By default it is one at scale `smoke`: eight drawn faces, some seconds, and a number that means nothing. `mkdir -p runs && papermill notebooks/11_ablations.ipynb runs/11.ipynb --cwd notebooks -p rerun "skaf-*" -p scale smoke` trains Table V in the same way. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md#runs-behind-the-tables)). There a training takes a quarter of an hour. A row counts with three of them, and then stands in the tables below.
+# Every row is a run that this notebook can train and measure. By default it is one at scale `smoke`: eight drawn faces, some seconds, and a number that means nothing. `mkdir -p runs && papermill notebooks/11_ablations.ipynb runs/11.ipynb --cwd notebooks -p rerun "skaf-*" -p scale smoke` trains Table V in the same way. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md)). There a training takes a quarter of an hour. A row counts with three of them, and then stands in the tables below.
 
 # %% tags=["nbval-ignore-output"]
 print(train_runs(rerun or "skaf-7x7-smoke-0", scale, budget, DATA.parent / "runs", RECORDS))

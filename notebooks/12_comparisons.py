@@ -78,7 +78,7 @@ RECORDS = Path(records or DATA / "records")
 # %% [markdown]
 # ## Train a row yourself
 #
-# Every row is a run that this notebook can train and measure. By default it is ELSFace at scale `smoke`: eight drawn faces, some seconds, and a number that means nothing. `mkdir -p runs && papermill notebooks/12_comparisons.ipynb runs/12.ipynb --cwd notebooks -p rerun "swinir-*" -p scale smoke` trains both of SwinIR's runs in the same way. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md#runs-behind-the-tables)). Its records stand in the tables below.
+# Every row is a run that this notebook can train and measure. By default it is ELSFace at scale `smoke`: eight drawn faces, some seconds, and a number that means nothing. `mkdir -p runs && papermill notebooks/12_comparisons.ipynb runs/12.ipynb --cwd notebooks -p rerun "swinir-*" -p scale smoke` trains both of SwinIR's runs in the same way. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md)). Its records stand in the tables below.
 
 # %% tags=["nbval-ignore-output"]
 print(train_runs(rerun or "elsface-smoke-0", scale, budget, DATA.parent / "runs", RECORDS))

@@ -83,7 +83,7 @@ RECORDS = Path(records or DATA / "records")
 #
 # Every row of Table VIII is a run that this notebook can train and measure. By default it is one at scale `smoke`: a few drawn faces, about a minute at most, and a number that means nothing. It is FSRGAN, if VGG19 and AlexNet are on this machine, else its generator FSRNet.
 #
-# `mkdir -p runs && papermill notebooks/13_compared_gans.ipynb runs/13.ipynb --cwd notebooks -p rerun "spargan-*" -p scale smoke` trains SPARGAN in the same way, and its start `sparnet-hd` first. A game needs VGG19 and AlexNet. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md#runs-behind-the-tables)). Its records stand in the tables below.
+# `mkdir -p runs && papermill notebooks/13_compared_gans.ipynb runs/13.ipynb --cwd notebooks -p rerun "spargan-*" -p scale smoke` trains SPARGAN in the same way, and its start `sparnet-hd` first. A game needs VGG19 and AlexNet. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md)). Its records stand in the tables below.
 
 # %% tags=["nbval-ignore-output"]
 folders = [*os.environ.get("AMINET_WEIGHTS", "").split(os.pathsep), f"{torch.hub.get_dir()}/checkpoints"]
@@ -513,8 +513,7 @@ for faces in ("celeba_test", "flickr_test", "london"):
             print(f"   {metric:24s}" + "".join(f"{value:10.{digits}f}" for value in values) + f"   {mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]")
             MEASURED.setdefault(faces, {})[metric] = values
 
-played = sum((RECORDS / f"{gan.lower()}-mini-0-flickr_test-paper.json").exists() for gan in START)
-print(f"\ngames at scale mini, {played} of {len(START)} measured, one training each: generator -> GAN, and the paired difference [95 %]")
+print(f"\ngames at scale mini, {sum((RECORDS / f'{gan.lower()}-mini-0-flickr_test-paper.json').exists() for gan in START)} of {len(START)} measured, one training each: generator -> GAN, and the paired difference [95 %]")
 for faces, gan in ((faces, gan) for faces in ("celeba_test", "flickr_test") for gan in START):
     paths = [RECORDS / f"{run_of(name)}-mini-0-{faces}-paper.json" for name in (START[gan], gan)]
     if not all(path.exists() for path in paths):
