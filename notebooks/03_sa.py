@@ -6,7 +6,7 @@
 # *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/03_sa.ipynb) · previous: [02 Measuring a face](02_measuring_a_face.ipynb) · next: [04 RDFE](04_rdfe.ipynb)
 #
 # You will be able to
-# - **build** the paper's self-attention from Eqs. 1-5, and name every axis on the way;
+# - **write** the paper's self-attention from Eqs. 1-5, put it into a trained network, and restore a face with it;
 # - **derive** why attention divides by $\sqrt d$, and **show** when that is not enough;
 # - **read** the attention matrices of a trained network, channel by channel.
 
@@ -27,7 +27,7 @@ if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():
 if not Path("../aminet/notebook.py").exists():
     raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
-from aminet.notebook import begin, grade, show
+from aminet.notebook import begin, grade, show  # noqa: F401
 
 begin(globals(), PARAMETERS)
 
@@ -52,11 +52,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aminet import sa as package
 from aminet.config import AMINET
 from aminet.degrade import degrade, resize, to_float, upsample
 from aminet.faces.portraits import portraits
+from aminet.sa import SelfAttention
 from aminet.transformer import LayerNorm
+from exercises import check
 
 C = 28  # the paper's size, in the reading that this course builds (notebook 08)
 hr = portraits()[FACE][None]
@@ -286,10 +287,30 @@ plt.show()
 # It is our default; Eq. 4 to the letter is the switch `scale="sqrt"` of `AMINetConfig`. No published count
 # can tell the two apart: they differ by one parameter per head.
 #
-# This is the whole module, the same code as `aminet/sa.py`. The cell after it checks two things: our class is
-# the package's, and with `scale="sqrt"` it is the step-by-step calculation from above.
+# ### Exercise 1: write SA
+#
+# *Level 2, 20 minutes.* Now you have all parts. `self` is one SA of a network, for a feature of $C$ channels:
+#
+# | what `self` has | what it does |
+# |---|---|
+# | `self.qkv` | 1×1 convolution, $C \to 3C$ channels: the `pointwise` of above |
+# | `self.depthwise` | depthwise 3×3 on $3C$ channels |
+# | `self.heads` | $h$; head $i$ has the channels $i\,C/h$ to $(i+1)\,C/h - 1$ |
+# | `self.temperature` | $\tau$, one number per head, $(h, 1, 1)$ |
+# | `self.project` | 1×1 convolution, $C \to C$ |
+#
+# Write its `forward` with the cosine: `x` is $(B, C, H, W)$, and so is what it returns. The check puts your forward
+# into all eight SAs of the trained network `pocket`. It compares every value, and shows the faces that come out.
 
-# %%
+# %% tags=["exercise"]
+def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """Eqs. 1-5. (B, C, H, W) -> (B, C, H, W)."""
+    ...  # your turn
+
+
+passed = check("03.1", forward)
+
+# %% tags=["solution"]
 class SelfAttention(nn.Module):
     """Eqs. 1-5. (B, C, H, W) -> (B, C, H, W)."""
 
@@ -316,17 +337,19 @@ class SelfAttention(nn.Module):
         weights, v = self.attention(x)
         return self.project((weights @ v).reshape(x.shape))  # Eqs. 4-5
 
-# %%
-for scale in ("temperature", "sqrt"):
-    ours, theirs = SelfAttention(C, 4, scale), package.SelfAttention(C, 4, scale)
-    theirs.load_state_dict(ours.state_dict())
-    torch.testing.assert_close(ours(X), theirs(X))
 
+passed = check("03.1", SelfAttention.forward)
+
+# %% [markdown]
+# The class is `aminet.sa.SelfAttention`: the switch `scale` chooses between the two readings. With `scale="sqrt"` and
+# one head it is the calculation from above, step by step.
+
+# %%
 literal = SelfAttention(C, 1, "sqrt")
 literal.load_state_dict({"qkv.weight": pointwise.weight, "depthwise.weight": depthwise.weight,
                          "project.weight": project.weight})
 torch.testing.assert_close(literal(X), X_sa)
-print("the class equals the package and the steps above: True")
+print("the class equals the steps above: True")
 
 # %% [markdown]
 # ## What a saturated softmax does
@@ -571,32 +594,24 @@ for name, x in {**{name: face[None] for name, face in portraits().items()}, "16 
 # on wider networks and longer trainings: there $\tau$ may grow. [Notebook 11](11_ablations.ipynb) asks what a
 # network misses that never had SA.
 #
-# ### Exercise 1: what does SA weigh?
+# ### Exercise 2: what does SA weigh?
 #
-# Count the parameters of `SelfAttention(c, h)` on paper: two 1×1 convolutions, one depthwise 3×3, the
-# temperatures. No biases. Write the formula.
+# *Level 1, 5 minutes.* Count the parameters of `SelfAttention(c, h)` on paper: two 1×1 convolutions, one depthwise 3×3,
+# the temperatures. No biases. Write the formula.
 
 # %% tags=["exercise"]
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-CASES_1 = [((c, h), count(SelfAttention(c, h))) for c, h in zip(AMINET.widths, AMINET.heads)]
-
 def parameters(c: int, h: int) -> int:
     ...  # your turn
 
-passed = grade(parameters, CASES_1, "the depthwise 3x3 works on Q, K and V: how many channels is that?")
+
+passed = check("03.2", parameters)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def forgot_three(c: int, h: int) -> int:
-    return 4 * c * c + 9 * c + h
-
 def parameters(c: int, h: int) -> int:
     return 3 * c * c + 9 * 3 * c + h + c * c  # 4c^2 + 27c + h
 
-passed = grade(forgot_three, CASES_1, "the depthwise 3x3 works on Q, K and V: how many channels is that?")
-passed = grade(parameters, CASES_1, "")
+
+passed = check("03.2", parameters)
 
 # %% [markdown]
 # With the multiply-adds (MACs) beside the parameters this is the bill of SA, which [notebook 08](08_aminet_and_its_bill.ipynb) adds up for the whole network. Each weight works once per pixel. The two products of attention have no weights at all.
@@ -617,67 +632,29 @@ for c, h, side in zip(AMINET.widths, AMINET.heads, (128, 64, 32, 16)):
           f"{cost.matmul / 1e6:5.1f} M in products of features")
 
 # %% [markdown]
-# ### Exercise 2: channel attention with einsum
-#
-# Write the attention of `scale="temperature"` with two calls of `torch.einsum`. `q`, `k`, `v` have the shape
-# $(B, h, C/h, HW)$, `q` and `k` already have unit length, `tau` has the shape $(h, 1, 1)$. The index of the
-# pixels must vanish in the first call and come back in the second.
-
-# %% tags=["exercise"]
-unit = F.normalize(torch.randn(2, 2, 4, 6, 50), dim=-1).unbind()  # q and k, (2, 4, 6, 50) each
-some, taus = torch.randn(2, 4, 6, 50), torch.tensor([0.5, 1, 5, 20]).reshape(4, 1, 1)
-truth = (unit[0] @ unit[1].transpose(-2, -1) * taus).softmax(dim=-1) @ some
-CASES_2 = [((*unit, some, taus), truth)]
-
-def channel_attention(q, k, v, tau):
-    ...  # your turn
-
-passed = grade(channel_attention, CASES_2, "name the axes bhcp for q, bhdp for k; the softmax runs over d")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_axis(q, k, v, tau):
-    a = torch.einsum("bhcp,bhdp->bhcd", q, k) * tau
-    return torch.einsum("bhcd,bhdp->bhcp", a.softmax(dim=-2), v)
-
-def channel_attention(q, k, v, tau):
-    a = torch.einsum("bhcp,bhdp->bhcd", q, k) * tau
-    return torch.einsum("bhcd,bhdp->bhcp", a.softmax(dim=-1), v)
-
-passed = grade(wrong_axis, CASES_2, "name the axes bhcp for q, bhdp for k; the softmax runs over d")
-passed = grade(channel_attention, CASES_2, "")
-
-# %% [markdown]
 # ### Exercise 3: how hot must it be?
 #
-# A channel has cosine 1 with one of $n$ channels and cosine 0 with the other $n - 1$. Which temperature
-# $\tau$ gives the one the weight $p$? Solve $p = e^{\tau} / (e^{\tau} + n - 1)$ for $\tau$. Then look at the
-# answer for $n = 28$, $p = 0.9$: how far it is from the start at $\tau = 1$.
+# *Level 2, 10 minutes.* A channel has cosine 1 with one of $n$ channels and cosine 0 with the other $n - 1$. Which
+# temperature $\tau$ gives the one the weight $p$? Solve $p = e^{\tau} / (e^{\tau} + n - 1)$ for $\tau$. Then look at
+# the answer for $n = 28$, $p = 0.9$: how far is it from the start at $\tau = 1$?
 
 # %% tags=["exercise"]
-def weight_of_one(n: int, tau: float) -> float:
-    return float(torch.tensor([tau] + [0.0] * (n - 1), dtype=torch.float64).softmax(0)[0])
-
-CASES_3 = [((n, weight_of_one(n, tau)), tau) for n, tau in ((2, 1.0), (28, 1.0), (28, 5.5), (8, 3.0))]
-
 def temperature(n: int, p: float) -> float:
     ...  # your turn
 
-passed = grade(temperature, CASES_3, "write the odds p / (1 - p) first: they are e^tau against n - 1")
+
+passed = check("03.3", temperature)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
 from math import log
 
-def two_channels_only(n: int, p: float) -> float:
-    return log(p / (1 - p))
 
 def temperature(n: int, p: float) -> float:
     return log(p / (1 - p)) + log(n - 1)
 
+
+passed = check("03.3", temperature)
 print(f"n = 28, p = 0.9: tau = {temperature(28, 0.9):.2f}")
-passed = grade(two_channels_only, CASES_3, "write the odds p / (1 - p) first: they are e^tau against n - 1")
-passed = grade(temperature, CASES_3, "")
 
 # %% [markdown]
 # ## What to remember

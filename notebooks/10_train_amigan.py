@@ -44,7 +44,7 @@ if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():
 if not Path("../aminet/notebook.py").exists():
     raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
-from aminet.notebook import begin, grade, show
+from aminet.notebook import begin, grade, show  # noqa: F401
 
 begin(globals(), PARAMETERS)
 

@@ -33,7 +33,7 @@ def tags(cell) -> list[str]:
 def verdicts(cell) -> list[str]:
     """What `grade` said in a cell, in order."""
     text = "".join(output.get("text", "") for output in cell.outputs)
-    return re.findall(r"^(not yet|right)(?=: |$)", text, re.M)
+    return re.findall(r"^(your turn|not yet|right)(?=: |$)", text, re.M)
 
 
 def test_the_course_is_whole():
@@ -94,14 +94,20 @@ def test_its_links_and_its_words(source):
 
 @every
 def test_its_exercises(source):
-    """Every stub fails its check; in every solution cell one wrong answer fails and the right one passes."""
+    """Every stub fails its check; in every solution cell the right answer passes, and before it one wrong answer fails,
+    if the exercise is not in exercises.py, whose mistakes have a test of their own."""
     cells = pair(source)[1]
     stubs = [cell for cell in cells if "exercise" in tags(cell)]
     solutions = [cell for cell in cells if "solution" in tags(cell)]
     assert 1 <= len(stubs) == len(solutions) <= 4
     for stub, solution in zip(stubs, solutions):
-        assert set(verdicts(stub)) == {"not yet"}
-        assert verdicts(solution)[0] == "not yet" and verdicts(solution)[-1] == "right"
+        if numbers := re.findall(r'check\("(.+?)"', stub.source):
+            assert verdicts(stub) == ["your turn"] and verdicts(solution) == ["right"]
+            assert numbers == re.findall(r'check\("(.+?)"', solution.source)
+            assert solution.metadata["jupyter"] == {"source_hidden": True} and "hint" not in stub.source
+        else:
+            assert set(verdicts(stub)) == {"not yet"}
+            assert verdicts(solution)[0] == "not yet" and verdicts(solution)[-1] == "right"
 
 
 CHAPTERS = {"degrade", "protocol", "sa", "rdfe", "skaf", "lgfi", "transformer", "edff", "config", "model", "ledger",

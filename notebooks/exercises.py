@@ -1,0 +1,208 @@
+"""The course's exercises: what a right answer is, what known mistakes mean, and the check of a learner's answer.
+
+A notebook says `passed = check("03.2", parameters)`. Nothing of the answer stands on its page.
+"""
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from math import log
+from types import MethodType
+
+import torch
+from torch.nn import functional as F
+
+from aminet.config import AMINET
+from aminet.degrade import degrade, to_float, upsample
+from aminet.faces.portraits import portraits
+from aminet.notebook import show
+from aminet.protocol import PROTOCOLS, psnr
+from aminet.sa import SelfAttention
+from aminet.training.weights import load_weights
+
+Known = Sequence[tuple[Callable, str]]  # a wrong answer, and what to say to who gives it
+TRIES: Counter[str] = Counter()  # of each exercise in this session
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What an answer is compared with.
+
+    cases: makes arguments and the value expected of them; of a `module`, it is put into the trained network instead.
+    mistakes: makes known mistakes. hint: said from the second try on. tolerance: of numbers, absolute.
+    """
+
+    hint: str
+    cases: Callable[[], list[tuple[tuple, object]]] | None = None
+    mistakes: Known = ()
+    module: type | None = None
+    tolerance: float = 1e-4
+
+
+def check(number: str, answer: Callable) -> bool:
+    """Check a learner's answer to an exercise, `answer(*arguments)` in every case; print the verdict.
+
+    Of an exercise on a module `answer` is its `forward(self, x)`: it must equal the package's within 1e-5 at every place
+    of the trained network `pocket`, and the figure shows the faces that the network then restores.
+    """
+    exercise = EXERCISES[number]
+    if untouched(answer):
+        print(f"your turn: {answer.__name__}")
+        return False
+    cases = places(exercise.module) if exercise.module else [("", *case) for case in exercise.cases()]
+    tolerance = 1e-5 if exercise.module else exercise.tolerance
+    problems = ((place, fault(answer, arguments, expected, tolerance)) for place, arguments, expected in cases)
+    problem = next((place + words for place, words in problems if words), "")
+    known = [words for wrong, words in exercise.mistakes if problem and not any(
+        fault(answer, arguments, wrong(*deepcopy(arguments)), tolerance) for _, arguments, _ in cases)]
+    if exercise.module:
+        restore_with(exercise.module, answer)
+    if not problem:
+        print("right")
+        return True
+    TRIES[number] += 1
+    advice = known[:1] or [f"hint: {exercise.hint}"] * (TRIES[number] > 1)
+    print("\n         ".join([f"not yet: {problem}", *advice]))
+    return False
+
+
+def untouched(answer: Callable) -> bool:
+    """Return whether a function is still the stub `...`, with or without a docstring."""
+    def stub(): ...
+
+    def documented():
+        """A stub."""
+
+    code = answer.__code__
+    stubs = stub.__code__.co_code, documented.__code__.co_code
+    return code.co_code in stubs and {*code.co_consts} <= {None, answer.__doc__}
+
+
+def fault(answer: Callable, arguments: tuple, expected: object, tolerance: float) -> str:
+    """Return what is wrong with an answer to one case, an error with its line or the difference; "" if it is right."""
+    try:
+        with torch.no_grad():
+            return difference(answer(*deepcopy(arguments)), expected, tolerance)
+    except Exception as error:  # a learner's mistake of any kind is explained, not raised
+        own = [frame for frame in traceback.extract_tb(error.__traceback__)
+               if frame.filename == answer.__code__.co_filename and frame.name == answer.__name__]
+        place = f" in line {own[-1].lineno}, `{own[-1].line}`" if own else ""
+        return f"{type(error).__name__}{place}: {error}"
+
+
+def difference(given, expected, tolerance: float) -> str:
+    """Return how an answer differs from what is expected; "" if it does not."""
+    if given is None:
+        return "nothing is returned"
+    if isinstance(expected, (str, bool)):
+        return "" if given == expected else f"{given!r} instead of {expected!r}"
+    if isinstance(expected, (tuple, list)):
+        if len(given) != len(expected):
+            return f"{len(given)} values instead of {len(expected)}"
+        found = enumerate(difference(g, e, tolerance) for g, e in zip(given, expected))
+        return next((f"value {i}: {words}" for i, words in found if words), "")
+    given, expected = torch.as_tensor(given).double(), torch.as_tensor(expected).double()
+    if not expected.dim() and given.numel() == 1:  # one number is one number, in whatever shape
+        given = given.reshape(())
+    if given.shape != expected.shape:
+        return f"the shape is {tuple(given.shape)} instead of {tuple(expected.shape)}"
+    if torch.allclose(given, expected, rtol=0, atol=tolerance):
+        return ""
+    gap = (given - expected).abs().nan_to_num(torch.inf)
+    place = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape)) if gap.dim() else ()
+    where = f" at {place}; {int((gap > tolerance).sum()):,} of {gap.numel():,} values differ" if place else ""
+    return f"{given[place]:.5g} instead of {expected[place]:.5g}{where}"
+
+
+# Modules in the trained network
+
+
+def faces_and_input() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the two portraits, uint8 (2, 3, 128, 128), and what the network takes of them."""
+    hr = torch.stack(list(portraits().values()))
+    return hr, to_float(upsample(degrade(hr)))
+
+
+def places(kind: type) -> list[tuple[str, tuple, torch.Tensor]]:
+    """Return every place of a module in the trained network: its name, (module, input) and its output there."""
+    network, calls = load_weights("pocket")[0], []
+    modules = [(name, module) for name, module in network.named_modules() if isinstance(module, kind)]
+
+    def note(name):
+        def hook(module, arguments, output):
+            calls.append((f"{name}: ", (module, *arguments), output))
+        return hook
+
+    hooks = [module.register_forward_hook(note(name)) for name, module in modules]
+    with torch.no_grad():
+        network(faces_and_input()[1])
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def restore_with(kind: type, forward: Callable) -> None:
+    """Show two faces as the trained network restores them, and as it does with this forward in all modules of a kind."""
+    hr, image = faces_and_input()
+    networks = {"right": load_weights("pocket")[0], "yours": load_weights("pocket")[0]}
+    for module in networks["yours"].modules():
+        if isinstance(module, kind):
+            module.forward = MethodType(forward, module)
+    faces = {"input": image}
+    for name, network in networks.items():
+        with torch.no_grad(), suppress(Exception):  # a forward that fails is explained in words
+            faces[name] = network(image)
+    values = {name: psnr(face, hr, PROTOCOLS["paper"]).mean() for name, face in faces.items()}
+    faces["original"] = to_float(hr)
+    titles = [f"{name}\n{values[name]:.2f} dB" if name in values else name for name in faces]
+    show([[face[i] for face in faces.values()] for i in range(len(hr))], titles, height=1.8)
+
+
+# 03 SA
+
+
+def sa_between_rows(self, x):
+    b, c, height, width = x.shape
+    qkv = self.depthwise(self.qkv(x)).reshape(b, 3, self.heads, c // self.heads, height * width)
+    q, k, v = qkv.unbind(1)
+    a = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1) * self.temperature).softmax(dim=-2)
+    return self.project((a @ v).reshape(x.shape))
+
+
+def sa_without_lengths(self, x):
+    b, c, height, width = x.shape
+    qkv = self.depthwise(self.qkv(x)).reshape(b, 3, self.heads, c // self.heads, height * width)
+    q, k, v = qkv.unbind(1)
+    return self.project(((q @ k.transpose(-2, -1) * self.temperature).softmax(dim=-1) @ v).reshape(x.shape))
+
+
+def sa_without_projection(self, x):
+    weights, v = self.attention(x)
+    return (weights @ v).reshape(x.shape)
+
+
+EXERCISES = {
+    "03.1": Exercise(
+        "split the 3C channels of self.depthwise(self.qkv(x)) into q, k, v, heads and pixels: (B, 3, h, C/h, HW)",
+        module=SelfAttention, mistakes=[
+            (sa_between_rows, "the softmax runs over the wrong axis: each output is a mean of values, so each row sums to 1"),
+            (sa_without_lengths, "q and k must have length 1 over the pixels: the temperature multiplies a cosine"),
+            (sa_without_projection, "Eq. 5 ends with a 1x1 convolution, self.project")]),
+    "03.2": Exercise(
+        "the depthwise 3x3 works on Q, K and V: how many channels is that?",
+        cases=lambda: [((c, h), sum(p.numel() for p in SelfAttention(c, h).parameters()))
+                       for c, h in zip(AMINET.widths, AMINET.heads)],
+        mistakes=[(lambda c, h: 4 * c * c + 9 * c + h, "the depthwise 3x3 has a kernel for each of 3c channels, not of c"),
+                  (lambda c, h: 4 * c * c + 27 * c, "the temperatures are parameters, too: one for each head"),
+                  (lambda c, h: 4 * c * c + 81 * c * c + h, "a depthwise convolution has 9 weights a channel")]),
+    "03.3": Exercise(
+        "write the odds p / (1 - p) first: they are e^tau against n - 1",
+        cases=lambda: [((n, float(torch.tensor([tau] + [0.0] * (n - 1)).double().softmax(0)[0])), tau)
+                       for n, tau in ((2, 1.0), (28, 1.0), (28, 5.5), (8, 3.0))],
+        mistakes=[(lambda n, p: log(p / (1 - p)), "this is the answer for two channels: there are n - 1 others"),
+                  (lambda n, p: log(p * (n - 1)), "p is the share of one channel: its odds are p / (1 - p)")]),
+}

@@ -1,0 +1,91 @@
+"""Exercises: a stub is no try, every known mistake has its own message, and a right answer is right."""
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "notebooks"))
+import exercises  # noqa: E402
+from exercises import EXERCISES, check, difference, fault, untouched  # noqa: E402
+
+MISTAKES = [pytest.param(number, place, id=f"{number}-{place}") for number, exercise in EXERCISES.items()
+            for place in range(len(exercise.mistakes))]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    exercises.TRIES.clear()
+    monkeypatch.setattr(exercises, "show", lambda *grid, **options: None)
+
+
+@pytest.mark.parametrize("number, place", MISTAKES)
+def test_a_known_mistake_hears_its_own_message(number, place, capsys):
+    mistakes = EXERCISES[number].mistakes
+    assert not check(number, mistakes[place][0])
+    first, message = capsys.readouterr().out.splitlines()
+    assert first.startswith("not yet: ") and message.strip() == mistakes[place][1]
+
+
+def test_every_exercise_has_two_mistakes_with_messages_of_their_own():
+    for exercise in EXERCISES.values():
+        messages = [words for _, words in exercise.mistakes]
+        assert len(set(messages)) == len(messages) >= 2 and (exercise.cases is None) == (exercise.module is not None)
+
+
+def test_the_hint_comes_with_the_second_try_and_a_stub_is_none(capsys):
+    def stub(c, h):
+        """Not begun."""
+        ...
+
+    for _ in range(3):
+        assert not check("03.2", stub)
+    assert capsys.readouterr().out == "your turn: stub\n" * 3
+    for _ in range(2):
+        check("03.2", lambda c, h: 0)
+    assert capsys.readouterr().out.splitlines() == [
+        "not yet: 0 instead of 3893", "not yet: 0 instead of 3893", f"         hint: {EXERCISES['03.2'].hint}"]
+
+
+def test_a_module_is_compared_at_its_places_in_the_network(capsys):
+    def forward(self, x):
+        weights, v = self.attention(x)
+        return self.project((weights @ v).reshape(x.shape))
+
+    def half(self, x):
+        return forward(self, x)[:, ::2]
+
+    assert check("03.1", forward) and capsys.readouterr().out == "right\n"
+    assert not check("03.1", half)
+    assert capsys.readouterr().out == (
+        "not yet: encoders.0.sa: the shape is (2, 4, 128, 128) instead of (2, 8, 128, 128)\n")
+
+
+def test_stubs():
+    def with_value():
+        """A docstring."""
+        return 5
+
+    def returns_its_argument(x):
+        return x
+
+    assert untouched(lambda: None) and not untouched(with_value) and not untouched(returns_its_argument)
+
+
+@pytest.mark.parametrize("given, expected, words", [
+    (2, 2.00001, ""), (torch.tensor([2.0]), 2, ""), (None, 2, "nothing is returned"), ("a", "b", "'a' instead of 'b'"),
+    ((1, 2), (1, 3), "value 1: 2 instead of 3"), ((1,), (1, 3), "1 values instead of 2"),
+    (torch.zeros(2, 3), torch.zeros(3), "the shape is (2, 3) instead of (3,)"),
+    (torch.tensor([0.0, 2.0]), torch.zeros(2), "2 instead of 0 at (1,); 1 of 2 values differ"),
+    (torch.tensor([0.0, torch.nan]), torch.zeros(2), "nan instead of 0 at (1,); 1 of 2 values differ"),
+])
+def test_differences_in_words(given, expected, words):
+    assert difference(given, expected, 1e-4) == words
+
+
+def test_an_error_is_explained_with_its_line():
+    def answer(x):
+        return x / 0
+
+    words = fault(answer, (1,), 1, 1e-4)
+    assert words.startswith("ZeroDivisionError in line ") and words.endswith("`return x / 0`: division by zero")
