@@ -37,18 +37,18 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import torch
 from torch import nn
-from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-import aminet.model
 from aminet.config import ABLATIONS, AMINET, PRESETS, AMINetConfig
 from aminet.degrade import degrade, to_float, upsample
 from aminet.edff import EDFF
 from aminet.ledger import PUBLISHED, bill, match, thop_counted, value_of
 from aminet.lgfi import LGFI
 from aminet.faces.portraits import portraits
+from aminet.model import AMINet
 from aminet.transformer import TransformerBlock
 from aminet.training.weights import load_weights
+from exercises import check
 
 # %% [markdown]
 # ## Assembling
@@ -76,11 +76,36 @@ def up(before: int, after: int) -> nn.Sequential:
     )
 
 # %% [markdown]
-# Now the whole of Fig. 2. The loop in `forward` is the figure read from left to right: keep what the encoder made, go down, cross the bottleneck, come up, let EDFF weigh the kept feature against the new one.
+# Now the whole of Fig. 2. Read the figure from left to right: keep what the encoder made, go down, cross the bottleneck, come up, let EDFF weigh the kept feature against the new one.
 #
 # > "Finally, through a convolution with reduced channel dimensions plus a residual connection, we get the HR output face image" (Sec. III-A)
+#
+# ### Exercise 1: write AMINet
+#
+# *Level 2, 20 minutes.* Now you have all parts. `self` is the whole network. Level $i = 0, 1, 2$ has 128, 64, 32 pixels and $C$, $2C$, $4C$ channels; the bottleneck has 16 pixels.
+#
+# | what `self` has | what it does |
+# |---|---|
+# | `self.head` | 3×3 convolution, $3 \to C$ channels |
+# | `self.encoders[i]` | LGFI of level $i$; the shape stays |
+# | `self.downs[i]` | `down` of above, from level $i$ to the next: half the side |
+# | `self.bottleneck` | two LGFIs at 16 pixels; the shape stays |
+# | `self.ups[i]` | `up` of above, back to level $i$: twice the side |
+# | `self.edffs[i]` | EDFF of level $i$, called with `(encoder, decoder)`: one feature from two |
+# | `self.decoders[i]` | LGFI of level $i$; the shape stays |
+# | `self.tail` | 3×3 convolution, $C \to 3$ channels |
+#
+# Write its `forward`: `x` is the enlarged face $(B, 3, H, W)$ in $[-1, 1]$, and it returns the restored face, of the same shape. The class begins with `self.config.check_input(x)`, which refuses a face of the wrong size; you may leave that out. The check puts your forward into the trained network `pocket`. It compares every value, and shows the faces that come out.
 
-# %%
+# %% tags=["exercise"]
+def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """Fig. 2. (B, 3, H, W) -> (B, 3, H, W)."""
+    ...  # your turn
+
+
+passed = check("08.1", forward)
+
+# %% tags=["solution"]
 class AMINet(nn.Module):
     def __init__(self, config: AMINetConfig = AMINetConfig()):
         super().__init__()
@@ -119,18 +144,12 @@ class AMINet(nn.Module):
             x = self.decoders[level](x)
         return self.tail(x) + image
 
-# %%
-config = PRESETS["pocket"]  # the same network with C = 8 instead of 28
-ours, theirs = AMINet(config).eval(), aminet.model.AMINet(config).eval()
-ours.load_state_dict(theirs.state_dict())
-nn.init.normal_(ours.tail.weight, std=0.01)   # the tail starts at zero: give both something to say
-theirs.tail.load_state_dict(ours.tail.state_dict())
-x = torch.rand(1, 3, 64, 64) * 2 - 1
-with torch.no_grad():
-    assert_close(ours(x), theirs(x))
-print("our AMINet equals the package's")
+
+passed = check("08.1", AMINet.forward)
 
 # %% [markdown]
+# The class is `aminet.model.AMINet`. Its config decides what the parts are: LGFIs or Table II's Transformers, EDFFs with or without SKAF, a tail that starts at zero or not.
+#
 # ## Shapes
 #
 # > "the features obtained after three encoders are as follows: $F_1\in\mathbb{R}^{2C\times\frac{H}{2}\times\frac{W}{2}}$, $F_2\in\mathbb{R}^{4C\times\frac{H}{4}\times\frac{W}{4}}$, $F_3\in\mathbb{R}^{8C\times\frac{H}{8}\times\frac{W}{8}}$" (Sec. III-A1)
@@ -170,12 +189,12 @@ figure = show([[seen[0], *(maps[stop] for stop in row), out[0]]],
 # %% [markdown]
 # ## Parameters on paper
 #
-# A $k\times k$ convolution from $a$ to $b$ channels has $abk^2$ weights, and $b$ more if it has a bias. A depthwise one has $ck^2$. With that rule alone, each module is a line. `n_` stands for number of parameters, and `check` sets our number beside PyTorch's.
+# A $k\times k$ convolution from $a$ to $b$ channels has $abk^2$ weights, and $b$ more if it has a bias. A depthwise one has $ck^2$. With that rule alone, each module is a line. `n_` stands for number of parameters, and `agree` sets our number beside PyTorch's.
 #
 # SA goes by 1x1 to $q, k, v$, by a depthwise 3x3 over them, and by 1x1 back. RDFE has two rounds of depthwise 3x3, 5x5, 7x7 ($9+25+49=83$ taps), two 1x1 from $3c$ to $c$ (the attention unit's and the last one's), and the FRM. In the FRM two 3x3 convolutions are followed by the hourglass, which is $3d+1$ blocks of 3x3, batch norm ($2c$) and PReLU ($c$), and a 3x3 that draws one map.
 
 # %%
-def check(name, by_hand, by_torch, unit=""):
+def agree(name, by_hand, by_torch, unit=""):
     print(f"{name:22} by hand {by_hand:>14,}   PyTorch {by_torch:>14,}{unit}   match: {by_hand == by_torch}")
     assert by_hand == by_torch
 
@@ -202,10 +221,10 @@ def n_rdfe(c, d):
 
 
 block = net.encoders[0]                                  # the first LGFI: c = 28, one head, hourglass of depth 3
-check("SA, c = 28", n_sa(28, 1), size(block.sa))
-check("hourglass, d = 3", n_hourglass(28, 3), size(block.local.refine.hourglass))
-check("FRM", n_frm(28, 3), size(block.local.refine))
-check("RDFE", n_rdfe(28, 3), size(block.local))
+agree("SA, c = 28", n_sa(28, 1), size(block.sa))
+agree("hourglass, d = 3", n_hourglass(28, 3), size(block.local.refine.hourglass))
+agree("FRM", n_frm(28, 3), size(block.local.refine))
+agree("RDFE", n_rdfe(28, 3), size(block.local))
 rounds, frm = 166 * 28 / n_rdfe(28, 3), n_frm(28, 3) / n_rdfe(28, 3)
 print(f"the depthwise rounds are {100 * rounds:.1f} % of RDFE, the FRM is {100 * frm:.1f} %")
 
@@ -235,14 +254,14 @@ def n_up(a, b):
     return 9 * a * 4 * b + 9 * b * b                      # four times b: the shuffle trades channels for pixels
 
 
-check("SKAF", n_skaf(28), size(block.skaf))
-check("LGFI, 128 px", n_lgfi(28, 1, 3), size(block))
-check("LGFI, 16 px", n_lgfi(112, 4, 2), size(net.bottleneck[0]))
-check("EDFF, 128 px", n_fusion(28), size(net.edffs[0]))
-check("down, C -> 2C", n_down(28, 56), size(net.downs[0]))
-check("up, 2C -> C", n_up(56, 28), size(net.ups[0]))
-check("head", 3 * 28 * 9 + 28, size(net.head))
-check("tail", 28 * 3 * 9 + 3, size(net.tail))
+agree("SKAF", n_skaf(28), size(block.skaf))
+agree("LGFI, 128 px", n_lgfi(28, 1, 3), size(block))
+agree("LGFI, 16 px", n_lgfi(112, 4, 2), size(net.bottleneck[0]))
+agree("EDFF, 128 px", n_fusion(28), size(net.edffs[0]))
+agree("down, C -> 2C", n_down(28, 56), size(net.downs[0]))
+agree("up, 2C -> C", n_up(56, 28), size(net.ups[0]))
+agree("head", 3 * 28 * 9 + 28, size(net.head))
+agree("tail", 28 * 3 * 9 + 3, size(net.tail))
 
 # %% [markdown]
 # Eight LGFIs stand on the route 128, 64, 32, 16, 16, 32, 64, 128 pixels, with three downs, three ups and three EDFFs between them.
@@ -262,7 +281,7 @@ parts = {
 }
 for name, n in parts.items():
     print(f"{name:20} {n:>10,}   {100 * n / sum(parts.values()):5.2f} %")
-check("AMINet", sum(parts.values()), size(net))
+agree("AMINet", sum(parts.values()), size(net))
 
 # %% [markdown]
 # ## MACs on paper
@@ -307,11 +326,11 @@ def macs(module, *shape):
     return counter.get_total_flops() // 2
 
 
-check("SA, 128 px", sum(m_sa(28, 128, 1)), macs(block.sa, 28, 128, 128))
-check("RDFE, 128 px", m_rdfe(28, 128, 3), macs(block.local, 28, 128, 128))
-check("EDFF, 128 px", m_fusion(28, 128), macs(net.edffs[0], 28, 128, 128))
-check("down, from 128 px", m_down(28, 56, 128), macs(net.downs[0], 28, 128, 128))
-check("up, from 64 px", m_up(56, 28, 64), macs(net.ups[0], 56, 64, 64))
+agree("SA, 128 px", sum(m_sa(28, 128, 1)), macs(block.sa, 28, 128, 128))
+agree("RDFE, 128 px", m_rdfe(28, 128, 3), macs(block.local, 28, 128, 128))
+agree("EDFF, 128 px", m_fusion(28, 128), macs(net.edffs[0], 28, 128, 128))
+agree("down, from 128 px", m_down(28, 56, 128), macs(net.downs[0], 28, 128, 128))
+agree("up, from 64 px", m_up(56, 28, 64), macs(net.ups[0], 56, 64, 64))
 
 # %%
 side = (128, 64, 32, 16)
@@ -321,7 +340,7 @@ convolutions = (sum(m_sa(w[i], side[i], heads[i])[0] + m_rdfe(w[i], side[i], dep
                       for i in JOINTS)
                 + 2 * 27 * w[0] * 128**2)                                # head and tail
 products = sum(m_sa(w[i], side[i], heads[i])[1] for i in ROUTE)
-check("AMINet", convolutions + products, macs(net, 3, 128, 128), " MACs")
+agree("AMINet", convolutions + products, macs(net, 3, 128, 128), " MACs")
 print(f"{convolutions / 1e9:.3f} G in convolutions, {products / 1e9:.3f} G in the attention's products")
 
 # %% [markdown]
@@ -335,8 +354,8 @@ print(f"{convolutions / 1e9:.3f} G in convolutions, {products / 1e9:.3f} G in th
 extra = sum(w[i] * side[i] ** 2 * 14 + 5 * w[i] * (3 * side[i] ** 2 - 2 * side[i] ** 2 // 4 ** depths[i]) for i in ROUTE)
 unseen = parts["LayerNorm"] + sum(heads[i] for i in ROUTE)
 thop_params, thop_macs = thop_counted(net)
-check("thop's parameters", size(net) - unseen, thop_params)
-check("thop's MACs", convolutions + extra, thop_macs)
+agree("thop's parameters", size(net) - unseen, thop_params)
+agree("thop's MACs", convolutions + extra, thop_macs)
 print(f"true {(convolutions + products) / 1e9:.3f} G = {convolutions / 1e9:.3f} + products {products / 1e9:.3f}")
 print(f"thop {thop_macs / 1e9:.3f} G = {convolutions / 1e9:.3f} + norms and PReLU {extra / 1e9:.3f}")
 
@@ -479,7 +498,7 @@ axes[1].grid(axis="y", visible=False)
 plt.show()
 
 # %% [markdown]
-# With 8C the level of 256 pixels holds three quarters of an LGFI's weights, where each is used least. Depthwise weights, a hundredth of all, have a higher rate (exercise 2) and lift the bar by 0.14 G; thop's norms by 0.05. The gap is 1.6. So the text's $8C$, the table's 15.6 G and Table I do not fit one network. The figure's $4C$ does.
+# With 8C the level of 256 pixels holds three quarters of an LGFI's weights, where each is used least. Depthwise weights, a hundredth of all, have a higher rate (exercise 3) and lift the bar by 0.14 G; thop's norms by 0.05. The gap is 1.6. So the text's $8C$, the table's 15.6 G and Table I do not fit one network. The figure's $4C$ does.
 #
 # **What else cannot be.** *w/o SA, 12.3 M.* SKAF in the LGFIs has $76c^2$ and a little more, and Table I puts that at 4.425 M at most, whatever the widths. So $\sum c^2$ is bounded, SA's $4c^2+27c$ with it, and the count without SA is bounded from below.
 
@@ -547,106 +566,46 @@ print(f"8C with the default hourglasses: C = 19 has {nineteen:.2f} M, C = 20 has
 #
 # ## Exercises
 #
-# ### Exercise 1: what an EDFF costs
+# ### Exercise 2: what an EDFF costs
 #
-# Table VI adds EDFFs to other networks. Write `added(widths)`: the parameters of one EDFF (1x1 with bias from $2c$ to $c$, dense 5x5 and 7x7 with bias, a 7x7 with bias from two maps to two) at each of the given widths, summed.
+# *Level 1, 5 minutes.* Table VI adds EDFFs to other networks. Write `added(widths)`: the parameters of one EDFF at each of the given widths, summed. An EDFF has a 1x1 with bias from $2c$ to $c$, a dense 5x5 and a dense 7x7 with bias, and a 7x7 with bias from two maps to two.
 
 # %% tags=["exercise"]
-def truth(widths):
-    return sum(p.numel() for c in widths for p in EDFF(c).parameters())
-
-
-CASES_1 = [(((32,),), truth((32,))), (((128, 64, 32),), truth((128, 64, 32)))]
-
-
-def added(widths):
+def added(widths: tuple[int, ...]) -> int:
     ...  # your turn
 
 
-passed = grade(added, CASES_1, "write out one width first: three dense convolutions, the mixing 7x7, and every bias")
+passed = check("08.2", added)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong(widths):
-    return sum(76 * c * c for c in widths)               # the weights that matter, without biases and the mixing 7x7
-
-
-def solution(widths):
+def added(widths: tuple[int, ...]) -> int:
     return sum(2 * c * c + c + 74 * c * c + 2 * c + 198 for c in widths)
 
 
-passed = grade(wrong, CASES_1, "write out one width first: three dense convolutions, the mixing 7x7, and every bias")
-passed = grade(solution, CASES_1, "")
-print(f"SPARNet + EDFF: 10.519 + {solution((128, 64, 32)) / 1e6:.3f} M;  SFMNet + EDFF: 8.800 + {2 * solution((64, 64, 64)) / 1e6:.3f} M")
+passed = check("08.2", added)
+print(f"SPARNet + EDFF: 10.519 + {added((128, 64, 32)) / 1e6:.3f} M;  SFMNet + EDFF: 8.800 + {2 * added((64, 64, 64)) / 1e6:.3f} M")
 
 # %% [markdown]
-# ### Exercise 2: the rate of a depthwise layer
+# ### Exercise 3: the rate of a depthwise layer
 #
-# A dense layer has $c^2$ weights up to a factor, a depthwise one has $c$. Write `depthwise_rate(widths)`: MACs per parameter of a depthwise layer in the LGFIs at 128, 64, 32 and 16 pixels, `widths` in units of $C$.
+# *Level 2, 10 minutes.* A dense layer has $c^2$ weights up to a factor, a depthwise one has $c$. Write `depthwise_rate(widths)`: MACs per parameter of a depthwise layer in the LGFIs at 128, 64, 32 and 16 pixels, `widths` in units of $C$.
 
 # %% tags=["exercise"]
-def measured(widths):
-    layers = [nn.Conv2d(r, r, 3, padding=1, groups=r, bias=False, device="meta") for r in widths]
-    return sum(macs(layer, r, s, s) for layer, r, s in zip(layers, widths, side)) / sum(map(size, layers))
-
-
-CASES_2 = [(((1, 2, 4, 8),), measured((1, 2, 4, 8))), (((1, 2, 4, 4),), measured((1, 2, 4, 4)))]
-
-
-def depthwise_rate(widths):
+def depthwise_rate(widths: tuple[int, ...]) -> float:
     ...  # your turn
 
 
-passed = grade(depthwise_rate, CASES_2, "as per_parameter, but how do the weights grow with the width?")
+passed = check("08.3", depthwise_rate)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong(widths):
-    return per_parameter(widths)                          # a dense layer's
-
-
-def solution(widths):
+def depthwise_rate(widths: tuple[int, ...]) -> float:
     return sum(r * s * s for r, s in zip(widths, side)) / sum(widths)
 
 
-passed = grade(wrong, CASES_2, "as per_parameter, but how do the weights grow with the width?")
-passed = grade(solution, CASES_2, "")
-print(f"8C {solution((1, 2, 4, 8)):.0f}, 4C {solution((1, 2, 4, 4)):.0f}: per weight, depthwise layers are the dear ones")
+passed = check("08.3", depthwise_rate)
+print(f"8C {depthwise_rate((1, 2, 4, 8)):.0f}, 4C {depthwise_rate((1, 2, 4, 4)):.0f}: per weight, depthwise layers are the dear ones")
 
 # %% [markdown]
-# ### Exercise 3: the FFN of Table III
-#
-# Table III replaces RDFE by a gated feed-forward and keeps "similar parameters". With $m = \lfloor e\,c \rfloor$ it has a 1x1 from $c$ to $2m$, a depthwise 3x3 on $2m$, and a 1x1 from $m$ to $c$, no biases. Write `with_ffn(e)`: the network's parameters at expansion $e$. Use `parts`, `w` and `ROUTE` from above.
-
-# %% tags=["exercise"]
-CASES_3 = [((e,), bill(replace(AMINET, local="ffn", ffn_expansion=e))[""].params) for e in (2.66, 4.0, 26.33)]
-
-
-def with_ffn(e):
-    ...  # your turn
-
-
-passed = grade(with_ffn, CASES_3, "the total, less RDFE, plus 3cm + 18m for each LGFI")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong(e):
-    rest = sum(parts.values()) - parts["RDFE"]
-    return rest + sum(2 * w[i] * int(e * w[i]) + 9 * int(e * w[i]) for i in ROUTE)   # a plain FFN has no gate
-
-
-def solution(e):
-    rest = sum(parts.values()) - parts["RDFE"]
-    return rest + sum(3 * w[i] * int(e * w[i]) + 18 * int(e * w[i]) for i in ROUTE)
-
-
-passed = grade(wrong, CASES_3, "the total, less RDFE, plus 3cm + 18m for each LGFI")
-passed = grade(solution, CASES_3, "")
-print({e: f"{solution(e) / 1e6:.2f} M" for e in (2.66, 4.0, 26.33)}, "Table III prints 12.11 M")
-
-# %% [markdown]
-# Restormer's own expansion is 2.66. To be as large as RDFE an FFN must be ten times wider, which no one would build otherwise. "Similar parameters" is not a neutral choice.
-#
 # ## What to remember
 #
 # 1. Weights times pixels written: with that rule every count in the paper can be redone on paper, to the last digit.

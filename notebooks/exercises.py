@@ -14,11 +14,15 @@ from math import log
 from types import MethodType
 
 import torch
+from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from aminet.config import AMINET
 from aminet.degrade import degrade, to_float, upsample
+from aminet.edff import EDFF
 from aminet.faces.portraits import portraits
+from aminet.model import AMINet
 from aminet.notebook import show
 from aminet.protocol import PROTOCOLS, psnr
 from aminet.sa import SelfAttention
@@ -134,7 +138,7 @@ def places(kind: type) -> list[tuple[str, tuple, torch.Tensor]]:
 
     def note(name):
         def hook(module, arguments, output):
-            calls.append((f"{name}: ", (module, *arguments), output))
+            calls.append((f"{name}: " * bool(name), (module, *arguments), output))
         return hook
 
     hooks = [module.register_forward_hook(note(name)) for name, module in modules]
@@ -185,6 +189,52 @@ def sa_without_projection(self, x):
     return (weights @ v).reshape(x.shape)
 
 
+# 08 AMINet
+
+SIDES = (128, 64, 32, 16)
+
+
+def aminet_u(self, x, early=False, crosses=True, fuse=lambda edff, kept, risen: edff(kept, risen)):
+    x, skips = self.head(x), []
+    for encoder, down in zip(self.encoders, self.downs):
+        encoded = encoder(x)
+        skips.append(x if early else encoded)
+        x = down(encoded)
+    x = self.bottleneck(x) if crosses else x
+    for edff, kept, up, decoder in list(zip(self.edffs, skips, self.ups, self.decoders))[::-1]:
+        x = decoder(fuse(edff, kept, up(x)))
+    return self.tail(x)
+
+
+def aminet_without_input(self, x):
+    return aminet_u(self, x)
+
+
+def aminet_swapped(self, x):
+    return aminet_u(self, x, fuse=lambda edff, kept, risen: edff(risen, kept)) + x
+
+
+def aminet_kept_too_early(self, x):
+    return aminet_u(self, x, early=True) + x
+
+
+def aminet_without_bottleneck(self, x):
+    return aminet_u(self, x, crosses=False) + x
+
+
+def aminet_added_skips(self, x):
+    return aminet_u(self, x, fuse=lambda edff, kept, risen: kept + risen) + x
+
+
+def depthwise_rate(widths):
+    """Return the MACs per parameter of depthwise 3x3 convolutions at the four sides, both as PyTorch counts them."""
+    layers = [nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False, device="meta") for width in widths]
+    with FlopCounterMode(display=False) as counter:
+        for layer, side in zip(layers, SIDES):
+            layer(torch.zeros(1, layer.in_channels, side, side, device="meta"))
+    return counter.get_total_flops() / 2 / sum(p.numel() for layer in layers for p in layer.parameters())
+
+
 EXERCISES = {
     "03.1": Exercise(
         "split the 3C channels of self.depthwise(self.qkv(x)) into q, k, v, heads and pixels: (B, 3, h, C/h, HW)",
@@ -205,4 +255,33 @@ EXERCISES = {
                        for n, tau in ((2, 1.0), (28, 1.0), (28, 5.5), (8, 3.0))],
         mistakes=[(lambda n, p: log(p / (1 - p)), "this is the answer for two channels: there are n - 1 others"),
                   (lambda n, p: log(p * (n - 1)), "p is the share of one channel: its odds are p / (1 - p)")]),
+    "08.1": Exercise(
+        "print x.shape after each step: what you keep at a level must have the shape of what comes up to that level",
+        module=AMINet, mistakes=[
+            (aminet_without_input, "the face that went in is missing in what you return"),
+            (aminet_swapped, "EDFF's two inputs are swapped: it takes the decoder's feature for the encoder's"),
+            (aminet_kept_too_early, "what you keep for EDFF has not been through the encoder"),
+            (aminet_without_bottleneck, "the bottleneck is left out"),
+            (aminet_added_skips, "the kept feature is only added to the new one: no EDFF weighs them")]),
+    "08.2": Exercise(
+        "write out one width first: three dense convolutions, the mixing 7x7, and every bias",
+        cases=lambda: [((widths,), sum(p.numel() for c in widths for p in EDFF(c).parameters()))
+                       for widths in ((32,), (128, 64, 32))],
+        mistakes=[(lambda widths: sum(76 * c * c for c in widths),
+                   "you counted the weights that matter: the biases and the mixing 7x7 are missing"),
+                  (lambda widths: sum(76 * c * c + 196 for c in widths), "the biases are missing"),
+                  (lambda widths: sum(74 * c * c + 2 * c + 198 for c in widths), "the 1x1 from 2c to c is missing"),
+                  (lambda widths: sum(2 * c * c + c + 74 * c + 2 * c + 198 for c in widths),
+                   "you counted the 5x5 and the large 7x7 as depthwise: they are dense")]),
+    "08.3": Exercise(
+        "as per_parameter, but how do the weights grow with the width?",
+        cases=lambda: [((widths,), depthwise_rate(widths)) for widths in ((1, 2, 4, 8), (1, 2, 4, 4))],
+        mistakes=[(lambda widths: sum(r * r * s * s for r, s in zip(widths, SIDES)) / sum(r * r for r in widths),
+                   "this is a dense layer's rate: you let the weights grow with the square of the width"),
+                  (lambda widths: sum(r * s * s for r, s in zip(widths, SIDES)) / sum(r * r for r in widths),
+                   "the MACs are a depthwise layer's, but you divide by the weights of a dense one"),
+                  (lambda widths: sum(s * s for s in SIDES) / 4,
+                   "you took the mean over the levels: they do not have equally many weights"),
+                  (lambda widths: sum(r * s for r, s in zip(widths, SIDES)) / sum(widths),
+                   "you used each weight once for each pixel of a side, not of the image")]),
 }
