@@ -7,7 +7,7 @@
 #
 # You will be able to
 #
-# - **assemble** LGFI from Fig. 2, and name the two things that the figure does not draw;
+# - **write** LGFI from Fig. 2 and the two things that the figure does not draw, and restore a face with it;
 # - **read** an ablation table by its parameter counts: what exactly was removed?
 # - **measure** what each branch contributes inside a trained network.
 
@@ -45,6 +45,7 @@ import aminet.transformer
 from aminet import AMINetConfig, preset
 from aminet.degrade import degrade, to_float, upsample
 from aminet.ledger import match
+from aminet.lgfi import LGFI
 from aminet.model import AMINet
 from aminet.faces.portraits import portraits
 from aminet.rdfe import RDFE
@@ -52,7 +53,7 @@ from aminet.sa import SelfAttention
 from aminet.skaf import SKAF
 from aminet.faces.synthetic import faces, random_params, render
 from aminet.training.weights import load_weights
-
+from exercises import check
 
 # %% [markdown]
 # ## What the paper asks for
@@ -158,9 +159,29 @@ for name, value in dict(x=x, u=u, a=a, r=r, m=m, w1=w1, fused=fused, y=y).items(
     print(f"{name:6s} {str(tuple(value.shape)):17s} RMS {value.square().mean().sqrt():.2f}")
 
 # %% [markdown]
-# The same as a class. `config` holds the switches of the ablations; a branch that is removed passes $u$ on (`nn.Identity`), and without SKAF the branches are added.
+# ### Exercise 1: write LGFI
+#
+# *Level 1, 10 minutes.* Now you have all parts. `self` is one LGFI of the network `pocket`. This network has both things that are not drawn, the norm and the shortcut:
+#
+# | what `self` has | what it does |
+# |---|---|
+# | `self.norm` | LayerNorm |
+# | `self.sa` | SA, the global branch |
+# | `self.local` | RDFE, the local branch |
+# | `self.reduce` | 1x1 convolution, $2C \to C$ channels |
+# | `self.skaf` | SKAF: takes a feature of $C$ channels and returns a pair of weights, $(B, 1, H, W)$ each |
+#
+# Write its `forward`: `x` is $(B, C, H, W)$, and so is what it returns. The check puts your forward into all eight LGFIs of the trained network. It compares every value, and shows the faces that come out.
 
-# %%
+# %% tags=["exercise"]
+def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """Fig. 2, with norm and shortcut. (B, C, H, W) -> (B, C, H, W)."""
+    ...  # your turn
+
+
+passed = check("06.1", forward)
+
+# %% tags=["solution"]
 class LGFI(nn.Module):
     def __init__(self, channels: int, heads: int = 1, depth: int = 2, config: AMINetConfig = AMINetConfig()):
         super().__init__()
@@ -191,16 +212,19 @@ class LGFI(nn.Module):
         y = self.fuse(*self.branches(x))
         return x + y if self.residual else y
 
+
+passed = check("06.1", LGFI.forward)
+
+# %% [markdown]
+# The class is `aminet.lgfi.LGFI`. It cuts its forward in two, `branches` and `fuse`. `config` holds the switches of the ablations. A branch that is removed passes $u$ on (`nn.Identity`), and without SKAF the branches are added. With all switches on, it is the calculation from above, step by step.
+
 # %%
-torch.manual_seed(1)
-ours, package = LGFI(C, heads, depth), aminet.lgfi.LGFI(C, heads, depth)
-package.load_state_dict(ours.state_dict())
-assert_close(ours(x), package(x))
+ours = LGFI(C, heads, depth)
 for part, module in (("norm", norm), ("sa", sa), ("local", rdfe), ("reduce", reduce), ("skaf", skaf)):
     getattr(ours, part).load_state_dict(module.state_dict())
     print(f"{part:7s} {sum(p.numel() for p in module.parameters()):9,} parameters")
 assert_close(ours(x), y)
-print(f"{'LGFI':7s} {sum(p.numel() for p in ours.parameters()):9,} parameters; equal to the package and to the lines above")
+print(f"{'LGFI':7s} {sum(p.numel() for p in ours.parameters()):9,} parameters; the class equals the steps above")
 
 # %% [markdown]
 # ## What is not drawn: norm and shortcut
@@ -528,107 +552,63 @@ plt.show()
 # %% [markdown]
 # Read the table against the sentence above. If it held here, then in the row `hair` the last column would be below the two others, and in the first row above them. How far from 1 are the numbers at all? This is our small net, its last decoder, on faces of nobody; it neither proves nor refutes Fig. 5. But it is a number that you can recompute for any layer and your own faces: change `[-1]` above.
 #
-# ### Exercise 1: remove a branch
+# ### Exercise 2: remove a branch
 #
-# Write `without_sa(block, x)`: the output of a full LGFI `block` if its SA branch passed $u$ on instead. Use `block.norm`, `block.local` and `block.fuse(a, r)`.
+# *Level 1, 10 minutes.* Write `without_sa(block, x)`: the output of a full LGFI `block` if its SA branch passed $u$ on instead. Use `block.norm`, `block.local` and `block.fuse(a, r)`.
 
 # %% tags=["exercise"]
-torch.manual_seed(2)
-block_1 = LGFI(8, 2, 2).eval()
-reference = LGFI(8, 2, 2, replace(AMINetConfig(), sa=False)).eval()
-reference.load_state_dict(block_1.state_dict(), strict=False)     # all but SA
-CASES_1 = [((block_1, v), reference(v).detach()) for v in (torch.randn(1, 8, 16, 16), 3 * torch.randn(2, 8, 8, 8))]
-
-
-def without_sa(block, x):
+def without_sa(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     ...  # your turn
 
 
-passed = grade(without_sa, CASES_1, "u = block.norm(x); both branches need it; do not forget the shortcut")
+passed = check("06.2", without_sa)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_1(block, x):
-    u = block.norm(x)
-    return x + block.fuse(torch.zeros_like(u), block.local(u))     # zero is not u: SKAF sees another mixture
-
-
-def solution_1(block, x):
+def without_sa(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     u = block.norm(x)
     return x + block.fuse(u, block.local(u))
 
 
-passed = grade(wrong_1, CASES_1, "the branch passes u on, it does not fall silent")
-passed = grade(solution_1, CASES_1, "")
+passed = check("06.2", without_sa)
 
 # %% [markdown]
-# ### Exercise 2: blocks for a budget
+# ### Exercise 3: blocks for a budget
 #
-# Write `blocks_for(budget, fixed, per_block)`: how many Transformer blocks in each stage bring a net closest to `budget` parameters? `fixed` is what lies outside the stages, and `per_block` lists the size of one block in each of the seven stages.
+# *Level 2, 10 minutes.* Write `blocks_for(budget, fixed, per_block)`: how many Transformer blocks in each stage bring a net closest to `budget` parameters? `fixed` is what lies outside the stages, and `per_block` lists the size of one block in each of the seven stages.
 
 # %% tags=["exercise"]
-per_block = [size(TransformerBlock(width, heads_)) for width, heads_ in
-             ((28, 1), (56, 2), (112, 4), (112, 4), (112, 4), (56, 2), (28, 1))]
-fixed = round(totals[0] * 1e6) - sum(per_block)
-sizes_2 = {n: size(built(block="transformer", blocks=n)) for n in range(1, 19)}
-CASES_2 = [((budget, fixed, per_block), min(sizes_2, key=lambda n: abs(sizes_2[n] - budget)))
-           for budget in (11_320_000, 12_620_000, 5_000_000)]
-
-
-def blocks_for(budget, fixed, per_block):
+def blocks_for(budget: int, fixed: int, per_block: list[int]) -> int:
     ...  # your turn
 
 
-passed = grade(blocks_for, CASES_2, "every stage gets the same number, so one more block costs sum(per_block)")
+passed = check("06.3", blocks_for)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_2(budget, fixed, per_block):
-    return round(budget / sum(per_block))                          # the head, tail, downs, ups and EDFFs are not free
-
-
-def solution_2(budget, fixed, per_block):
+def blocks_for(budget: int, fixed: int, per_block: list[int]) -> int:
     return round((budget - fixed) / sum(per_block))
 
 
-passed = grade(wrong_2, CASES_2, "subtract what lies outside the stages first")
-passed = grade(solution_2, CASES_2, "")
+passed = check("06.3", blocks_for)
 
 # %% [markdown]
-# ### Exercise 3: shares
+# ### Exercise 4: shares
 #
-# Write `share(x, p, q)`: the share of the RMS, in percent, of each of three terms, as in the bars above. Return a tuple of three numbers.
+# *Level 1, 5 minutes.* Write `share(x, p, q)`: the share of the RMS, in percent, of each of three terms, as in the bars above. Return a tuple of three numbers.
 
 # %% tags=["exercise"]
-def truth_3(*terms_):
-    rms = [v.square().mean().sqrt().item() for v in terms_]
-    return tuple(100 * v / sum(rms) for v in rms)
-
-
-CASES_3 = [(v, truth_3(*v)) for v in
-           (tuple(torch.randn(3, 1, 4, 6, 6)), (torch.ones(2), -torch.ones(2), torch.ones(2)))]
-
-
-def share(x, p, q):
+def share(x: torch.Tensor, p: torch.Tensor, q: torch.Tensor) -> tuple[float, float, float]:
     ...  # your turn
 
 
-passed = grade(share, CASES_3, "the RMS is the root of the mean of the squares", tolerance=1e-3)
+passed = check("06.4", share)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_3(x, p, q):
-    means = [v.mean().item() for v in (x, p, q)]                   # positive and negative values cancel
-    return tuple(100 * v / sum(means) for v in means)
-
-
-def solution_3(x, p, q):
+def share(x: torch.Tensor, p: torch.Tensor, q: torch.Tensor) -> tuple[float, float, float]:
     rms = [v.square().mean().sqrt().item() for v in (x, p, q)]
     return tuple(100 * v / sum(rms) for v in rms)
 
 
-passed = grade(wrong_3, CASES_3, "the RMS is the root of the mean of the squares", tolerance=1e-3)
-passed = grade(solution_3, CASES_3, "", tolerance=1e-3)
+passed = check("06.4", share)
 
 # %% [markdown]
 # ## What to remember

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from math import log
 from types import MethodType
 
@@ -18,15 +19,18 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from aminet import preset
 from aminet.config import AMINET
 from aminet.degrade import degrade, to_float, upsample
 from aminet.edff import EDFF
 from aminet.faces.portraits import portraits
+from aminet.lgfi import LGFI
 from aminet.model import AMINet
 from aminet.notebook import show
 from aminet.protocol import PROTOCOLS, psnr
 from aminet.sa import SelfAttention
 from aminet.training.weights import load_weights
+from aminet.transformer import TransformerBlock
 
 Known = Sequence[tuple[Callable, str]]  # a wrong answer, and what to say to who gives it
 TRIES: Counter[str] = Counter()  # of each exercise in this session
@@ -189,6 +193,82 @@ def sa_without_projection(self, x):
     return (weights @ v).reshape(x.shape)
 
 
+# 06 LGFI
+
+
+def lgfi_without_shortcut(self, x):
+    return self.fuse(*self.branches(x))
+
+
+def lgfi_without_norm(self, x):
+    return x + self.fuse(self.sa(x), self.local(x))
+
+
+def lgfi_weights_swapped(self, x):
+    a, r = self.branches(x)
+    w1, w2 = self.skaf(self.reduce(torch.cat([a, r], dim=1)))
+    return x + a * w2 + r * w1
+
+
+def lgfi_halves_swapped(self, x):
+    a, r = self.branches(x)
+    w1, w2 = self.skaf(self.reduce(torch.cat([r, a], dim=1)))
+    return x + a * w1 + r * w2
+
+
+def lgfi_weighs_mixture(self, x):
+    m = self.reduce(torch.cat(self.branches(x), dim=1))
+    w1, w2 = self.skaf(m)
+    return x + m * w1 + m * w2
+
+
+def lgfi_in_series(self, x):
+    a = self.sa(self.norm(x))
+    return x + self.fuse(a, self.local(a))
+
+
+def lgfi_shortcut_from_norm(self, x):
+    return self.norm(x) + self.fuse(*self.branches(x))
+
+
+def without_sa_cases() -> list[tuple[tuple, torch.Tensor]]:
+    """Return every LGFI of the trained network with its input, and what the package's LGFI without SA makes of it."""
+    trained = load_weights("pocket")[0]
+    bare = AMINet(replace(trained.config, sa=False)).eval()
+    bare.load_state_dict(trained.state_dict(), strict=False)  # all but SA
+    with torch.no_grad():
+        return [((block, x), bare.get_submodule(name.removesuffix(": "))(x)) for name, (block, x), _ in places(LGFI)]
+
+
+@cache
+def blocks_cases() -> list[tuple[tuple, int]]:
+    """Return budgets, and the number of blocks of that network, of 18 built on the meta device, which comes closest."""
+    def size(module):
+        return sum(p.numel() for p in module.parameters())
+
+    def built(n):
+        return AMINet(replace(preset("aminet"), block="transformer", blocks=n))
+
+    with torch.device("meta"):
+        sizes, stages = {n: size(built(n)) for n in range(1, 19)}, (0, 1, 2, 3, 2, 1, 0)
+        per_block = [size(TransformerBlock(AMINET.widths[level], AMINET.heads[level])) for level in stages]
+    return [((budget, sizes[1] - sum(per_block), per_block), min(sizes, key=lambda n: abs(sizes[n] - budget)))
+            for budget in (11_320_000, 12_620_000, 7_000_000)]
+
+
+def share_cases() -> list[tuple[tuple, tuple]]:
+    """Return terms whose RMS can be read off, 2.5, 2.5, 5 and 1, 1, 3, and their shares."""
+    mixed = torch.tensor([0.0, 0.0, 3.0, -4.0]).reshape(2, 1, 1, 2)
+    flat = torch.ones(1, 2, 3, 3)
+    return [((mixed, torch.full_like(mixed, 2.5), torch.full_like(mixed, -5.0)), (25, 25, 50)),
+            ((flat, -flat, 3 * flat), (20, 20, 60))]
+
+
+def shares_of(size: Callable, whole: float = 100) -> Callable:
+    """Return an answer to 06.4 that measures a term by `size`."""
+    return lambda *terms: tuple(whole * size(v) / sum(size(t) for t in terms) for v in terms)
+
+
 # 08 AMINet
 
 SIDES = (128, 64, 32, 16)
@@ -255,6 +335,42 @@ EXERCISES = {
                        for n, tau in ((2, 1.0), (28, 1.0), (28, 5.5), (8, 3.0))],
         mistakes=[(lambda n, p: log(p / (1 - p)), "this is the answer for two channels: there are n - 1 others"),
                   (lambda n, p: log(p * (n - 1)), "p is the share of one channel: its odds are p / (1 - p)")]),
+    "06.1": Exercise(
+        "follow the drawing from left to right, with its dashed parts: u, a, r, m, w1 and w2, fused, y",
+        module=LGFI, mistakes=[
+            (lgfi_without_shortcut, "the shortcut around the block is missing"),
+            (lgfi_without_norm, "the branches got the raw x: the trained ones expect it normed"),
+            (lgfi_weights_swapped, "the two weights of SKAF are swapped"),
+            (lgfi_halves_swapped, "the 1x1 convolution got the two features in the wrong order"),
+            (lgfi_weighs_mixture, "the weights multiply the mixture here, not the two features that it is made of"),
+            (lgfi_in_series, "RDFE got the output of SA: this is one after the other, as in the Transformer"),
+            (lgfi_shortcut_from_norm, "the shortcut starts behind the norm: it carries u here")]),
+    "06.2": Exercise(
+        "the branch passes u = block.norm(x) on; norm, RDFE, SKAF and shortcut stay as they are",
+        cases=without_sa_cases,
+        mistakes=[(lambda block, x: x + block.fuse(torch.zeros_like(x), block.local(block.norm(x))),
+                   "the SA branch fell silent: SKAF sees another mixture then"),
+                  (lambda block, x: block.fuse(block.norm(x), block.local(block.norm(x))),
+                   "the shortcut around the block is gone, too"),
+                  (lambda block, x: x + block.fuse(x, block.local(block.norm(x))),
+                   "the branch passes x on here, from before the norm"),
+                  (lambda block, x: x + block.local(block.norm(x)), "SKAF is gone, too: only SA was to be removed")]),
+    "06.3": Exercise(
+        "every stage gets the same number, so one more block costs sum(per_block)",
+        cases=blocks_cases,
+        mistakes=[(lambda budget, fixed, per_block: round(budget / sum(per_block)),
+                   "the budget also pays for what lies outside the stages"),
+                  (lambda budget, fixed, per_block: (budget - fixed) // sum(per_block),
+                   "this is the largest net below the budget: one above it may be closer"),
+                  (lambda budget, fixed, per_block: round(7 * (budget - fixed) / sum(per_block)),
+                   "this counts the blocks of all seven stages together")]),
+    "06.4": Exercise(
+        "the RMS is the root of the mean of the squares",
+        cases=share_cases,
+        mistakes=[(shares_of(lambda v: v.mean().item()), "this is the mean: positive and negative values cancel"),
+                  (shares_of(lambda v: v.abs().mean().item()), "this is the mean of absolute values, not the RMS"),
+                  (shares_of(lambda v: v.square().mean().item()), "this is the mean of the squares: the root is missing"),
+                  (shares_of(lambda v: v.square().mean().sqrt().item(), 1), "these shares add up to 1, not to 100%")]),
     "08.1": Exercise(
         "print x.shape after each step: what you keep at a level must have the shape of what comes up to that level",
         module=AMINet, mistakes=[
