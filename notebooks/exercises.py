@@ -40,8 +40,8 @@ TRIES: Counter[str] = Counter()  # of each exercise in this session
 class Exercise:
     """What an answer is compared with.
 
-    cases: makes arguments and the value expected of them; of a `module`, it is put into the trained network instead.
-    mistakes: makes known mistakes. hint: said from the second try on. tolerance: of numbers, absolute.
+    cases: makes arguments and the value expected of them. module: what the answer is the forward of, instead of cases.
+    mistakes: known ones. hint: said from the second try on. tolerance: of numbers, absolute.
     """
 
     hint: str
@@ -65,8 +65,7 @@ def check(number: str, answer: Callable) -> bool:
     tolerance = 1e-5 if exercise.module else exercise.tolerance
     problems = ((place, fault(answer, arguments, expected, tolerance)) for place, arguments, expected in cases)
     problem = next((place + words for place, words in problems if words), "")
-    known = [words for wrong, words in exercise.mistakes if problem and not any(
-        fault(answer, arguments, wrong(*deepcopy(arguments)), tolerance) for _, arguments, _ in cases)]
+    known = [words for wrong, words in exercise.mistakes if problem and same(answer, wrong, cases, tolerance)]
     if exercise.module:
         restore_with(exercise.module, answer)
     if not problem:
@@ -75,6 +74,13 @@ def check(number: str, answer: Callable) -> bool:
     TRIES[number] += 1
     advice = known[:1] or [f"hint: {exercise.hint}"] * (TRIES[number] > 1)
     print("\n         ".join([f"not yet: {problem}", *advice]))
+    return False
+
+
+def same(answer: Callable, wrong: Callable, cases: Sequence[tuple], tolerance: float) -> bool:
+    """Return whether an answer gives what a known mistake gives, in every case."""
+    with suppress(Exception), torch.no_grad():  # a mistake that fails in a case is not the learner's
+        return not any(fault(answer, arguments, wrong(*deepcopy(arguments)), tolerance) for _, arguments, _ in cases)
     return False
 
 
