@@ -7,7 +7,7 @@
 #
 # You will be able to
 #
-# - **build** SKAF from Eqs. 11-14, and name the convolution that the equations leave out;
+# - **write** SKAF from Eqs. 11-14, put it into a trained network, and name the convolution that the equations leave out;
 # - **explain** why multiplying features by features, eight times in a row, ends in NaN;
 # - **weigh** what Table V says about SKAF against what it costs.
 
@@ -40,7 +40,6 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-import aminet.skaf
 from aminet import ABLATIONS, preset
 from aminet.degrade import degrade, to_float, upsample
 from aminet.ledger import bill
@@ -48,8 +47,9 @@ from aminet.lgfi import LGFI
 from aminet.model import AMINet
 from aminet.faces.portraits import portraits
 from aminet.faces.synthetic import faces
+from aminet.skaf import SKAF
 from aminet.training.weights import load_weights
-
+from exercises import check
 
 
 def scale(figure, low, high, label):
@@ -180,9 +180,26 @@ print(f"second map >= first map at {(w2 >= w1).float().mean():.0%} of the pixels
 #
 # ## The module
 #
-# The four equations, with a switch for each thing that Table V removes (`kernels`, `pools`) and for what the paper leaves open (`gate`, below).
+# ### Exercise 1: write SKAF
+#
+# *Level 2, 15 minutes.* Now you have all parts. `self` is one SKAF of a network, for a feature of $C$ channels:
+#
+# | what `self` has | what it does |
+# |---|---|
+# | `self.convs` | a list of two dense convolutions, 5×5 and 7×7, $C \to C$ channels each |
+# | `self.mix` | 7×7 convolution, $2 \to 2$ channels: the one that Eq. 13 leaves out. It reads the average, then the maximum |
+#
+# Write its `forward`: `x` is $(B, C, H, W)$. Return a tuple of the two maps $(w_1, w_2)$ of Eq. 14, each $(B, 1, H, W)$ with values in $(0, 1)$. The check puts your forward into all eleven SKAFs of the trained network `pocket`: eight sit in LGFIs, three in EDFFs. It compares every value, and shows the faces that come out.
 
-# %%
+# %% tags=["exercise"]
+def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eqs. 11-14. (B, C, H, W) -> two of (B, 1, H, W)."""
+    ...  # your turn
+
+
+passed = check("05.1", forward)
+
+# %% tags=["solution"]
 class SKAF(nn.Module):
     def __init__(self, channels: int, kernels: tuple[int, ...] = (5, 7), pools: tuple[str, ...] = ("avg", "max"),
                  gate: str = "maps", dilated: bool = False):
@@ -205,18 +222,19 @@ class SKAF(nn.Module):
         w1, w2 = self.maps(x).chunk(2, dim=1)  # Eq. 14
         return (w1, w2) if self.gate == "maps" else (x * w1, x * w2)
 
+
+passed = check("05.1", SKAF.forward)
+
 # %% [markdown]
-# Ours, the equations above, and the package's class: the same function.
+# The class is `aminet.skaf.SKAF`. It has a switch for each thing that Table V removes (`kernels`, `pools`) and for what the paper leaves open (`gate`, below). With the weights from above it is the calculation from above.
 
 # %%
-ours, package = SKAF(C), aminet.skaf.SKAF(C)
-for module in (ours, package):
-    module.load_state_dict({"convs.0.weight": conv5.weight, "convs.0.bias": conv5.bias,
-                            "convs.1.weight": conv7.weight, "convs.1.bias": conv7.bias,
-                            "mix.weight": mix.weight, "mix.bias": mix.bias})
-assert_close(ours(x), (w1, w2))
-assert_close(ours(x), package(x))
-print("equal;", sum(p.numel() for p in ours.parameters()), "parameters at C = 28")
+module = SKAF(C)
+module.load_state_dict({"convs.0.weight": conv5.weight, "convs.0.bias": conv5.bias,
+                        "convs.1.weight": conv7.weight, "convs.1.bias": conv7.bias,
+                        "mix.weight": mix.weight, "mix.bias": mix.bias})
+assert_close(module(x), (w1, w2))
+print("the class equals the steps above;", sum(p.numel() for p in module.parameters()), "parameters at C = 28")
 
 # %% [markdown]
 # ## What the poolings see
@@ -485,66 +503,43 @@ plt.show()
 # %% [markdown]
 # (The dark sliver is SA.) The fusion modules (with the 1x1 before each) hold 45% of the parameters and do 60% of the MACs. "Selective fusion" is not a small addition to AMINet: it is its largest part. Whether it must be dense is a question the paper does not ask.
 #
-# ### Exercise 1: which branch does the literal equation prefer?
+# ### Exercise 2: which branch does the literal equation prefer?
 #
-# Write `literal_maps(x3)`: Eq. 13 to the letter. It takes $X_3$, (B, 2C, H, W), and returns the two maps as one tensor (B, 2, H, W). Then convince yourself again that the second is never below the first.
+# *Level 1, 5 minutes.* Write `literal_maps(x3)`: Eq. 13 to the letter. It takes $X_3$, (B, 2C, H, W), and returns the two maps as one tensor (B, 2, H, W). Then convince yourself again that the second is never below the first.
 
 # %% tags=["exercise"]
-def truth_1(x):
-    return torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1).sigmoid()
-
-
-CASES_1 = [((x,), truth_1(x)) for x in (torch.randn(1, 4, 3, 3), torch.randn(2, 6, 4, 5))]
-
-
-def literal_maps(x3):
+def literal_maps(x3: torch.Tensor) -> torch.Tensor:
     ...  # your turn
 
 
-passed = grade(literal_maps, CASES_1, "pool over the channels, dimension 1, and keep that dimension")
+passed = check("05.2", literal_maps)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_1(x3):
-    return torch.cat([x3.mean((2, 3), keepdim=True), x3.amax((2, 3), keepdim=True)], 1).sigmoid()  # over the pixels
-
-
-def solution_1(x3):
+def literal_maps(x3: torch.Tensor) -> torch.Tensor:
     return torch.cat([x3.mean(1, keepdim=True), x3.amax(1, keepdim=True)], 1).sigmoid()
 
 
-passed = grade(wrong_1, CASES_1, "pool over the channels, dimension 1, and keep that dimension")
-passed = grade(solution_1, CASES_1, "")
+passed = check("05.2", literal_maps)
 
 # %% [markdown]
-# ### Exercise 2: the price of a row
+# ### Exercise 3: the price of a row
 #
-# Write `price(c, kernels, pools)`: the parameters of a SKAF of width `c` with dense kernels such as `(5, 7)` and `pools` poolings (0, 1 or 2). Without a pooling, the 7x7 mixing reads all channels of $X_3$.
+# *Level 2, 10 minutes.* Write `price(c, kernels, pools)`: the parameters of a SKAF of width `c` with dense kernels such as `(5, 7)` and `pools` poolings (0, 1 or 2). Without a pooling, the 7x7 mixing reads all channels of $X_3$.
 
 # %% tags=["exercise"]
-CASES_2 = [((c, kernels, len(pools)), sum(p.numel() for p in SKAF(c, kernels, pools).parameters()))
-           for c in (28, 112) for kernels, pools in (((5, 7), ("avg", "max")), ((7,), ("max",)), ((7,), ()))]
-
-
-def price(c, kernels, pools):
+def price(c: int, kernels: tuple[int, ...], pools: int) -> int:
     ...  # your turn
 
 
-passed = grade(price, CASES_2, "k*k*c*c + c per kernel, then 49 * 2 per map that the mixing reads, + 2")
+passed = check("05.3", price)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_2(c, kernels, pools):
-    return sum(k * k * c * c for k in kernels) + 98 * pools            # no biases, and no case without pooling
-
-
-def solution_2(c, kernels, pools):
+def price(c: int, kernels: tuple[int, ...], pools: int) -> int:
     read = pools or len(kernels) * c
     return sum(k * k * c * c + c for k in kernels) + 98 * read + 2
 
 
-passed = grade(wrong_2, CASES_2, "k*k*c*c + c per kernel, then 49 * 2 per map that the mixing reads, + 2")
-passed = grade(solution_2, CASES_2, "")
+passed = check("05.3", price)
 
 # %% [markdown]
 # The package's bill has the same line, and the multiply-adds: every weight works once per pixel, a bias never multiplies.
@@ -564,43 +559,27 @@ def skaf(c: int, height: int, width: int, kernels: tuple[int, ...] = (5, 7),
 print("the first SKAF of AMINet:", skaf(28, 128, 128))
 
 # %% [markdown]
-# ### Exercise 3: how fast does a squared gate grow?
+# ### Exercise 4: how fast does a squared gate grow?
 #
-# Write `log_size(m, g, k)`: the base-10 logarithm of the size after $k$ fusions with $m_{k+1} = g\,m_k^2$ and $m_0 = m$, in closed form. (The logarithm, because the number itself overflows.)
+# *Level 2, 10 minutes.* Write `log_size(m, g, k)`: the base-10 logarithm of the size after $k$ fusions with $m_{k+1} = g\,m_k^2$ and $m_0 = m$, in closed form. (The logarithm, because the number itself overflows.)
 
 # %% tags=["exercise"]
-def truth_3(m, g, k):
-    value = torch.tensor(float(m), dtype=torch.float64).log10()
-    for _ in range(k):
-        value = torch.tensor(float(g), dtype=torch.float64).log10() + 2 * value
-    return value.item()
-
-
-CASES_3 = [((m, g, k), truth_3(m, g, k)) for m, g, k in ((4, 0.5, 1), (4, 0.5, 3), (1, 0.4, 8), (0.1, 3, 5))]
-
-
-def log_size(m, g, k):
+def log_size(m: float, g: float, k: int) -> float:
     ...  # your turn
 
 
-passed = grade(log_size, CASES_3, "write out k = 1, 2, 3: the exponent of m doubles; what does that of g do?")
+passed = check("05.4", log_size)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
 from math import log10
 
 
-def wrong_3(m, g, k):
-    return k * log10(g) + 2 * k * log10(m)                             # as if the exponents were added
-
-
-def solution_3(m, g, k):
+def log_size(m: float, g: float, k: int) -> float:
     return (2**k - 1) * log10(g) + 2**k * log10(m)
 
 
-passed = grade(wrong_3, CASES_3, "write out k = 1, 2, 3: the exponent of m doubles; what does that of g do?")
-passed = grade(solution_3, CASES_3, "")
-print(f"start 4, g = 0.5, eight fusions: 10^{solution_3(4, 0.5, 8):.0f}")
+passed = check("05.4", log_size)
+print(f"start 4, g = 0.5, eight fusions: 10^{log_size(4, 0.5, 8):.0f}")
 
 # %% [markdown]
 # ## What to remember

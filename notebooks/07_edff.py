@@ -7,7 +7,7 @@
 #
 # You will be able to
 #
-# - **build** EDFF from Eqs. 15-16, and show that the paper's quarrel about names does not matter;
+# - **write** EDFF from Eqs. 15-16, put it into a trained network, and show that the paper's quarrel about names does not matter;
 # - **compare** a selective skip with an addition and a concatenation, in parameters and MACs;
 # - **test** by intervention what a trained network takes from each side.
 
@@ -37,15 +37,16 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-import aminet.edff
 from aminet import preset
 from aminet.degrade import degrade, to_float, upsample
+from aminet.edff import EDFF
 from aminet.ledger import bill, match
 from aminet.faces.portraits import portraits
 from aminet.protocol import PROTOCOLS, psnr
 from aminet.skaf import SKAF
 from aminet.faces.synthetic import faces
 from aminet.training.weights import load_weights
+from exercises import check
 
 
 # %% [markdown]
@@ -119,7 +120,27 @@ for name, value in dict(both=both, mixed=mixed, w1=w1, w2=w2).items():
 fused = encoder * w1 + decoder * w2                # Eq. 16
 print("fused ", tuple(fused.shape))
 
-# %%
+# %% [markdown]
+# ### Exercise 1: write EDFF
+#
+# *Level 1, 10 minutes.* Now you have all parts. `self` is one EDFF of a network, for features of $C$ channels:
+#
+# | what `self` has | what it does |
+# |---|---|
+# | `self.reduce` | 1×1 convolution, $2C \to C$ channels. It reads the encoder's feature, then the decoder's |
+# | `self.skaf` | a SKAF: $(B, C, H, W)$ in, two maps $(B, 1, H, W)$ out |
+#
+# Write its `forward`: `encoder` and `decoder` are $(B, C, H, W)$, and so is what it returns. The check puts your forward into all three EDFFs of the trained network `pocket`. It compares every value, and shows the faces that come out.
+
+# %% tags=["exercise"]
+def forward(self, encoder: torch.Tensor, decoder: torch.Tensor) -> torch.Tensor:
+    """Eqs. 15-16. Two of (B, C, H, W) -> (B, C, H, W)."""
+    ...  # your turn
+
+
+passed = check("07.1", forward)
+
+# %% tags=["solution"]
 class EDFF(nn.Module):
     def __init__(self, channels: int, skaf: bool = True, **skaf_options):
         super().__init__()
@@ -132,34 +153,55 @@ class EDFF(nn.Module):
         w1, w2 = self.skaf(self.reduce(torch.cat([encoder, decoder], dim=1)))  # Eq. 15
         return encoder * w1 + decoder * w2  # Eq. 16
 
+
+passed = check("07.1", EDFF.forward)
+
+# %% [markdown]
+# The class is `aminet.edff.EDFF`. Its switch `skaf=False` adds the two features instead: Table V has such a row. With the weights from above the class is the calculation from above.
+
 # %%
-ours, package = EDFF(C), aminet.edff.EDFF(C)
+ours = EDFF(C)
 ours.reduce.load_state_dict(reduce.state_dict())
 ours.skaf.load_state_dict(skaf.state_dict())
-package.load_state_dict(ours.state_dict())
 assert_close(ours(encoder, decoder), fused)
-assert_close(ours(encoder, decoder), package(encoder, decoder))
-print("equal to the equations and to the package;", sum(p.numel() for p in ours.parameters()), "parameters at C = 56")
+print("the class equals the steps above;", sum(p.numel() for p in ours.parameters()), "parameters at C = 56")
 
 # %% [markdown]
 # ## Who is E and who is D?
 #
 # > "Given the feature $X_E\in\mathbb{R}^{C\times H\times W}$, the feature $X_D\in\mathbb{R}^{C\times H\times W}$ is from the decoding stage and the encoding stage, respectively." (Sec. III-C)
 #
-# So the text calls the *decoder's* feature $X_E$. Fig. 2 has it the other way round, as the letters suggest, and we follow the figure. Does it matter? Put the features in the other order, and exchange the two halves of the 1x1's input and the two maps. The result is the same function, so the quarrel is about names only. A trained net cannot tell, and neither can a parameter count.
+# So the text calls the *decoder's* feature $X_E$. Fig. 2 has it the other way round, as the letters suggest, and we follow the figure. Does it matter?
+#
+# ### Exercise 2: exchange the names
+#
+# *Level 2, 10 minutes.* The trained network calls an EDFF as `edff(e, d)`. Write `exchange(edff, d, e)`: change the weights of this `edff`, then return `edff(d, e)`. It must be what `edff(e, d)` was before the change. `edff.state_dict()` lists all tensors: which of them know about the order?
 
-# %%
-swapped = EDFF(C)
-state = {key: value.clone() for key, value in ours.state_dict().items()}
-first, second = state["reduce.weight"].chunk(2, dim=1)
-state["reduce.weight"] = torch.cat([second, first], dim=1)          # it reads D, then E
-for name in ("skaf.mix.weight", "skaf.mix.bias"):
-    state[name] = state[name].flip(0)                               # it writes w2, then w1
-swapped.load_state_dict(state)
-assert_close(swapped(decoder, encoder), ours(encoder, decoder))
-print("the same function under the other names")
+# %% tags=["exercise"]
+def exchange(edff: nn.Module, d: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+    """Change the weights, then return edff(d, e)."""
+    ...  # your turn
+
+
+passed = check("07.2", exchange)
+
+# %% tags=["solution"]
+def exchange(edff: nn.Module, d: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+    """Change the weights, then return edff(d, e)."""
+    state = edff.state_dict()
+    first, second = state["reduce.weight"].chunk(2, dim=1)
+    state["reduce.weight"] = torch.cat([second, first], dim=1)          # it reads D, then E
+    for name in ("skaf.mix.weight", "skaf.mix.bias"):
+        state[name] = state[name].flip(0)                               # it writes w2, then w1
+    edff.load_state_dict(state)
+    return edff(d, e)
+
+
+passed = check("07.2", exchange)
 
 # %% [markdown]
+# The result is the same function, so the quarrel is about names only. A trained net cannot tell, and neither can a parameter count.
+#
 # ## What the alternatives cost
 #
 # The usual skips of a U are an addition (free) or a concatenation and a convolution. EDFF at width C costs $2C^2 + C$ for its 1x1 and $74C^2 + 2C + 198$ for SKAF.
@@ -356,105 +398,6 @@ print("a joint of SPARNet:", tuple(d.shape))
 # The sums are the printed ones (12.15 truncated, 10.67 rounded), the bases are not: SPARNet's public code has 10.519 M where Table VI prints 10.6, and Table X even 16.6. SFMNet's 8.6 M is what the counter `thop` finds, which overlooks a few modules; then the sum should have been smaller as well. No single way of counting gives all four printed numbers.
 #
 # Two remarks on the evidence. The text says that the parameters "increase slightly": by the printed counts it is 14 % in one case and 24 % in the other. And SPARNet has no skips at all: with EDFF it gets its first ones, so its +0.12 dB (27.73 to 27.85, Table VI) is the worth of a skip *and* of its selection. SFMNet's U-nets already have skips that add, as its public code shows; its +0.11 dB (27.96 to 28.07) is the better evidence for selecting.
-#
-# ### Exercise 1: the price of a skip
-#
-# Write `edff_price(c)`, the parameters of an EDFF of width c, and do it for an EDFF *without* the 1x1, whose SKAF works on the 2C concatenated channels. Return both as a tuple: (with, without).
-
-# %% tags=["exercise"]
-CASES_1 = [((c,), (size(EDFF(c)), size(SKAF(2 * c)))) for c in (8, 28, 112)]
-
-
-def edff_price(c):
-    ...  # your turn
-
-
-passed = grade(edff_price, CASES_1, "SKAF(c) has 74 c^2 + 2 c + 198 parameters; which c is it without the 1x1?")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_1(c):
-    return 76 * c**2 + 3 * c + 198, 2 * (74 * c**2 + 2 * c + 198)       # twice the width is four times the price
-
-
-def solution_1(c):
-    return 76 * c**2 + 3 * c + 198, 74 * (2 * c)**2 + 2 * (2 * c) + 198
-
-
-passed = grade(wrong_1, CASES_1, "the price of a dense convolution is quadratic in the width")
-passed = grade(solution_1, CASES_1, "")
-
-# %% [markdown]
-# ### Exercise 2: the encoder's share
-#
-# Write `share(e, d, w1, w2)`: how much of the sum $E\,w_1 + D\,w_2$ comes from the encoder, in RMS over the whole feature: one number in (0, 1).
-
-# %% tags=["exercise"]
-def rms(x):
-    return x.square().mean().sqrt().item()
-
-
-CASES_2 = [((e, d, w1, w2), rms(e * w1) / (rms(e * w1) + rms(d * w2))) for e, d, w1, w2 in found]
-
-
-def share(e, d, w1, w2):
-    ...  # your turn
-
-
-passed = grade(share, CASES_2, "first weigh the features, then measure them")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_2(e, d, w1, w2):
-    return (w1.mean() / (w1.mean() + w2.mean())).item()                  # the sizes of E and D are left out
-
-
-def solution_2(e, d, w1, w2):
-    return rms(e * w1) / (rms(e * w1) + rms(d * w2))
-
-
-passed = grade(wrong_2, CASES_2, "first weigh the features, then measure them")
-passed = grade(solution_2, CASES_2, "")
-
-# %% [markdown]
-# ### Exercise 3: exchange the names
-#
-# Write `exchange(state)`: from the state dict of an `EDFF` used as `edff(E, D)`, the one that gives the same output when used as `edff(D, E)`. Which tensors know about the order?
-
-# %% tags=["exercise"]
-class Swapped:
-    """Checks a state: the largest difference between edff(E, D) and the exchanged one on (D, E)."""
-
-    def __init__(self, exchange):
-        new = EDFF(C)
-        new.load_state_dict(exchange({key: value.clone() for key, value in ours.state_dict().items()}))
-        self.error = (new(decoder, encoder) - ours(encoder, decoder)).abs().max().item()
-
-
-CASES_3 = [((), 0.0)]
-
-
-def exchange(state):
-    ...  # your turn
-
-
-passed = grade(lambda: Swapped(exchange).error, CASES_3, "one tensor reads E and D, two write w1 and w2")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong_3(state):
-    state["reduce.weight"] = torch.cat(state["reduce.weight"].chunk(2, dim=1)[::-1], dim=1)
-    return state                                                         # the weights are still in the old order
-
-
-def solution_3(state):
-    for name in ("skaf.mix.weight", "skaf.mix.bias"):
-        state[name] = state[name].flip(0)
-    return wrong_3(state)
-
-
-passed = grade(lambda: Swapped(wrong_3).error, CASES_3, "the maps have an order, too")
-passed = grade(lambda: Swapped(solution_3).error, CASES_3, "")
 
 # %% [markdown]
 # ## What to remember

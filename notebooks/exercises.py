@@ -4,6 +4,10 @@ A notebook says `passed = check("03.2", parameters)`. Nothing of the answer stan
 """
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import log, log10
+from aminet.skaf import SKAF
+from aminet.rdfe import RDFE, AttentionUnit, Hourglass
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -199,6 +203,170 @@ def sa_without_projection(self, x):
     return (weights @ v).reshape(x.shape)
 
 
+# 04 RDFE
+
+
+def unit_without_sigmoid(self, features):
+    return self.mix(torch.cat(features, dim=1))
+
+
+def unit_with_softmax(self, features):
+    return self.mix(torch.cat(features, dim=1)).softmax(dim=1)
+
+
+def unit_with_products(self, features):
+    return [f * self.mix(torch.cat(features, dim=1)).sigmoid() for f in features]
+
+
+def unit_from_large_to_small(self, features):
+    return self.mix(torch.cat(features[::-1], dim=1)).sigmoid()
+
+
+def walk(self, x, side=lambda skip, low: skip(low), rise=lambda up, low: up(enlarged(low)), reverse=reversed):
+    """The hourglass's U-net up to the sigmoid, with other steps to the side and up, or self.up in another order."""
+    kept, low = [], x
+    for skip, down in zip(self.skip, self.down):
+        kept.append(side(skip, low))
+        low = down(low)
+    low = self.middle(low)
+    for skip, up in zip(reversed(kept), reverse(self.up)):
+        low = skip + rise(up, low)
+    return self.to_map(low)
+
+
+def enlarged(low):
+    return F.interpolate(low, scale_factor=2, mode="nearest")
+
+
+def hourglass_map_alone(self, x):
+    return walk(self, x).sigmoid()
+
+
+def hourglass_without_sigmoid(self, x):
+    return x * walk(self, x)
+
+
+def hourglass_with_a_shortcut(self, x):
+    return x + x * walk(self, x).sigmoid()
+
+
+def hourglass_ups_from_the_top(self, x):
+    return x * walk(self, x, reverse=iter).sigmoid()
+
+
+def hourglass_without_side_blocks(self, x):
+    return x * walk(self, x, side=lambda skip, low: low).sigmoid()
+
+
+def hourglass_up_before_enlarging(self, x):
+    return x * walk(self, x, rise=lambda up, low: enlarged(up(low))).sigmoid()
+
+
+def merged(self, x, unit=True, first=lambda f: f, second=F.relu):
+    """RDFE up to the 1x1 of Eq. 9, with or without the attention unit, with functions after the two rounds."""
+    features = [first(conv(x)) for conv in self.first]
+    weight = self.attention_unit(features) if unit else 1
+    return self.fuse(torch.cat([second(conv(f * weight)) for conv, f in zip(self.second, features)], dim=1))
+
+
+def rdfe_without_unit(self, x):
+    return self.refine(merged(self, x, unit=False) + x)
+
+
+def rdfe_without_relu(self, x):
+    return self.refine(merged(self, x, second=lambda f: f) + x)
+
+
+def rdfe_with_two_relus(self, x):
+    return self.refine(merged(self, x, first=F.relu) + x)
+
+
+def rdfe_without_x(self, x):
+    return self.refine(merged(self, x))
+
+
+def rdfe_with_x_at_the_end(self, x):
+    return self.refine(merged(self, x)) + x
+
+
+def rdfe_without_refinement(self, x):
+    return merged(self, x) + x
+
+
+def seen_along_a_line(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """How many inputs of a stack of convolutions have a gradient of one output."""
+    x = torch.ones(1, 1, 400, requires_grad=True)
+    y = x
+    for k, s in zip(kernels, strides):
+        y = F.conv1d(y, torch.ones(1, 1, k), stride=s)
+    return int((torch.autograd.grad(y[0, 0, 2], x)[0] != 0).sum())
+
+
+def with_strides_too_early(kernels, strides):
+    field, step = 1, 1
+    for k, s in zip(kernels, strides):
+        step *= s
+        field += (k - 1) * step
+    return field
+
+
+# 05 SKAF
+
+
+def average_and_maximum(x):
+    return torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+
+
+def skaf_pooled(self, x):
+    return average_and_maximum(torch.cat([conv(x) for conv in self.convs], dim=1))
+
+
+def skaf_to_the_letter(self, x):
+    return skaf_pooled(self, x).sigmoid().chunk(2, dim=1)
+
+
+def skaf_maximum_first(self, x):
+    return self.mix(skaf_pooled(self, x).flip(1)).sigmoid().chunk(2, dim=1)
+
+
+def skaf_with_softmax(self, x):
+    return self.mix(skaf_pooled(self, x)).softmax(dim=1).chunk(2, dim=1)
+
+
+def skaf_in_a_row(self, x):
+    first = self.convs[0](x)
+    both = torch.cat([first, self.convs[1](first)], dim=1)
+    return self.mix(average_and_maximum(both)).sigmoid().chunk(2, dim=1)
+
+
+def skaf_in_one_tensor(self, x):
+    return self.mix(skaf_pooled(self, x)).sigmoid()
+
+
+def skaf_times_input(self, x):
+    w1, w2 = skaf_in_one_tensor(self, x).chunk(2, dim=1)
+    return x * w1, x * w2
+
+
+def literal_cases():
+    """Features, and the maps of a SKAF whose convolutions change nothing: what is left of it is Eq. 13 to the letter."""
+    cases, random = [], torch.Generator().manual_seed(5)
+    for shape in ((1, 4, 3, 3), (2, 6, 4, 5)):
+        skaf, x = SKAF(shape[1], kernels=(1,)), torch.randn(shape, generator=random)
+        for conv in (skaf.convs[0], skaf.mix):
+            nn.init.dirac_(conv.weight)
+            nn.init.zeros_(conv.bias)
+        cases.append(((x,), skaf.maps(x).detach()))
+    return cases
+
+
+def squared_in_turn(m, g, k):
+    exponent = log10(m)
+    for _ in range(k):
+        exponent = log10(g) + 2 * exponent
+    return exponent
+
+
 # 06 LGFI
 
 
@@ -275,6 +443,59 @@ def shares_of(size: Callable, whole: float = 100) -> Callable:
     return lambda *terms: tuple(whole * size(v) / sum(size(t) for t in terms) for v in terms)
 
 
+# 07 EDFF
+
+
+def edff_exchanged(self, encoder, decoder):
+    return EDFF.forward(self, decoder, encoder)
+
+
+def edff_reads_decoder_first(self, encoder, decoder):
+    w1, w2 = self.skaf(self.reduce(torch.cat([decoder, encoder], dim=1)))
+    return encoder * w1 + decoder * w2
+
+
+def edff_maps_exchanged(self, encoder, decoder):
+    w1, w2 = self.skaf(self.reduce(torch.cat([encoder, decoder], dim=1)))
+    return encoder * w2 + decoder * w1
+
+
+def edff_without_reduction(self, encoder, decoder):
+    w1, w2 = self.skaf(encoder + decoder)
+    return encoder * w1 + decoder * w2
+
+
+def edff_of_mixture(self, encoder, decoder):
+    mixed = self.reduce(torch.cat([encoder, decoder], dim=1))
+    w1, w2 = self.skaf(mixed)
+    return mixed * w1 + mixed * w2
+
+
+def exchange_cases():
+    """Return each EDFF of the trained network with the decoder's feature and the encoder's, and its output there."""
+    def order(encoder):
+        def hook(module, arguments):
+            if torch.equal(arguments[0], encoder):
+                raise ValueError("the decoder's feature goes first here: edff(d, e)")
+        return hook
+
+    found = places(EDFF)
+    for _, (edff, e, _), _ in found:
+        edff.register_forward_pre_hook(order(e))
+    return [((edff, d, e), out) for _, (edff, e, d), out in found]
+
+
+def exchanged(edff, d, e, reads=True, maps=("weight", "bias"), axis=0):
+    """Exchange what the 1x1 reads, if it does, and the named tensors of the mixing along an axis; return the output."""
+    state = edff.state_dict()
+    if reads:
+        state["reduce.weight"] = torch.cat(state["reduce.weight"].chunk(2, dim=1)[::-1], dim=1)
+    for name in maps:
+        state[f"skaf.mix.{name}"] = state[f"skaf.mix.{name}"].flip(axis)
+    edff.load_state_dict(state)
+    return edff(d, e)
+
+
 # 08 AMINet
 
 SIDES = (128, 64, 32, 16)
@@ -341,6 +562,78 @@ EXERCISES = {
                        for n, tau in ((2, 1.0), (28, 1.0), (28, 5.5), (8, 3.0))],
         mistakes=[(lambda n, p: log(p / (1 - p)), "this is the answer for two channels: there are n - 1 others"),
                   (lambda n, p: log(p * (n - 1)), "p is the share of one channel: its odds are p / (1 - p)")]),
+    "04.1": Exercise(
+        "join the three features along the channels, in the order in which they come",
+        module=AttentionUnit, mistakes=[
+            (unit_without_sigmoid, "these weights can be below 0 and above 1: what brings them into (0, 1)?"),
+            (unit_with_softmax, "your channels compete, their weights sum to 1; each weight stands for itself"),
+            (unit_with_products, "this is Eq. 8 already: the unit gives the one map, and RDFE multiplies"),
+            (unit_from_large_to_small, "self.mix expects the 3x3 branch first and the 7x7 branch last")]),
+    "04.2": Exercise(
+        "level i takes the feature of side H / 2**i; keep self.skip[i] of it on the way down, add it on the way up",
+        module=Hourglass, mistakes=[
+            (hourglass_map_alone, "you return the map: the hourglass multiplies its input by it"),
+            (hourglass_without_sigmoid, "your map is not in (0, 1): self.to_map gives any number"),
+            (hourglass_with_a_shortcut, "you add x once more: the shortcut lies in the refinement, not in the hourglass"),
+            (hourglass_ups_from_the_top, "you take self.up from the wrong end: the way up starts at the deepest level"),
+            (hourglass_without_side_blocks, "you keep the feature itself: on the way to the side it passes self.skip[i]"),
+            (hourglass_up_before_enlarging, "self.up[i] works at the size of level i: you enlarge after it")]),
+    "04.3": Exercise(
+        "follow the six steps at the top of this notebook, one line each; steps 5 and 6 are self.refine",
+        module=RDFE, mistakes=[
+            (rdfe_without_unit, "the attention unit has no effect here: Eqs. 7 and 8 are missing"),
+            (rdfe_without_relu, "the second round has no ReLU: no equation has it, but Fig. 3a draws it"),
+            (rdfe_with_two_relus, "you have a ReLU in the first round, too: Eq. 6 is the convolutions alone"),
+            (rdfe_without_x, "X is not added: see the end of Eq. 9"),
+            (rdfe_with_x_at_the_end, "you add X after the refinement: Eq. 9 adds it before Eq. 10"),
+            (rdfe_without_refinement, "you stop at Eq. 9: the refinement of Eq. 10 is missing")]),
+    "04.4": Exercise(
+        "keep two numbers: what is seen so far, and the length of one step",
+        cases=lambda: [(stack, seen_along_a_line(*stack)) for stack in (
+            ((7, 7), (1, 1)), ((3, 3, 3), (1, 2, 1)), ((3, 3, 3, 3), (2, 2, 2, 1)), ((5, 3, 7), (1, 2, 1)))],
+        mistakes=[(lambda kernels, strides: 1 + sum(k - 1 for k in kernels),
+                   "you leave the strides out: after a stride of 2, neighbours are two input pixels apart"),
+                  (with_strides_too_early, "you count a stride in its own layer: it acts on the layers after it"),
+                  (lambda kernels, strides: sum(kernels), "you add whole kernels: their windows overlap")]),
+    "05.1": Exercise(
+        "join what both convolutions make of x, pool it over the channels (axis 1), and send both results through self.mix",
+        module=SKAF, mistakes=[
+            (skaf_to_the_letter, "this is Eq. 13 to the letter, where w2 is never below w1: self.mix is not used"),
+            (skaf_maximum_first, "self.mix gets the maximum first: it was trained with the average first, as in Eq. 13"),
+            (skaf_with_softmax, "a softmax makes w1 + w2 = 1 at every pixel: Eq. 13 has a sigmoid for each map"),
+            (skaf_in_a_row, "the 7x7 reads what the 5x5 made: in Eq. 11 both read X"),
+            (skaf_in_one_tensor, "both maps are in one tensor: Eq. 14 separates them"),
+            (skaf_times_input, "the maps multiply x, as Fig. 2 draws it: Eq. 14 returns the maps alone")]),
+    "05.2": Exercise(
+        "pool over the channels, dimension 1, and keep that dimension", cases=literal_cases, mistakes=[
+            (lambda x: torch.cat([x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)], 1).sigmoid(),
+             "the pooling runs over the pixels, not over the channels"),
+            (lambda x: average_and_maximum(x.sigmoid()), "the sigmoid comes before the pooling: in Eq. 13 it is outermost"),
+            (average_and_maximum, "the sigmoid is missing: these are no weights in (0, 1)"),
+            (lambda x: average_and_maximum(x).flip(1).sigmoid(), "the maximum comes first: in Eq. 13 the average does")]),
+    "05.3": Exercise(
+        "k*k*c*c + c per kernel, then 49 * 2 per map that the mixing reads, + 2",
+        cases=lambda: [((c, kernels, len(pools)), sum(p.numel() for p in SKAF(c, kernels, pools).parameters()))
+                       for c in (28, 112) for kernels, pools in (((5, 7), ("avg", "max")), ((7,), ("max",)), ((7,), ()))],
+        mistakes=[(lambda c, kernels, pools: sum(k * k * c * c for k in kernels) + 98 * pools,
+                   "there are no biases in this, and the mixing reads nothing where there is no pooling"),
+                  (lambda c, kernels, pools: sum(k * k * c * c for k in kernels) + 98 * (pools or len(kernels) * c),
+                   "the biases are missing"),
+                  (lambda c, kernels, pools: sum(k * k * c * c + c for k in kernels) + 98 * pools + 2,
+                   "without a pooling the mixing reads nothing in this: it reads all channels of X3"),
+                  (lambda c, kernels, pools: sum(k * k * c + c for k in kernels) + 98 * (pools or len(kernels) * c) + 2,
+                   "these kernels are depthwise: SKAF's are dense, from all channels to all channels")]),
+    "05.4": Exercise(
+        "write out k = 1, 2, 3: the exponent of m doubles; what does that of g do?",
+        cases=lambda: [((m, g, k), squared_in_turn(m, g, k))
+                       for m, g, k in ((4, 0.5, 1), (4, 0.5, 3), (1, 0.4, 8), (0.1, 3, 5))],
+        mistakes=[(lambda m, g, k: k * log10(g) + 2 * k * log10(m),
+                   "the exponents are added in this: each fusion squares the whole size so far"),
+                  (lambda m, g, k: k * log10(g) + 2**k * log10(m),
+                   "each fusion brings one g in this: those of earlier fusions are squared, too"),
+                  (lambda m, g, k: 2**k * (log10(g) + log10(m)),
+                   "g has the exponent of m in this: the size before the first fusion has no g"),
+                  (lambda m, g, k: log(10) * squared_in_turn(m, g, k), "this is the natural logarithm")]),
     "06.1": Exercise(
         "follow the drawing from left to right, with its dashed parts: u, a, r, m, w1 and w2, fused, y",
         module=LGFI, mistakes=[
@@ -377,6 +670,22 @@ EXERCISES = {
                   (shares_of(lambda v: v.abs().mean().item()), "this is the mean of absolute values, not the RMS"),
                   (shares_of(lambda v: v.square().mean().item()), "this is the mean of the squares: the root is missing"),
                   (shares_of(lambda v: v.square().mean().sqrt().item(), 1), "these shares add up to 1, not to 100%")]),
+    "07.1": Exercise(
+        "concatenate along the channels, reduce, ask self.skaf for two maps: the first belongs to the encoder",
+        module=EDFF, mistakes=[
+            (edff_exchanged, "encoder and decoder have changed places: here X_E is the encoder's feature"),
+            (edff_reads_decoder_first, "self.reduce gets the decoder's feature first: it was trained the other way round"),
+            (edff_maps_exchanged, "the encoder's feature is weighed with the second map, the decoder's with the first"),
+            (edff_without_reduction, "SKAF gets the sum of both features: self.reduce is not used"),
+            (edff_of_mixture, "the maps weigh the mixture: in Eq. 16 they weigh the two features themselves")]),
+    "07.2": Exercise(
+        "one tensor reads E and D, two write w1 and w2", cases=exchange_cases, mistakes=[
+            (lambda edff, d, e: edff(d, e), "no weight has changed"),
+            (lambda edff, d, e: exchanged(edff, d, e, maps=()), "the maps have an order, too: it is still the old one"),
+            (lambda edff, d, e: exchanged(edff, d, e, reads=False), "the 1x1 still reads in the old order"),
+            (lambda edff, d, e: exchanged(edff, d, e, maps=("weight",)), "the biases of the maps are in the old order"),
+            (lambda edff, d, e: exchanged(edff, d, e, maps=("weight",), axis=1),
+             "axis 1 of the mixing's weight is what it reads, the average and the maximum")]),
     "08.1": Exercise(
         "print x.shape after each step: what you keep at a level must have the shape of what comes up to that level",
         module=AMINet, mistakes=[
