@@ -7,7 +7,8 @@
 # *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/04_rdfe.ipynb) · previous: [03 SA](03_sa.ipynb) · next: [05 SKAF](05_skaf.ipynb)
 #
 # You will be able to
-# - **correct** Eqs. 8 and 9 by their shapes, and **build** RDFE from Eqs. 6-10;
+# - **correct** Eqs. 8 and 9 by their shapes;
+# - **write** RDFE and two of its parts, put them into a trained network, and restore a face with them;
 # - **measure** the receptive field of any module by its gradient;
 # - **weigh** each part of RDFE: its parameters, its multiply-adds, and the decibels that Table IV gives it.
 
@@ -63,7 +64,9 @@ from torch.nn import functional as F
 from aminet import rdfe as package
 from aminet.degrade import degrade, to_float, upsample
 from aminet.faces.portraits import portraits
+from aminet.rdfe import RDFE, AttentionUnit, Hourglass
 from aminet.training.weights import load_weights
+from exercises import check
 
 hr = portraits()[FACE][None]
 image = to_float(upsample(degrade(hr)))  # (1, 3, 128, 128) in [-1, 1]
@@ -87,8 +90,8 @@ print("X:", tuple(X.shape))
 # weights. A depthwise one has one kernel per channel, $Ck^2$ weights: $C$ times fewer, and $C$ times fewer
 # multiply-adds (MACs), since each weight is used once per pixel. It does not mix channels. The 1×1 of step 4
 # does that, for $3C^2$. The paper calls the pair "depthwise separable". Here are the numbers at the paper's
-# size ($C = 28$, 128×128). After them come the first lines of `aminet/rdfe.py`: this convolution, the
-# normalisation (a switch, see below), and the attention unit.
+# size ($C = 28$, 128×128). After them come the first lines of `aminet/rdfe.py`: the normalisation
+# (a switch, see below) and this convolution.
 
 # %%
 c, pixels = 28, 128 * 128
@@ -112,17 +115,6 @@ def norm(kind: str, channels: int) -> nn.Module:
 
 def depthwise(channels: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
-
-
-class AttentionUnit(nn.Module):
-    """F_au of Eq. 7. List of n tensors (B, C, H, W) -> (B, C, H, W) in (0, 1)."""
-
-    def __init__(self, channels: int, branches: int = 3):
-        super().__init__()
-        self.mix = nn.Conv2d(branches * channels, channels, 1)
-
-    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        return self.mix(torch.cat(features, dim=1)).sigmoid()
 
 # %% [markdown]
 # Eq. 6 on the portrait, with the trained kernels. The same channel through the three windows:
@@ -171,6 +163,41 @@ for axis in axes:
     axis.set_axis_off()
 figure.colorbar(drawn, ax=axes, label="weight $f'$")
 plt.show()
+
+# %% [markdown]
+# ### Exercise 1: write the attention unit
+#
+# *Level 1, 5 minutes.* `self` is one attention unit of a network, for features of $C$ channels:
+#
+# | what `self` has | what it does |
+# |---|---|
+# | `self.mix` | 1×1 convolution with bias, $3C \to C$ channels |
+#
+# Write its `forward`. It takes a list, $f_1, f_2, f_3$, each $(B, C, H, W)$. It returns $f'$, one tensor
+# $(B, C, H, W)$. The check puts your forward into all eight RDFEs of the trained network `pocket`. It compares
+# every value, and shows the faces that come out.
+
+# %% tags=["exercise"]
+def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
+    """Eq. 7. List of n tensors (B, C, H, W) -> (B, C, H, W) in (0, 1)."""
+    ...  # your turn
+
+
+passed = check("04.1", forward)
+
+# %% tags=["solution"]
+class AttentionUnit(nn.Module):
+    """F_au of Eq. 7. List of n tensors (B, C, H, W) -> (B, C, H, W) in (0, 1)."""
+
+    def __init__(self, channels: int, branches: int = 3):
+        super().__init__()
+        self.mix = nn.Conv2d(branches * channels, channels, 1)
+
+    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
+        return self.mix(torch.cat(features, dim=1)).sigmoid()
+
+
+passed = check("04.1", AttentionUnit.forward)
 
 # %% [markdown]
 # ## Eq. 9: which comes first?
@@ -307,8 +334,36 @@ if WIDGETS:
 # SPARNet does: a normalisation and a PReLU before each 3×3, a third normalisation behind the second 3×3, and as
 # the hourglass a small U-net whose output is one map in (0, 1). The map multiplies the feature. The depth is 3, 3, 2, 2 at 128, 64, 32, 16 pixels.
 # With that the published parameter count is met (notebook 08).
+#
+# ### Exercise 2: write the hourglass
+#
+# *Level 3, 25 minutes.* `self` is one hourglass for a feature of $C$ channels. It halves the picture $d$ times: level
+# $i$, from 0 to $d - 1$, has the side $H/2^i$. A *block* is a 3×3, a normalisation and a PReLU, from $C$ to $C$ channels.
+#
+# | what `self` has | what it does |
+# |---|---|
+# | `self.skip` | $d$ blocks; number $i$ takes the feature of level $i$ to the side, at the same size |
+# | `self.down` | $d$ blocks with stride 2; number $i$ goes from level $i$ to the next size |
+# | `self.middle` | one block, at the smallest size, $H/2^d$ |
+# | `self.up` | $d$ blocks; number $i$ works at the size of level $i$ on what comes from below |
+# | `self.to_map` | 3×3 convolution, $C \to 1$ channel, before the sigmoid |
+#
+# On the way up each pixel is repeated: `F.interpolate(low, scale_factor=2, mode="nearest")`. At each level
+# what comes from below and what came from the side are added.
+#
+# Write its `forward`: `x` is $(B, C, H, W)$, and so is what it returns. The map has one channel. The module also has
+# a method `attention` that goes this way; leave it aside. The check puts your forward into the eight hourglasses of
+# `pocket`.
 
-# %%
+# %% tags=["exercise"]
+def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """One map in (0, 1) times the input. (B, C, H, W) -> (B, C, H, W)."""
+    ...  # your turn
+
+
+passed = check("04.2", forward)
+
+# %% tags=["solution"]
 class Hourglass(nn.Module):
     """One map in (0, 1) times the input; `depth` halvings. (B, C, H, W) -> (B, C, H, W)."""
 
@@ -341,6 +396,12 @@ class Hourglass(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.attention(x)
+
+
+passed = check("04.2", Hourglass.forward)
+
+# %% [markdown]
+# The refinement puts the two 3×3 before the hourglass, and a shortcut around both:
 
 # %%
 class FeatureRefinement(nn.Module):
@@ -393,8 +454,32 @@ plt.show()
 # belong to channels and are the same at all pixels.
 #
 # ## The whole module
+#
+# ### Exercise 3: write RDFE
+#
+# *Level 2, 15 minutes.* Now you have all parts. `self` is one RDFE of a network, for a feature of $C$ channels:
+#
+# | what `self` has | what it does |
+# |---|---|
+# | `self.first` | three depthwise convolutions: 3×3, 5×5, 7×7 |
+# | `self.attention_unit` | the module of exercise 1: a list of three features in, one map out |
+# | `self.second` | three more depthwise convolutions: 3×3, 5×5, 7×7 |
+# | `self.relu` | the ReLU that Fig. 3a draws in the second round |
+# | `self.fuse` | 1×1 convolution, $3C \to C$ channels |
+# | `self.refine` | the FRM: the module of Eq. 10 |
+#
+# Write its `forward`: `x` is $(B, C, H, W)$, and so is what it returns. The check puts your forward into all eight
+# RDFEs of `pocket`.
 
-# %%
+# %% tags=["exercise"]
+def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """Eqs. 6-10. (B, C, H, W) -> (B, C, H, W)."""
+    ...  # your turn
+
+
+passed = check("04.3", forward)
+
+# %% tags=["solution"]
 class RDFE(nn.Module):
     """Eqs. 6-10. (B, C, H, W) -> (B, C, H, W)."""
 
@@ -416,13 +501,16 @@ class RDFE(nn.Module):
         features = [self.relu(conv(f)) for conv, f in zip(self.second, features)]
         return self.refine(self.fuse(torch.cat(features, dim=1)) + x)  # Eqs. 9-10
 
+
+passed = check("04.3", RDFE.forward)
+
 # %%
 ours = RDFE(C, depth=3).eval()
 ours.load_state_dict(trained.state_dict())
 with torch.no_grad():
-    torch.testing.assert_close(ours(X), trained(X))              # our class is the package's
+    torch.testing.assert_close(ours(X), trained(X))              # the same weights, the same values
     torch.testing.assert_close(ours(X), ours.refine(f2))         # and equals the steps above
-print("the class equals the package and the steps above: True")
+print("RDFE equals the trained one and the steps above: True")
 
 # %% [markdown]
 # ## The normalisation is a choice
@@ -566,38 +654,10 @@ for name, label in labels.items():
 # - 27.83 dB here and 28.26 dB in Table VII are the same network after different trainings. Never compare
 #   across.
 #
-# ### Exercise 1: RDFE by hand
-#
-# Count the parameters of `RDFE(c, d)` with batch normalisation. Two rounds of depthwise 3, 5, 7 without bias;
-# two 1×1 from $3c$ to $c$ **with** bias; in the FRM two 3×3, three norms ($2c$ each), two PReLU ($c$ each);
-# in the hourglass $3d + 1$ blocks (3×3, norm, PReLU) and a 3×3 with bias from $c$ to 1.
-
-# %% tags=["exercise"]
-SIZES = ((8, 3), (28, 3), (56, 3), (112, 2))
-CASES_1 = [((c, d), sum(p.numel() for p in RDFE(c, d).parameters())) for c, d in SIZES]
-
-def parameters(c: int, d: int) -> int:
-    ...  # your turn
-
-passed = grade(parameters, CASES_1, "how many depthwise rounds? a block of the hourglass has 9c^2 + 3c")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def one_round(c: int, d: int) -> int:
-    return parameters(c, d) - 83 * c
-
-def parameters(c: int, d: int) -> int:
-    depthwise_twice = 2 * (9 + 25 + 49) * c
-    pointwise_twice = 2 * (3 * c * c + c)
-    body = 2 * 9 * c * c + 3 * 2 * c + 2 * c
-    hourglass = (3 * d + 1) * (9 * c * c + 2 * c + c) + 9 * c + 1
-    return depthwise_twice + pointwise_twice + body + hourglass
-
-passed = grade(one_round, CASES_1, "how many depthwise rounds? a block of the hourglass has 9c^2 + 3c")
-passed = grade(parameters, CASES_1, "")
-
-# %% [markdown]
-# The bill above counts the same, module in module, and the multiply-adds too: a `Cost` has parameters and MACs, a `Bill` has one for each part. Only the hourglass needs thought. Level $i$ has a skip and an up block on $HW/4^i$ pixels and a down block that writes a quarter of them; the middle block works on $HW/4^d$. The series sums to $HW (3 - 2/4^d)$: however deep, an hourglass costs less than three 3×3 convolutions at full size.
+# How is such a bill made? Module in module: a `Cost` has parameters and MACs, a `Bill` has one for each part.
+# Only the hourglass needs thought. Level $i$ has a skip and an up block on $HW/4^i$ pixels and a down block that
+# writes a quarter of them; the middle block works on $HW/4^d$. The series sums to $HW (3 - 2/4^d)$: however deep,
+# an hourglass costs less than three 3×3 convolutions at full size.
 
 # %%
 from collections.abc import Mapping
@@ -648,78 +708,34 @@ def rdfe(c: int, height: int, width: int, depth: int, paths: tuple[int, ...] = (
     return nest(parts, Cost(weights + c, weights * height * width))
 
 
-for c, d in SIZES:
-    assert rdfe(c, 128, 128, d)[""].params == parameters(c, d)
+for c, d in ((8, 3), (28, 3), (56, 3), (112, 2)):
+    assert rdfe(c, 128, 128, d)[""].params == sum(p.numel() for p in RDFE(c, d).parameters())
 print("equal to the bill above:", rdfe(28, 128, 128, depth=3) == whole)
 
 # %% [markdown]
-# ### Exercise 2: the receptive field of a stack
+# ### Exercise 4: the receptive field of a stack
 #
-# Convolutions with kernel sizes $k_1, k_2, \dots$ and strides $s_1, s_2, \dots$ follow each other. How many
-# input pixels does one output pixel see along a line? Start at 1. Layer $i$ adds $k_i - 1$ steps, and one of
-# its steps is as long as the strides before it, multiplied. The truth is measured by gradient.
+# *Level 2, 15 minutes.* Convolutions with kernel sizes $k_1, k_2, \dots$ and strides $s_1, s_2, \dots$ follow each
+# other. How many input pixels does one output pixel see along a line? One pixel sees itself: start at 1. Then think
+# of what a layer adds, and of how far apart its inputs are in the picture. The check measures by gradient.
 
 # %% tags=["exercise"]
-def measured(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    x = torch.ones(1, 1, 400, requires_grad=True)
-    y = x
-    for k, s in zip(kernels, strides):
-        y = F.conv1d(y, torch.ones(1, 1, k), stride=s)
-    return int((torch.autograd.grad(y[0, 0, 2], x)[0] != 0).sum())
-
-STACKS = [((7, 7), (1, 1)), ((3, 3, 3), (1, 2, 1)), ((3, 3, 3, 3), (2, 2, 2, 1)), ((5, 3, 7), (1, 2, 1))]
-CASES_2 = [(stack, measured(*stack)) for stack in STACKS]
-
 def receptive_field(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
     ...  # your turn
 
-passed = grade(receptive_field, CASES_2, "keep two numbers: what is seen so far, and the length of one step")
+
+passed = check("04.4", receptive_field)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def without_strides(kernels, strides):
-    return 1 + sum(k - 1 for k in kernels)
-
-def receptive_field(kernels, strides):
+def receptive_field(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
     field, step = 1, 1
     for k, s in zip(kernels, strides):
         field += (k - 1) * step
         step *= s
     return field
 
-passed = grade(without_strides, CASES_2, "keep two numbers: what is seen so far, and the length of one step")
-passed = grade(receptive_field, CASES_2, "")
 
-# %% [markdown]
-# ### Exercise 3: one kernel for a sum
-#
-# If the three branches were **added**, $F_{dw3}(x) + F_{dw5}(x) + F_{dw7}(x)$, one 7×7 kernel per channel
-# would do the work of all three, with 49 weights instead of 83. Write `merge(w3, w5, w7)`: three weights of
-# shape $(C, 1, k, k)$ in, one of shape $(C, 1, 7, 7)$ out.
-
-# %% tags=["exercise"]
-generator = torch.Generator().manual_seed(3)
-weights = [torch.randn(4, 1, k, k, generator=generator) for k in (3, 5, 7)]
-# The answer of a convolution to one bright pixel is its kernel, turned by 180 degrees.
-pixel = F.pad(torch.ones(1, 4, 1, 1), (6, 6, 6, 6))
-answer = sum(F.conv2d(pixel, w, padding=w.shape[-1] // 2, groups=4) for w in weights)
-CASES_3 = [(tuple(weights), answer[0, :, None, 3:10, 3:10].flip(-2, -1))]
-
-def merge(w3: torch.Tensor, w5: torch.Tensor, w7: torch.Tensor) -> torch.Tensor:
-    ...  # your turn
-
-passed = grade(merge, CASES_3, "put the small kernels in the middle of the large one")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def in_the_corner(w3, w5, w7):
-    return F.pad(w3, (0, 4, 0, 4)) + F.pad(w5, (0, 2, 0, 2)) + w7
-
-def merge(w3, w5, w7):
-    return F.pad(w3, (2, 2, 2, 2)) + F.pad(w5, (1, 1, 1, 1)) + w7
-
-passed = grade(in_the_corner, CASES_3, "put the small kernels in the middle of the large one")
-passed = grade(merge, CASES_3, "")
+passed = check("04.4", receptive_field)
 
 # %% [markdown]
 # ## What to remember

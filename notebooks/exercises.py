@@ -4,10 +4,6 @@ A notebook says `passed = check("03.2", parameters)`. Nothing of the answer stan
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import log, log10
-from aminet.skaf import SKAF
-from aminet.rdfe import RDFE, AttentionUnit, Hourglass
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +11,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
-from math import log
+from math import log, log10
 from types import MethodType
 
 import torch
@@ -32,7 +28,9 @@ from aminet.lgfi import LGFI
 from aminet.model import AMINet
 from aminet.notebook import show
 from aminet.protocol import PROTOCOLS, psnr
+from aminet.rdfe import RDFE, AttentionUnit, Hourglass
 from aminet.sa import SelfAttention
+from aminet.skaf import SKAF
 from aminet.training.weights import load_weights
 from aminet.transformer import TransformerBlock
 
@@ -123,6 +121,8 @@ def difference(given, expected, tolerance: float) -> str:
             return f"{len(given)} values instead of {len(expected)}"
         found = enumerate(difference(g, e, tolerance) for g, e in zip(given, expected))
         return next((f"value {i}: {words}" for i, words in found if words), "")
+    if isinstance(given, (tuple, list)) and any(isinstance(value, torch.Tensor) for value in given):
+        return f"{len(given)} tensors instead of one"
     given, expected = torch.as_tensor(given).double(), torch.as_tensor(expected).double()
     if not expected.dim() and given.numel() == 1:  # one number is one number, in whatever shape
         given = given.reshape(())
