@@ -63,6 +63,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from aminet import AMINet, AMINetConfig, BadInput
+from aminet.amigan import Adversary, adversarial_loss, discriminator_loss
 from aminet.training.games import GANRecipe
 from aminet.degrade import degrade, to_float, upsample
 from aminet.paper.records import read_record
@@ -75,6 +76,7 @@ from aminet.train import batch_of, restore
 from aminet.training.games import GANGame
 from aminet.training.trainer import Trainer
 from aminet.training.weights import load_weights, save_weights
+from exercises import check
 
 hr = torch.stack(list(portraits().values()))                     # (2, 3, 128, 128) uint8
 bicubic, target = to_float(upsample(degrade(hr))), to_float(hr)  # (2, 3, 128, 128) in [-1, 1]
@@ -204,17 +206,7 @@ print(f"the first two layers: {100 * terms[:2].sum() / terms.sum():.0f} % with 1
 #
 # $$\mathcal{L}_{dis} = -\mathbb{E}[\log D(I_{HR})] - \mathbb{E}[\log(1 - D(G(I_{LR})))] \quad (20) \qquad \mathcal{L}_{adv} = -\mathbb{E}[\log D(G(I_{LR}))] \quad (21)$$
 #
-# $D$ is the probability that a picture is real. The code keeps its **logit** $z$ instead, $D = \sigma(z) = 1/(1+e^{-z})$: then $-\log D = \log(1 + e^{-z})$ is `softplus(-z)`, and no logarithm of zero can occur. `hinge` is the usual alternative, not the paper's.
-
-# %%
-def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "vanilla") -> Tensor:
-    if kind == "hinge":
-        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-    return F.softplus(-real).mean() + F.softplus(fake).mean()  # softplus(-x) = -log sigmoid(x)
-
-
-def adversarial_loss(fake: Tensor, kind: str = "vanilla") -> Tensor:
-    return -fake.mean() if kind == "hinge" else F.softplus(-fake).mean()
+# $D$ is the probability that a picture is real. The code keeps its **logit** $z$ instead, $D = \sigma(z) = 1/(1+e^{-z})$: then $-\log D = \log(1 + e^{-z})$ is `softplus(-z)`, and no logarithm of zero can occur. `hinge` is the usual alternative, not the paper's. Here `discriminator_loss(real, fake)` and `adversarial_loss(fake)` come from the package, and they take logits. You write them yourself in exercises 1 and 2.
 
 # %%
 z_real, z_fake = torch.tensor([2.0, -1.0, 0.3]), torch.tensor([0.5, -3.0, 1.0])              # logits of (B,) faces
@@ -241,7 +233,7 @@ axes[2].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Why $-\log D$ in Eq. 21, when Eq. 20 has $\log(1 - D)$? Both have the same aim, more $D$. But early on the discriminator sees through every fake: the logit is far on the left. There $\log(1-D)$ is flat, and its slope vanishes exactly for the player that is losing. $-\log D$ is steepest there (exercise 3 has the number).
+# Why $-\log D$ in Eq. 21, when Eq. 20 has $\log(1 - D)$? Both have the same aim, more $D$. But early on the discriminator sees through every fake: the logit is far on the left. There $\log(1-D)$ is flat, and its slope vanishes exactly for the player that is losing. $-\log D$ is steepest there (exercise 4 has the number).
 #
 # The equilibrium is $D = \frac12$, nobody can tell: losses of $2\log 2$ and $\log 2$. Note that a **falling** discriminator loss is not progress of the game; it says that one player wins.
 #
@@ -351,14 +343,67 @@ plt.show()
 #
 # Each step takes one batch, one forward pass of $G$, and then both gradients from the same state:
 #
-# | loss | reaches $G$ | reaches $D$ | how |
-# |---|---|---|---|
-# | Eq. 22 | yes | no | $D$'s weights are frozen while $G$'s loss passes through it |
-# | Eq. 20 | no | yes | $D$ sees `sr.detach()`, a picture without a history |
+# | loss | reaches $G$ | reaches $D$ |
+# |---|---|---|
+# | Eq. 22 | yes | no |
+# | Eq. 20 | no | yes |
 #
-# Here are both rows of the table, as two methods of one class. An `Adversary` is the other side of a GAN: its discriminators, and the losses of both players. `judge` gives the logits of a picture; a GAN with more than one discriminator gives more than one. `x` is what the generator took, for a discriminator that wants to see it.
+# Both losses pass through both networks, so neither "no" comes by itself. You write both steps.
+#
+# ### Exercise 1: the discriminator's step
+#
+# *Level 2, 15 minutes.* `self` is an `AMIGAN`, the other side of the game:
+#
+# | what `self` has | what it is |
+# |---|---|
+# | `self.discriminator` | $D$: it takes faces (B, 3, 128, 128) and gives one logit for each, (B,) |
+# | `self.weights` | $\lambda$ of Eq. 22, a dictionary: `"pixel"`, `"perceptual"`, `"adversarial"` |
+#
+# Write Eq. 20. `sr` is $G(I_{LR})$, and it has a history: a gradient can flow through it into $G$. `target` is $I_{HR}$. `x` is what $G$ took; AMIGAN does not need it. Return the loss, one number, and leave `backward` to the check.
+#
+# The check plays two small games with your step. It compares four values: (0) the loss, (1) the gradient of $D$'s weights, (2) the gradient of $G$'s weights, (3) whether $D$ can still learn afterwards. Here value 2 must be zero.
 
-# %%
+# %% tags=["exercise"]
+def discriminator_step(self, sr: Tensor, target: Tensor, x: Tensor) -> Tensor:
+    """Eq. 20. Two images (B, 3, 128, 128) -> (). It reaches no weight of the generator."""
+    ...  # your turn
+
+
+passed = check("10.1", discriminator_step)
+
+# %% tags=["solution"]
+def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "vanilla") -> Tensor:
+    if kind == "hinge":
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+    return F.softplus(-real).mean() + F.softplus(fake).mean()  # softplus(-x) = -log sigmoid(x)
+
+
+def adversarial_loss(fake: Tensor, kind: str = "vanilla") -> Tensor:
+    return -fake.mean() if kind == "hinge" else F.softplus(-fake).mean()
+
+
+def discriminator_step(self, sr: Tensor, target: Tensor, x: Tensor) -> Tensor:
+    return discriminator_loss(self.discriminator(target), self.discriminator(sr.detach()))
+
+
+passed = check("10.1", discriminator_step)
+
+# %% [markdown]
+# ### Exercise 2: the generator's step
+#
+# *Level 3, 20 minutes.* Write Eq. 22, the weighted sum of Eqs. 18, 19 and 21, with `self` as above. `perceptual(sr, target)` is Eq. 19. Take the weights from `self.weights`: the second game has others than the paper.
+#
+# The check compares the same four values. This time value 1, the gradient of $D$'s weights, must be zero. $D$ makes its own step after yours, so it must still be able to learn (value 3).
+
+# %% tags=["exercise"]
+def generator_step(self, sr: Tensor, target: Tensor, x: Tensor, perceptual: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Eq. 22. Two images (B, 3, 128, 128) -> (). It reaches no weight of the discriminator."""
+    ...  # your turn
+
+
+passed = check("10.2", generator_step)
+
+# %% tags=["solution"]
 class Adversary(nn.Module):
     generator = "aminet"
     WEIGHTS = {"pixel": 1.0, "perceptual": 0.01, "adversarial": 0.01}
@@ -398,9 +443,12 @@ class Adversary(nn.Module):
             values["r1"] = torch.stack(penalties).sum()
             loss = loss + self.r1 * values["r1"]
         return loss, values
+passed = check("10.2", Adversary.generator_loss)
 
 # %% [markdown]
-# AMIGAN adds its one discriminator, and all else is as above. The GANs that the paper compares are written in the same way, with other weights, discriminators and parts ([notebook 13](13_compared_gans.ipynb)).
+# In the package both steps are methods of `aminet.amigan.Adversary`, which the solution of exercise 2 shows. An `Adversary` is the other side of a GAN: its discriminators, and the losses of both players. `judge` gives the logits of a picture; a GAN with more than one discriminator gives more than one. It gets `x`, for a discriminator that wants to see it. Both losses also return what the log takes.
+#
+# AMIGAN adds its one discriminator. The GANs that the paper compares are written in the same way, with other weights, discriminators and parts ([notebook 13](13_compared_gans.ipynb)).
 
 # %%
 class AMIGAN(Adversary):
@@ -423,7 +471,7 @@ print(f"generator, Eq. 22: {eq22:.3f} = " + " + ".join(f"{opponent.weights[name]
 print(f"discriminator, Eq. 20: {eq20:.2f}, with D(real) {judged['real']:.2f} and D(restored) {judged['fake']:.2f} on average")
 
 # %% [markdown]
-# What if a protection in the last column were missing? Without the freezing, the discriminator learns to call fakes real. Without `detach`, the generator learns to be caught. Both mistakes train without a complaint, so we check. We change the weights of the generator's loss, and the discriminator's gradient must stay. With all weights at zero, the generator must get none from Eq. 20.
+# What if one "no" of the table were a "yes"? If Eq. 22 reached $D$, the discriminator would learn to call fakes real. If Eq. 20 reached $G$, the generator would learn to be caught. Both mistakes train without a complaint, so we check. We change the weights of the generator's loss, and the discriminator's gradient must stay. With all weights at zero, the generator must get none from Eq. 20.
 #
 # `GANGame` builds both networks from a recipe. Its `loss` is the sum of Eqs. 22 and 20, for a single backward pass.
 
@@ -679,115 +727,46 @@ for name in ("pocket-gan", "pocket"):
 # %% [markdown]
 # The two halves cannot be compared: other faces (Flickr portraits stand in for Helen), another number of them, on which FID depends, a smaller network, another training set. What can be compared is the *direction* within each half, AMIGAN against its own AMINet. In the paper PSNR, SSIM and VIF fall; the FID of AMINet itself, which would show what they were given for, is not printed.
 #
-# ## Exercises
+# ## Two more exercises
 #
-# ### Exercise 1: a relative discriminator
+# ### Exercise 3: R1 by hand
 #
-# ESRGAN [38] asks another question: not "is it real?" but "is it more real than the others on average?". Its discriminator loss is
-#
-# $$-\mathbb{E}[\log \sigma(z_r - \bar z_f)] - \mathbb{E}[\log(1 - \sigma(z_f - \bar z_r))],$$
-#
-# with the logits $z_r$ of real and $z_f$ of restored faces, and their batch means $\bar z_r, \bar z_f$. Write `relativistic(real, fake)` for logits (B,).
+# *Level 2, 10 minutes.* A discriminator is quadratic: $z_b = a \sum x_b^2$ over the values of picture $b$. Write `r1_by_hand(a, images)` for images (B, 3, H, W), on paper first, without autograd.
 
 # %% tags=["exercise"]
-def truth(real, fake):
-    a, b = (real - fake.mean()).sigmoid(), (fake - real.mean()).sigmoid()
-    return -a.log().mean() - (1 - b).log().mean()
-
-
-generator = torch.Generator().manual_seed(1)
-CASES_1 = [(logits, truth(*logits)) for logits in torch.randn(3, 2, 4, generator=generator).unbind()
-           for logits in [tuple(logits)]]
-
-
-def relativistic(real, fake):
+def r1_by_hand(a: float, images: Tensor) -> Tensor:
     ...  # your turn
 
 
-passed = grade(relativistic, CASES_1, "shift each player's logits by the other's mean, then use Eq. 20")
+passed = check("10.3", r1_by_hand)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong(real, fake):
-    return discriminator_loss(real - fake, fake - real)               # pair by pair: no face meets the average
+def r1_by_hand(a: float, images: Tensor) -> Tensor:
+    return 2 * a**2 * images.square().sum((1, 2, 3)).mean()  # (2 a x)^2 / 2
 
 
-def solution(real, fake):
-    return discriminator_loss(real - fake.mean(), fake - real.mean())
-
-
-passed = grade(wrong, CASES_1, "shift each player's logits by the other's mean, then use Eq. 20")
-passed = grade(solution, CASES_1, "")
+passed = check("10.3", r1_by_hand)
 
 # %% [markdown]
-# ### Exercise 2: R1 by hand
+# ### Exercise 4: the slope of a loser
 #
-# A discriminator is quadratic: $z_b = a \sum x_b^2$ over the values of picture $b$. Write `r1(a, images)` for images (B, 3, H, W), on paper first, without autograd.
+# *Level 2, 10 minutes.* The discriminator gives a restored face the logit $z$. Write `slopes(z)`: the derivatives of $-\log D$ and of $\log(1 - D)$ by $z$, for $D = \sigma(z)$. Then look at $z = -4$.
 
 # %% tags=["exercise"]
-def truth(a, images):
-    images = images.clone().requires_grad_()
-    return r1_penalty(a * images.square().sum((1, 2, 3)), images).detach()
-
-
-pictures = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(2))
-CASES_2 = [((a, pictures), truth(a, pictures)) for a in (0.1, 0.5, -0.3)]
-
-
-def r1_by_hand(a, images):
+def slopes(z: float) -> tuple[float, float]:
     ...  # your turn
 
 
-passed = grade(r1_by_hand, CASES_2, "the slope at a value x is 2 a x; square it, sum over a picture, halve, mean over B")
+passed = check("10.4", slopes)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong(a, images):
-    return 2 * a * images.square().sum((1, 2, 3)).mean()              # the slope's factor is squared, too
-
-
-def solution(a, images):
-    return 2 * a**2 * images.square().sum((1, 2, 3)).mean()           # (2 a x)^2 / 2
-
-
-passed = grade(wrong, CASES_2, "the slope at a value x is 2 a x; square it, sum over a picture, halve, mean over B")
-passed = grade(solution, CASES_2, "")
-
-# %% [markdown]
-# ### Exercise 3: the slope of a loser
-#
-# The discriminator gives a restored face the logit $z$. Write `slopes(z)`: the derivatives of $-\log D$ and of $\log(1 - D)$ by $z$, for $D = \sigma(z)$. Then look at $z = -4$.
-
-# %% tags=["exercise"]
-def truth(z):
-    z = torch.tensor(z, requires_grad=True)
-    return tuple(torch.autograd.grad(y, z)[0].item() for y in (F.softplus(-z), -F.softplus(z)))
-
-
-CASES_3 = [((z,), truth(z)) for z in (-4.0, 0.0, 2.5)]
-
-
-def slopes(z):
-    ...  # your turn
-
-
-passed = grade(slopes, CASES_3, "the derivative of softplus is the sigmoid; both losses fall when the logit rises")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong(z):
-    D = 1 / (1 + exp(-z))
-    return -1 / D, -1 / (1 - D)                                       # by D, not by the logit
-
-
-def solution(z):
+def slopes(z: float) -> tuple[float, float]:
     D = 1 / (1 + exp(-z))
     return -(1 - D), -D
 
 
-passed = grade(wrong, CASES_3, "the derivative of softplus is the sigmoid; both losses fall when the logit rises")
-passed = grade(solution, CASES_3, "")
-a, b = solution(-4.0)
+passed = check("10.4", slopes)
+a, b = slopes(-4.0)
 print(f"at logit -4: {a:.3f} against {b:.3f}, {a / b:.0f} times as steep (e^4)")
 
 # %% [markdown]

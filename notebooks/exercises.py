@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cache
-from math import log, log10
+from functools import cache, wraps
+from inspect import unwrap
+from math import exp, log, log10
 from types import MethodType
 
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from aminet import preset
+from aminet.amigan import AMIGAN, PerceptualLoss, discriminator_loss, r1_penalty
 from aminet.config import AMINET
 from aminet.degrade import degrade, to_float, upsample
 from aminet.edff import EDFF
@@ -43,7 +45,8 @@ class Exercise:
     """What an answer is compared with.
 
     cases: makes arguments and the value expected of them. module: what the answer is the forward of, instead of cases.
-    mistakes: known ones. hint: said from the second try on. tolerance: of numbers, absolute.
+    mistakes: known ones. hint: said from the second try on. tolerance: of numbers, absolute. wrap: makes of an answer
+    the function of the case's arguments that is compared.
     """
 
     hint: str
@@ -51,6 +54,7 @@ class Exercise:
     mistakes: Known = ()
     module: type | None = None
     tolerance: float = 1e-4
+    wrap: Callable = lambda answer: answer
 
 
 def check(number: str, answer: Callable) -> bool:
@@ -65,9 +69,11 @@ def check(number: str, answer: Callable) -> bool:
         return False
     cases = places(exercise.module) if exercise.module else [("", *case) for case in exercise.cases()]
     tolerance = 1e-5 if exercise.module else exercise.tolerance
-    problems = ((place, fault(answer, arguments, expected, tolerance)) for place, arguments, expected in cases)
+    given = exercise.wrap(answer)
+    problems = ((place, fault(given, arguments, expected, tolerance)) for place, arguments, expected in cases)
     problem = next((place + words for place, words in problems if words), "")
-    known = [words for wrong, words in exercise.mistakes if problem and same(answer, wrong, cases, tolerance)]
+    known = [words for wrong, words in exercise.mistakes
+             if problem and same(given, exercise.wrap(wrong), cases, tolerance)]
     if exercise.module:
         restore_with(exercise.module, answer)
     if not problem:
@@ -105,7 +111,7 @@ def fault(answer: Callable, arguments: tuple, expected: object, tolerance: float
             return difference(answer(*deepcopy(arguments)), expected, tolerance)
     except Exception as error:  # a learner's mistake of any kind is explained, not raised
         own = [frame for frame in traceback.extract_tb(error.__traceback__)
-               if frame.filename == answer.__code__.co_filename and frame.name == answer.__name__]
+               if frame.filename == unwrap(answer).__code__.co_filename and frame.name == answer.__name__]
         place = f" in line {own[-1].lineno}, `{own[-1].line}`" if own else ""
         return f"{type(error).__name__}{place}: {error}"
 
@@ -542,6 +548,152 @@ def depthwise_rate(widths):
     return counter.get_total_flops() / 2 / sum(p.numel() for layer in layers for p in layer.parameters())
 
 
+# 10 AMIGAN
+
+
+def step_of(answer: Callable) -> Callable:
+    """Return an answer to 10.1 or 10.2 as a step of the game: its loss, D's gradient, G's, and whether D still learns."""
+    def gradient(network):
+        return torch.cat([torch.zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in network.parameters()])
+
+    @wraps(answer)
+    def step(adversary, generator, x, target, *perceptual):
+        with torch.enable_grad():
+            given = answer(adversary, generator(x), target, x, *perceptual)
+            loss = given[0] if isinstance(given, tuple) else given  # the package's methods return their parts, too
+            if loss is None:
+                return None
+            loss = torch.as_tensor(loss)
+            if loss.requires_grad:
+                loss.backward()
+        learns = all(p.requires_grad for p in adversary.parameters())
+        return loss.detach(), gradient(adversary), gradient(generator), learns
+
+    return step
+
+
+def players(seed: int, weights: dict[str, float]) -> tuple:
+    """Return a small game: AMIGAN's side, a generator, what it takes, the targets, and a perceptual loss."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        adversary, generator = AMIGAN(2, "none", weights=weights), nn.Conv2d(3, 3, 3, padding=1)
+        for layer in adversary.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):  # as they start, all logits are nearly the same
+                nn.init.kaiming_normal_(layer.weight, 0.2)
+        x, target = 2 * torch.rand(2, 3, 3, 128, 128) - 1
+        return adversary, generator, x, target, PerceptualLoss(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()))
+
+
+def cross_entropy(adversary, faces, label):
+    logits = adversary.discriminator(faces)
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+def cross_entropy_of_both(adversary, generator, x, target):
+    return cross_entropy(adversary, target, 1) + cross_entropy(adversary, generator(x), 0)
+
+
+def sum_of_three(adversary, generator, x, target, perceptual):
+    sr = generator(x)
+    parts = {"pixel": (sr - target).abs().mean(), "perceptual": perceptual(sr, target),
+             "adversarial": cross_entropy(adversary, sr, 1)}
+    return sum(weight * parts[name] for name, weight in adversary.weights.items())
+
+
+def step_cases(loss_of: Callable, learner: int) -> list[tuple[tuple, tuple]]:
+    """Return two games, and a step in each. learner: 0 if the gradient is the discriminator's, 1 the generator's."""
+    cases = []
+    for seed, weights in ((3, {}), (1, {"pixel": 0.5, "perceptual": 0.2, "adversarial": 2.0})):
+        game = players(seed, weights)[:4 + learner]
+        loss, networks = loss_of(*game), [[*network.parameters()] for network in game[:2]]
+        gradients = [torch.cat([torch.zeros(p.numel()) for p in network]) for network in networks]
+        gradients[learner] = torch.cat([g.flatten() for g in torch.autograd.grad(loss, networks[learner])])
+        cases.append((game, (loss.detach(), *gradients, True)))
+    return cases
+
+
+def eq20_with_history(self, sr, target, x):
+    return discriminator_loss(self.discriminator(target), self.discriminator(sr))
+
+
+def eq20_exchanged(self, sr, target, x):
+    return discriminator_loss(self.discriminator(sr.detach()), self.discriminator(target))
+
+
+def eq20_of_restored_faces(self, sr, target, x):
+    return F.softplus(self.discriminator(sr.detach())).mean()
+
+
+def eq20_halved(self, sr, target, x):
+    return eq20_with_history(self, sr.detach(), target, x) / 2
+
+
+def eq20_without_history(self, sr, target, x):
+    with torch.no_grad():
+        return eq20_with_history(self, sr, target, x)
+
+
+def eq22_parts(self, sr, target, perceptual, shown=None, of=lambda z: F.softplus(-z).mean(), learns=(False, True)):
+    """The parts of Eq. 22. shown: what D sees, if not sr. of: the loss of D's logits. learns: does D, in it and after it."""
+    self.requires_grad_(learns[0])
+    judged = of(self.discriminator(sr if shown is None else shown))
+    self.requires_grad_(learns[1])
+    return {"pixel": F.l1_loss(sr, target), "perceptual": perceptual(sr, target), "adversarial": judged}
+
+
+def eq22(self, sr, target, perceptual, names=("pixel", "perceptual", "adversarial"), **changes):
+    parts = eq22_parts(self, sr, target, perceptual, **changes)
+    return sum(self.weights[name] * parts[name] for name in names)
+
+
+def eq22_saturating(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, of=lambda z: -F.softplus(z).mean())
+
+
+def eq22_exchanged(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, of=lambda z: F.softplus(z).mean())
+
+
+def eq22_teaches_discriminator(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, learns=(True, True))
+
+
+def eq22_stays_frozen(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, learns=(False, False))
+
+
+def eq22_without_history(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, shown=sr.detach())
+
+
+def eq22_unweighted(self, sr, target, x, perceptual):
+    return sum(eq22_parts(self, sr, target, perceptual).values())
+
+
+def eq22_without_perceptual(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, names=("pixel", "adversarial"))
+
+
+def eq22_without_pixels(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, names=("perceptual", "adversarial"))
+
+
+def r1_cases() -> list[tuple[tuple, torch.Tensor]]:
+    """Return quadratic discriminators, pictures, and R1 by autograd."""
+    pictures = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    return [((a, pictures.detach()), r1_penalty(a * pictures.square().sum((1, 2, 3)), pictures).detach())
+            for a in (0.1, 0.5, -0.3)]
+
+
+def slopes_by_autograd(z):
+    z = torch.tensor(z, requires_grad=True)
+    return tuple(torch.autograd.grad(y, z)[0].item() for y in (-z.sigmoid().log(), (1 - z.sigmoid()).log()))
+
+
+def probability(z):
+    return 1 / (1 + exp(-z))
+
+
 EXERCISES = {
     "03.1": Exercise(
         "split the 3C channels of self.depthwise(self.qkv(x)) into q, k, v, heads and pixels: (B, 3, h, C/h, HW)",
@@ -715,4 +867,38 @@ EXERCISES = {
                    "you took the mean over the levels: they do not have equally many weights"),
                   (lambda widths: sum(r * s for r, s in zip(widths, SIDES)) / sum(widths),
                    "you used each weight once for each pixel of a side, not of the image")]),
+    "10.1": Exercise(
+        "with logit z, -log D is F.softplus(-z) and -log(1 - D) is F.softplus(z); sr.detach() is sr without its history",
+        cases=lambda: step_cases(cross_entropy_of_both, 0), wrap=step_of, mistakes=[
+            (eq20_with_history, "the generator gets a gradient of Eq. 20: it would learn to be caught"),
+            (eq20_exchanged, "real and restored faces are exchanged: your discriminator learns to call restored ones real"),
+            (eq20_of_restored_faces, "the real faces are missing: a discriminator that always says no would win"),
+            (eq20_halved, "you take the mean of both halves: Eq. 20 adds them"),
+            (eq20_without_history, "the loss has no history: nothing reaches the discriminator")]),
+    "10.2": Exercise(
+        "self.requires_grad_(False) freezes D, self.requires_grad_(True) ends that: only D's answer to sr comes in between",
+        cases=lambda: step_cases(sum_of_three, 1), wrap=step_of, mistakes=[
+            (eq22_saturating, "your adversarial part is log(1 - D), whose slope vanishes for who is losing: see Eq. 21"),
+            (eq22_exchanged, "your adversarial part is -log(1 - D): your generator learns to be caught"),
+            (eq22_teaches_discriminator, "the discriminator gets a gradient of Eq. 22: it would learn to call fakes real"),
+            (eq22_stays_frozen, "the discriminator is still frozen after your step: it can never learn again"),
+            (eq22_without_history, "the discriminator sees sr without its history: the generator learns nothing from it"),
+            (eq22_unweighted, "the three parts are added without their weights"),
+            (eq22_without_perceptual, "the perceptual part is missing"),
+            (eq22_without_pixels, "the pixel part is missing")]),
+    "10.3": Exercise(
+        "the slope at a value x is 2 a x; square it, sum over a picture, halve, mean over B",
+        cases=r1_cases, mistakes=[
+            (lambda a, images: 2 * a * images.square().sum((1, 2, 3)).mean(), "the factor a of the slope is not squared"),
+            (lambda a, images: 4 * a**2 * images.square().sum((1, 2, 3)).mean(), "you leave out the half of R1"),
+            (lambda a, images: 2 * a**2 * images.square().sum(), "you add the pictures: R1 is their mean"),
+            (lambda a, images: 2 * a**2 * images.square().mean(),
+             "you take the mean over all values: the squared length of a gradient is a sum over a picture")]),
+    "10.4": Exercise(
+        "the derivative of softplus is the sigmoid; both losses fall when the logit rises",
+        cases=lambda: [((z,), slopes_by_autograd(z)) for z in (-4.0, 0.0, 2.5)],
+        mistakes=[(lambda z: (-1 / probability(z), -1 / (1 - probability(z))), "these are derivatives by D, not by the logit"),
+                  (lambda z: (-probability(z), probability(z) - 1), "the two slopes are exchanged"),
+                  (lambda z: (1 - probability(z), probability(z)), "the signs are wrong: both losses fall as z rises"),
+                  (lambda z: (probability(z) - 1, probability(z)), "you take -log(1 - D): the second loss has no minus")]),
 }

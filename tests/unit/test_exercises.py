@@ -89,3 +89,11 @@ def test_an_error_is_explained_with_its_line():
 
     words = fault(answer, (1,), 1, 1e-4)
     assert words.startswith("ZeroDivisionError in line ") and words.endswith("`return x / 0`: division by zero")
+
+
+def test_an_error_in_a_step_is_explained_with_the_learners_line(capsys):
+    def step(self, sr, target, x):
+        return self.nothing
+
+    assert not check("10.1", step)
+    assert capsys.readouterr().out.startswith("not yet: AttributeError in line ")
