@@ -50,6 +50,8 @@ begin(globals(), PARAMETERS)
 # %%
 import json
 import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -67,10 +69,11 @@ from aminet.notebook import picture_of
 from aminet.faces.portraits import portraits
 from aminet.faces.priors import open_priors
 from aminet.protocol import PROTOCOLS, psnr, to_uint8
-from aminet.train import Game, Recipe, restore
+from aminet.train import Game, Recipe, fit, restore
 from aminet.training.games import L1Game
 from aminet.training.trainer import Trainer
 from aminet.training.weights import load_weights, read_tensors, save_tensors
+from exercises import check
 
 config = named(preset)
 
@@ -81,7 +84,7 @@ config = named(preset)
 #
 # $$\mathcal{L}(\Theta) = \frac{1}{N}\sum_{i=1}^{N}\left\|F_{AMINet}(I_{LR}^{i},\Theta) - I_{HR}^{i}\right\|_1 \qquad (17)$$
 #
-# $\Theta$ stands for the parameters themselves, though the text under Eq. 17 calls it their number. $\|\cdot\|_1$ is a sum over the $3\cdot128\cdot128 = 49152$ values of a face. PyTorch's `l1_loss` takes the mean instead, which is smaller by that constant. Does it matter? To SGD it would. Adam divides each gradient by its own running size, so a constant factor drops out (exercise 1).
+# $\Theta$ stands for the parameters themselves, though the text under Eq. 17 calls it their number. $\|\cdot\|_1$ is a sum over the $3\cdot128\cdot128 = 49152$ values of a face. PyTorch's `l1_loss` takes the mean instead, which is smaller by that constant. Does it matter? To SGD it would. Adam divides each gradient by its own running size, so a constant factor drops out (exercise 3).
 
 # %%
 def eq17(restored, hr):
@@ -93,6 +96,41 @@ bicubic = to_float(upsample(degrade(hr)))                       # (2, 3, 128, 12
 target = to_float(hr)
 assert_close(eq17(bicubic, target) / (3 * 128 * 128), F.l1_loss(bicubic, target))
 print(f"bicubic: Eq. 17 gives {eq17(bicubic, target):.0f}, its mean per value is {F.l1_loss(bicubic, target):.4f}")
+
+# %% [markdown]
+# ### Exercise 1: the L1 step
+#
+# *Level 1, 10 minutes.* A training is one step, made again and again. Here is what a step needs, in no particular order:
+#
+# | what you have | what it does |
+# |---|---|
+# | `optimizer.step()` | moves every weight against its gradient `weight.grad` |
+# | `loss.backward()` | adds to `weight.grad` of every weight the derivative of `loss` |
+# | `optimizer.zero_grad()` | sets every `weight.grad` to zero |
+# | `loss.item()` | the loss as a number |
+# | `network(x)` | the restored faces, of the same shape as `target` |
+# | `F.l1_loss` | the mean of Eq. 17 per value |
+#
+# Write `step`: it makes one step on the L1 of the batch `x`, `target`, and returns this loss as a number. The check makes three steps with a small network, once with SGD and once with Adam. It compares two things: value 0, the three losses, and value 1, all weights afterwards.
+
+# %% tags=["exercise"]
+def step(network: torch.nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, target: torch.Tensor) -> float:
+    """One step on Eq. 17, as a mean per value. x, target: (B, 3, H, W) in [-1, 1]."""
+    ...  # your turn
+
+
+passed = check("09.1", step)
+
+# %% tags=["solution"]
+def step(network: torch.nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, target: torch.Tensor) -> float:
+    loss = F.l1_loss(network(x), target)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+passed = check("09.1", step)
 
 # %% [markdown]
 # ## Where the network starts
@@ -207,7 +245,7 @@ if images:
 # | "initial" learning rate, and then? | constant, or cosine to zero | the word promises a schedule, none follows |
 # | augmentation | flip, scale-crop up to 1.3 | as in SPARNet and CTCNet |
 # | which weights are reported | best on validation faces, never on the test set | else the test set chooses |
-# | averaged weights: a running mean over the last steps | off, or a decay (exercise 3) | a choice of ours for short runs |
+# | averaged weights: a running mean over the last steps | off, or a decay (exercise 4) | a choice of ours for short runs |
 #
 # PyTorch's default is $\beta_2 = 0.999$; 0.99 forgets ten times faster. Here is the loop, with nothing hidden, for four steps.
 
@@ -216,25 +254,46 @@ torch.manual_seed(seed)
 net = AMINet(AMINetConfig(channels=8)).train()
 adam = torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.9, 0.99))
 plain = []
-for step in range(4):
-    x, y = batch_of(train_faces, step, Recipe(batch=2))   # (B, 3, 128, 128) each, in [-1, 1]
+for k in range(4):
+    x, y = batch_of(train_faces, k, Recipe(batch=2))      # (B, 3, 128, 128) each, in [-1, 1]
     loss = F.l1_loss(net(x), y)                           # Eq. 17
     adam.zero_grad()
     loss.backward()
     adam.step()
     plain.append(loss.item())
-    print(f"step {step}: L1 {loss.item():.3f}   tail: largest weight {net.tail.weight.abs().max().item():.1e}")
+    print(f"step {k}: L1 {loss.item():.3f}   tail: largest weight {net.tail.weight.abs().max().item():.1e}")
 
 # %% [markdown]
 # The tail leaves zero in the first step, by the learning rate exactly: Adam's first step has the same length for every weight. Only from the second step on do gradients reach the rest of the network.
 #
-# Here is the same loop as a function. What it trains is a **game**: some networks, an Adam for each, and the loss of a batch. For AMINet it is one network and Eq. 17. For AMIGAN in the next notebook it is two networks and two losses, and the loop stays as it is.
+# The package has the same loop as a function, `fit`. What it trains is a **game**: some networks, an Adam for each, and the loss of a batch. For AMINet it is one network and Eq. 17. For AMIGAN in the next notebook it is two networks and two losses, and the loop stays as it is.
+#
+# ### Exercise 2: write fit
+#
+# *Level 2, 15 minutes.* Write the loop above for any game, with a step size that changes and with a way to stop:
+#
+# | what you have | what it is |
+# |---|---|
+# | `game.optimizers()` | a dictionary: for each network its name and its Adam |
+# | `game.loss(*batch)` | two things: what to minimise, and a dictionary of losses, `values` |
+# | `batches` | gives one batch after the other |
+# | `rate()` | the factor by which the step sizes are multiplied now |
+# | `optimizer.defaults["lr"]` | the optimiser's own step size |
+# | `optimizer.param_groups` | a list of dictionaries; `group["lr"]` is the step size that `optimizer.step()` uses |
+# | `on_step(values)` | to be called at the end of each batch; if it returns true, the training ends |
+#
+# The package's `fit` has a fifth argument, for several GPUs. You may leave it out. Nothing is returned. The check trains a game of two small networks. It compares two things: value 0, the losses that `on_step` was given, and value 1, all weights afterwards.
 
-# %%
-from collections.abc import Callable, Iterable
-from typing import Any
+# %% tags=["exercise"]
+def loop(game: Game, batches: Iterable[tuple], rate: Callable[[], float],
+         on_step: Callable[[dict[str, Tensor]], bool]) -> None:
+    """Train: for every batch the gradients, one step of each optimiser, one call of on_step."""
+    ...  # your turn
 
 
+passed = check("09.2", loop)
+
+# %% tags=["solution"]
 def gradients(game: Game, *batch: Any) -> dict[str, Tensor]:
     loss, values = game.loss(*batch)
     loss.backward()
@@ -255,6 +314,12 @@ def fit(game: Game, batches: Iterable[tuple], rate: Callable[[], float], on_step
         if on_step(values):
             break
 
+
+passed = check("09.2", fit)
+
+# %% [markdown]
+# With a game of one network, `fit` repeats the four steps of above.
+
 # %%
 game = L1Game(AMINetConfig(channels=8), Recipe(batch=2, lr=2e-4, seed=seed))
 game.train()
@@ -271,7 +336,7 @@ assert_close(torch.tensor(losses), torch.tensor(plain))
 print("fit: the same four losses:", *(f"{loss:.3f}" for loss in losses))
 
 # %% [markdown]
-# `rate` is the schedule: what the step size is multiplied by now. `on_step` is where all the rest hangs. `Trainer` calls `fit` and hangs there what a long training needs:
+# `rate` is the schedule: what the step size is multiplied by now. With `cosine` it is $\frac12(1+\cos \pi p)$, where $p$ is the part of the training that is over. `on_step` is where all the rest hangs. `Trainer` calls `fit` and hangs there what a long training needs:
 #
 # - validation now and then, and the best weights kept;
 # - a log, one line of JSON for each event;
@@ -418,36 +483,19 @@ else:
 #
 # ## Exercises
 #
-# ### Exercise 1: Adam's first step
+# ### Exercise 3: two steps of Adam
 #
-# Adam keeps $m \leftarrow \beta_1 m + (1-\beta_1) g$ and $v \leftarrow \beta_2 v + (1-\beta_2) g^2$, both from zero, corrects them by $1-\beta_1^t$ and $1-\beta_2^t$, and steps by $-\eta\, \hat m / (\sqrt{\hat v} + 10^{-8})$. Write `two_steps(g1, g2, lr)`: where a weight that starts at zero stands after two steps with the gradients $g_1, g_2$ and the paper's betas.
+# *Level 2, 10 minutes.* Adam keeps $m \leftarrow \beta_1 m + (1-\beta_1) g$ and $v \leftarrow \beta_2 v + (1-\beta_2) g^2$, both from zero. In step $t$ it corrects them, $\hat m = m / (1-\beta_1^t)$ and $\hat v = v / (1-\beta_2^t)$, and steps by $-\eta\, \hat m / (\sqrt{\hat v} + 10^{-8})$. Write `two_steps(g1, g2, lr)`: where a weight that starts at zero stands after two steps with the gradients $g_1, g_2$ and the paper's betas.
 
 # %% tags=["exercise"]
-def truth(g1, g2, lr):
-    weight = torch.zeros(1, requires_grad=True)
-    adam = torch.optim.Adam([weight], lr=lr, betas=(0.9, 0.99))
-    for g in (g1, g2):
-        weight.grad = torch.tensor([g])
-        adam.step()
-    return weight.item()
-
-
-CASES_1 = [(case, truth(*case)) for case in ((3.0, 1.0, 0.1), (3000.0, 1000.0, 0.1), (0.5, -2.0, 0.1))]
-
-
-def two_steps(g1, g2, lr):
+def two_steps(g1: float, g2: float, lr: float) -> float:
     ...  # your turn
 
 
-passed = grade(two_steps, CASES_1, "after the first step both corrections give back g and g^2; the second has t = 2")
+passed = check("09.3", two_steps)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong(g1, g2, lr):
-    return -lr * (g1 / abs(g1) + g2 / abs(g2))                       # as if every step were a first step
-
-
-def solution(g1, g2, lr):
+def two_steps(g1: float, g2: float, lr: float) -> float:
     m, v = 0.1 * g1, 0.01 * g1**2
     first = (m / 0.1) / ((v / 0.01) ** 0.5 + 1e-8)
     m, v = 0.9 * m + 0.1 * g2, 0.99 * v + 0.01 * g2**2
@@ -455,83 +503,33 @@ def solution(g1, g2, lr):
     return -lr * (first + second)
 
 
-passed = grade(wrong, CASES_1, "after the first step both corrections give back g and g^2; the second has t = 2")
-passed = grade(solution, CASES_1, "")
-print(f"gradients 3, 1: {solution(3.0, 1.0, 0.1):.4f}; a thousand times larger: {solution(3000.0, 1000.0, 0.1):.4f}")
+passed = check("09.3", two_steps)
+print(f"gradients 3, 1: {two_steps(3.0, 1.0, 0.1):.4f}; a thousand times larger: {two_steps(3000.0, 1000.0, 0.1):.4f}")
 
 # %% [markdown]
 # So sum or mean in Eq. 17 is the same training, up to $10^{-8}$.
 #
-# ### Exercise 2: the cosine
+# ### Exercise 4: averaged weights
 #
-# Write `rate(seen, images, lr)`, half a cosine from `lr` at the start to zero at `images`.
+# *Level 2, 10 minutes.* With `ema` the run validates and saves an average $a \leftarrow d\,a + (1-d)\,w$ of the weights. From a fixed $d = 0.999$ the average would carry its random start for thousands of steps. So in step $t = 1, 2, \dots$ the decay is $\min(d, (1+t)/(10+t))$. Write `averaged(start, weights, d)`, the average after all the weights in the list.
 
 # %% tags=["exercise"]
-CASES_2 = [((n, 1000, 2e-4), 2e-4 * Recipe(images=1000, schedule="cosine").factor(n / 1000)) for n in (0, 250, 500, 1000)]
-
-
-def rate(seen, images, lr):
+def averaged(start: float, weights: list[float], d: float) -> float:
     ...  # your turn
 
 
-passed = grade(rate, CASES_2, "what does 1 + cos give at the start, and at pi?", tolerance=1e-8)
+passed = check("09.4", averaged)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-from math import cos, pi
-
-
-def wrong(seen, images, lr):
-    return lr * cos(pi / 2 * seen / images)                           # a quarter of a cosine: falls fastest at the end
-
-
-def solution(seen, images, lr):
-    return lr * 0.5 * (1 + cos(pi * seen / images))
-
-
-passed = grade(wrong, CASES_2, "what does 1 + cos give at the start, and at pi?", tolerance=1e-8)
-passed = grade(solution, CASES_2, "", tolerance=1e-8)
-
-# %% [markdown]
-# ### Exercise 3: averaged weights
-#
-# With `ema` the run validates and saves an average $a \leftarrow d\,a + (1-d)\,w$ of the weights. From a fixed $d = 0.999$ the average would carry its random start for thousands of steps, so in step $t = 1, 2, \dots$ the decay is $\min(d, (1+t)/(10+t))$. Write `averaged(start, weights, d)`, the average after all the weights in the list.
-
-# %% tags=["exercise"]
-def truth(start, weights, d):
-    a = torch.tensor(start)
-    for t, weight in enumerate(weights, 1):
-        a = a.lerp(torch.tensor(weight), 1 - min(d, (1 + t) / (10 + t)))
-    return a.item()
-
-
-CASES_3 = [((0.0, [1.0] * n, 0.999), truth(0.0, [1.0] * n, 0.999)) for n in (1, 10, 100)]
-
-
-def averaged(start, weights, d):
-    ...  # your turn
-
-
-passed = grade(averaged, CASES_3, "the first decay is 2/11: the first weights replace the start almost at once")
-
-# %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def wrong(start, weights, d):
-    for weight in weights:
-        start = d * start + (1 - d) * weight                          # no warm-up
-    return start
-
-
-def solution(start, weights, d):
+def averaged(start: float, weights: list[float], d: float) -> float:
     for t, weight in enumerate(weights, 1):
         decay = min(d, (1 + t) / (10 + t))
         start = decay * start + (1 - decay) * weight
     return start
 
 
-passed = grade(wrong, CASES_3, "the first decay is 2/11: the first weights replace the start almost at once")
-passed = grade(solution, CASES_3, "")
-print(f"of the start remain after 10 steps: {wrong(1.0, [0.0] * 10, 0.999):.2f} without warm-up, {solution(1.0, [0.0] * 10, 0.999):.0e} with")
+passed = check("09.4", averaged)
+print(f"of the start remain after 10 steps: {0.999**10:.2f} without warm-up, {averaged(1.0, [0.0] * 10, 0.999):.0e} with")
 
 # %% [markdown]
 # ## What to remember

@@ -12,12 +12,13 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache, wraps
 from inspect import unwrap
-from math import exp, log, log10
+from math import comb, exp, log, log10
 from types import MethodType
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import parameters_to_vector
 from torch.utils.flop_counter import FlopCounterMode
 
 from aminet import preset
@@ -548,6 +549,159 @@ def depthwise_rate(widths):
     return counter.get_total_flops() / 2 / sum(p.numel() for layer in layers for p in layer.parameters())
 
 
+# 09 Training
+
+
+def seeded(seed: int, channels: int = 3) -> tuple[nn.Module, list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Return a small network, and four batches of an input and a target, (2, 3, 8, 8) each."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, 3, 3, padding=1))
+        return network, [(torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8)) for _ in range(4)]
+
+
+def descended(network, optimizer, batches, decay: float = 1.0) -> tuple[list[float], torch.Tensor]:
+    """Return the losses of a training and the weights after it: with autograd.grad, PyTorch's schedule and |a - b|."""
+    network, optimizer = deepcopy((network, optimizer))
+    weights, losses = list(network.parameters()), []
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: decay**k)
+    for x, target in batches:
+        loss = (network(x) - target).abs().mean()
+        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights)):
+            weight.grad = gradient
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    return losses, parameters_to_vector(weights).detach()
+
+
+def l1_cases() -> list[tuple[tuple, tuple]]:
+    """Return networks with SGD and Adam, three batches, and what three steps make of them."""
+    cases = []
+    for seed, kind, options in ((0, torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+                                (1, torch.optim.Adam, {"lr": 0.01, "betas": (0.9, 0.99)})):
+        network, batches = seeded(seed)
+        arguments = network, kind(network.parameters(), **options), batches[:3]
+        cases.append((arguments, descended(*arguments)))
+    return cases
+
+
+def steps_of(step: Callable) -> Callable:
+    """Return what a step leads to: the losses of one step for each batch, and the weights after them."""
+    @wraps(step)
+    def answer(network, optimizer, batches):
+        with torch.enable_grad():
+            losses = [step(network, optimizer, x, target) for x, target in batches]
+        return losses, parameters_to_vector(network.parameters())
+    return answer
+
+
+def step_with(order: str = "zero backward step", loss_of: Callable = F.l1_loss, late: bool = False) -> Callable:
+    """Return an answer to 09.1 with another loss, another order after the forward, or the loss after the step."""
+    def step(network, optimizer, x, target):
+        loss = loss_of(network(x), target)
+        for name in order.split():
+            {"zero": optimizer.zero_grad, "backward": loss.backward, "step": optimizer.step}[name]()
+        return (loss_of(network(x), target) if late else loss).item()
+    return step
+
+
+class Duet(nn.Module):
+    """A game of two small networks, whose sum is to resemble the target; their Adams have different step sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleList([seeded(2)[0], seeded(3, channels=2)[0]])
+        self.adams = {name: torch.optim.Adam(part.parameters(), lr=lr, betas=(0.9, 0.99))
+                      for name, part, lr in zip(("first", "second"), self.parts, (0.01, 0.03))}
+
+    def optimizers(self):
+        return self.adams
+
+    def forward(self, x):
+        return self.parts[0](x) + self.parts[1](x)
+
+    def loss(self, x, target):
+        loss = F.l1_loss(self(x), target)
+        return loss, {"loss": loss.detach()}
+
+
+def fit_cases() -> list[tuple[tuple, tuple]]:
+    """Return a game with its batches, which on_step ends after the third, or not, and what is to come of it."""
+    game, batches = Duet(), seeded(4)[1]
+    groups = [{"params": part.parameters(), "lr": adam.defaults["lr"]} for part, adam in zip(game.parts, game.adams.values())]
+    one_for_both = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    return [((game, batches, 0.5, end), descended(game, one_for_both, batches[:end], decay=0.5)) for end in (3, 9)]
+
+
+def fit_of(loop: Callable) -> Callable:
+    """Return what a loop leads to when the step size falls and training ends with a batch: losses and weights."""
+    @wraps(loop)
+    def answer(game, batches, decay, end):
+        losses = []
+
+        def on_step(values):
+            if not isinstance(values, dict):
+                raise TypeError("on_step takes the dictionary of losses")
+            losses.append(values["loss"].item())
+            return len(losses) == end
+
+        with torch.enable_grad():
+            loop(game, iter(batches), lambda: decay ** len(losses), on_step)
+        return losses, parameters_to_vector(game.parameters())
+    return answer
+
+
+def fit_with(zero: bool = True, size: Callable = lambda group, own, factor: own * factor, players: int = 2,
+             early: bool = False, stops: bool = True) -> Callable:
+    """Return an answer to 09.2 in which something is left out or comes too early."""
+    def loop(game, batches, rate, on_step):
+        optimizers = list(game.optimizers().values())[:players]
+        for batch in batches:
+            for optimizer in optimizers * zero:
+                optimizer.zero_grad()
+            loss, values = game.loss(*batch)
+            loss.backward()
+            for group, own in [(group, adam.defaults["lr"]) for adam in optimizers for group in adam.param_groups]:
+                group["lr"] = size(group["lr"], own, rate())
+            if early and on_step(values):
+                break
+            for optimizer in optimizers:
+                optimizer.step()
+            if not early and on_step(values) and stops:
+                break
+    return loop
+
+
+def two_steps_of_adam(g1: float, g2: float, lr: float) -> float:
+    weight = torch.zeros(1, dtype=torch.double, requires_grad=True)
+    adam = torch.optim.Adam([weight], lr=lr, betas=(0.9, 0.99))
+    for g in (g1, g2):
+        weight.grad = torch.full_like(weight, g)
+        adam.step()
+    return weight.item()
+
+
+def adam_with(b1: float = 0.9, b2: float = 0.99, correct: Callable = lambda b, t: 1 - b**t) -> Callable:
+    """Return an answer to 09.3 with other betas or corrections."""
+    def answer(g1, g2, lr):
+        weight = m = v = 0.0
+        for t, g in enumerate((g1, g2), 1):
+            m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+            weight -= lr * (m / correct(b1, t)) / ((v / correct(b2, t)) ** 0.5 + 1e-8)
+        return weight
+    return answer
+
+
+def averaged_with(decay: Callable) -> Callable:
+    """Return an answer to 09.4 in which the average keeps decay(d, t) of itself in step t."""
+    def answer(start, weights, d):
+        for t, weight in enumerate(weights, 1):
+            start = weight + decay(d, t) * (start - weight)
+        return start
+    return answer
+
+
 # 10 AMIGAN
 
 
@@ -867,6 +1021,45 @@ EXERCISES = {
                    "you took the mean over the levels: they do not have equally many weights"),
                   (lambda widths: sum(r * s for r, s in zip(widths, SIDES)) / sum(widths),
                    "you used each weight once for each pixel of a side, not of the image")]),
+    "09.1": Exercise(
+        "loss, backward and step come in this order; the old gradients go at any time before the backward",
+        cases=l1_cases, wrap=steps_of, mistakes=[
+            (step_with(loss_of=F.mse_loss), "you square the differences: Eq. 17 has their absolute values"),
+            (step_with(loss_of=lambda a, b: (a - b).abs().sum(dim=(1, 2, 3)).mean()),
+             "this is the sum over a face, as Eq. 17 is printed: here its mean per value is minimised"),
+            (step_with("backward step"), "the gradients of earlier steps are still there: backward adds to them"),
+            (step_with("zero step backward"), "no weight has moved: there was no step, or no gradient at the time of it"),
+            (step_with(late=True), "you return the loss after the step, of another forward")]),
+    "09.2": Exercise(
+        "in each batch: gradients to zero, loss, backward, step sizes, steps, and on_step at the end",
+        cases=fit_cases, wrap=fit_of, mistakes=[
+            (fit_with(size=lambda group, own, factor: own), "rate() has no effect: every step has the full size"),
+            (fit_with(size=lambda group, own, factor: group * factor),
+             "your factors multiply up: each one is applied to the step size of the batch before"),
+            (fit_with(size=lambda group, own, factor: factor),
+             "you take the factor itself for the step size: it multiplies the optimiser's own"),
+            (fit_with(stops=False), "on_step said that the training ends, and it went on"),
+            (fit_with(early=True), "the last batch is not learned from: on_step ended the training before the step"),
+            (fit_with(players=1), "only the first network learns: a game can have several optimisers"),
+            (fit_with(zero=False), "the gradients of earlier batches are still there: backward adds to them")]),
+    "09.3": Exercise(
+        "after the first step both corrections give back g and g^2; the second has t = 2", tolerance=1e-6,
+        cases=lambda: [(case, two_steps_of_adam(*case))
+                       for case in ((3.0, 1.0, 0.1), (3000.0, 1000.0, 0.1), (0.5, -2.0, 0.1))],
+        mistakes=[(lambda g1, g2, lr: -lr * (g1 / abs(g1) + g2 / abs(g2)),
+                   "each of your steps is a first step: m and v have forgotten g1"),
+                  (adam_with(correct=lambda b, t: 1 - b),  # 0.1 and 0.01, which cancel in m / sqrt(v): as without any
+                   "the corrections are missing, or do not change with t: they have powers of beta"),
+                  (adam_with(b2=0.999), "this is PyTorch's default beta_2, not the paper's")]),
+    "09.4": Exercise(
+        "the first decay is 2/11: the first weights replace the start almost at once", tolerance=1e-6,
+        cases=lambda: [((1.0, [0.0] * n, 0.999), 10 / comb(n + 10, 9)) for n in (1, 2, 5)]  # 2/11 * 3/12 * 4/13 * ...
+        + [((0.0, [0.0] * n + [1.0], 0.999), 9 / (11 + n)) for n in (3, 100)] + [((1.0, [0.0] * 3, 0.3), 3 / 220)],
+        mistakes=[(averaged_with(lambda d, t: d), "the decay is d in all steps: the start stays for thousands of them"),
+                  (averaged_with(lambda d, t: 1 - min(d, (1 + t) / (10 + t))),
+                   "decay and 1 - decay have changed places: the decay multiplies the average"),
+                  (averaged_with(lambda d, t: min(d, t / (9 + t))), "your t begins with 0: the first step is t = 1"),
+                  (averaged_with(lambda d, t: (1 + t) / (10 + t)), "the decay has no upper limit: d is not used")]),
     "10.1": Exercise(
         "with logit z, -log D is F.softplus(-z) and -log(1 - D) is F.softplus(z); sr.detach() is sr without its history",
         cases=lambda: step_cases(cross_entropy_of_both, 0), wrap=step_of, mistakes=[

@@ -61,6 +61,25 @@ def test_a_module_is_compared_at_its_places_in_the_network(capsys):
         "not yet: encoders.0.sa: the shape is (2, 4, 128, 128) instead of (2, 8, 128, 128)\n")
 
 
+def test_of_a_training_step_the_effect_is_compared(capsys):
+    def step(network, optimizer, x, target):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.l1_loss(network(x), target)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def broken(network, optimizer, x, target):
+        return network(x) - "target"
+
+    assert check("09.1", step) and capsys.readouterr().out == "right\n"
+    assert not check("09.1", lambda network, optimizer, x, target: None)
+    assert capsys.readouterr().out == "your turn: <lambda>\n"
+    assert not check("09.1", broken)
+    out = capsys.readouterr().out
+    assert out.startswith("not yet: TypeError in line ") and '`return network(x) - "target"`' in out
+
+
 def test_stubs():
     def with_value():
         """A docstring."""
