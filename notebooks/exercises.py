@@ -190,18 +190,19 @@ def restore_with(kind: type, forward: Callable) -> None:
 # 03 SA
 
 
-def sa_between_rows(self, x):
+def sa_parts(self, x):
     b, c, height, width = x.shape
-    qkv = self.depthwise(self.qkv(x)).reshape(b, 3, self.heads, c // self.heads, height * width)
-    q, k, v = qkv.unbind(1)
+    return self.depthwise(self.qkv(x)).reshape(b, 3, self.heads, c // self.heads, height * width).unbind(1)
+
+
+def sa_between_rows(self, x):
+    q, k, v = sa_parts(self, x)
     a = (F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1) * self.temperature).softmax(dim=-2)
     return self.project((a @ v).reshape(x.shape))
 
 
 def sa_without_lengths(self, x):
-    b, c, height, width = x.shape
-    qkv = self.depthwise(self.qkv(x)).reshape(b, 3, self.heads, c // self.heads, height * width)
-    q, k, v = qkv.unbind(1)
+    q, k, v = sa_parts(self, x)
     return self.project(((q @ k.transpose(-2, -1) * self.temperature).softmax(dim=-1) @ v).reshape(x.shape))
 
 
