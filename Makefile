@@ -2,12 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help course test notebooks readme speed lab clean
+.PHONY: help course site test notebooks student readme speed lab clean
 
 help:
-	@echo "make course     run every notebook, HTML in runs/"
+	@echo "make course     run every notebook, and build the site of what it ran in runs/site"
+	@echo "make site       build the site from the notebooks as they are, in build/site"
 	@echo "make test       unit tests, notebook contract, outputs of every notebook, a papermill run"
 	@echo "make notebooks  rebuild the notebooks whose .py changed"
+	@echo "make student    the notebooks without solutions and outputs, in student/"
 	@echo "make readme     write the numbers of README.md and RESULTS.md from the records"
 	@echo "make speed      how fast, against the limits of the machine"
 	@echo "make lab        open the course in JupyterLab"
@@ -24,18 +26,24 @@ course: .venv/ready
 	  n=$$((n+1)); name=$$(basename $$notebook .ipynb); start=$$(date +%s); \
 	  $(BIN)/papermill $$notebook runs/$$name.ipynb --cwd notebooks --no-progress-bar --log-level ERROR >runs/$$name.log 2>&1 \
 	    || { echo "[$$n/$$total] $$name: FAILED, see runs/$$name.log"; exit 1; }; \
-	  $(BIN)/jupyter nbconvert --to html --log-level ERROR --output-dir runs runs/$$name.ipynb || exit 1; \
-	  echo "[$$n/$$total] $$name: $$(( $$(date +%s) - start )) s -> runs/$$name.html"; \
+	  echo "[$$n/$$total] $$name: $$(( $$(date +%s) - start )) s"; \
 	done
+	$(BIN)/python docs/make.py --notebooks runs --out runs/site
+
+site: .venv/ready
+	$(BIN)/python docs/make.py
 
 # Two workers: with more threads than cores they wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: .venv/ready
-	$(BIN)/ruff check -q aminet figures notebooks tests
+	$(BIN)/ruff check -q aminet docs figures notebooks tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --nbval tests notebooks
 
 notebooks: .venv/ready
 	$(BIN)/python notebooks/build.py
+
+student: .venv/ready
+	$(BIN)/python notebooks/build.py --student student
 
 readme: .venv/ready
 	$(BIN)/python figures/readme.py

@@ -3,10 +3,10 @@
 One image pair can move by 2 dB with the channel, the crop, the rounding and the averaging. So every number
 carries the name of its protocol, and numbers of two protocols never share a table.
 
-* ``paper``: the SPARNet, CTCNet and WFEN lineage, the likeliest for AMINet. The result is truncated to uint8,
+* `paper`: the SPARNet, CTCNet and WFEN lineage, the likeliest for AMINet. The result is truncated to uint8,
   Y is truncated to uint8, nothing is cropped.
-* ``dic``: the DIC, SFMNet and SPADNet lineage. Result and Y are rounded, and 8 pixels go from every border.
-* ``rgb``: PSNR over all three channels and the mean SSIM of the three, on the rounded image, nothing cropped.
+* `dic`: the DIC, SFMNet and SPADNet lineage. Result and Y are rounded, and 8 pixels go from every border.
+* `rgb`: PSNR over all three channels and the mean SSIM of the three, on the rounded image, nothing cropped.
 
 Images are uint8 RGB of shape (N, 3, H, W) or (3, H, W). A result may also be float in [-1, 1], straight from
 the network; the protocol then turns it into uint8. Per-image results are NumPy float64 arrays of shape (N,).

@@ -1,25 +1,35 @@
-"""Draw the README's picture, figures/first_face.png, from the committed weights: `python figures/make.py`."""
+"""Draw what the README and the site show: `python figures/make.py` from the committed weights, in seconds.
+
+`python figures/make.py film FACES` trains a small AMINet on these faces, a folder or a zip, and films it.
+"""
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+FIGURES = Path(__file__).resolve().parent
+ROOT = FIGURES.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 
 import matplotlib.pyplot as plt  # noqa: E402
 import torch  # noqa: E402
+from page import picture_of  # noqa: E402
+from PIL import Image, ImageDraw, ImageFont  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
+from aminet.baselines.registry import preset  # noqa: E402
 from aminet.degrade import degrade, upsample  # noqa: E402
 from aminet.faces.portraits import portraits  # noqa: E402
+from aminet.faces.sources import open_faces  # noqa: E402
 from aminet.faces.synthetic import faces  # noqa: E402
-from aminet.notebook import picture_of  # noqa: E402
 from aminet.protocol import PROTOCOLS, psnr  # noqa: E402
-from aminet.train import restore  # noqa: E402
+from aminet.train import Recipe, batch_of, fit, restore  # noqa: E402
+from aminet.training.games import L1Game  # noqa: E402
 from aminet.training.weights import load_weights  # noqa: E402
 
 
-def main() -> None:
+def first_face() -> None:
+    """The README's picture: five faces, enlarged, restored and original."""
     plt.style.use(ROOT / "aminet" / "aminet.mplstyle")
     named = portraits()
     hr = torch.cat([torch.stack(list(named.values())), faces(3, 11)])
@@ -46,8 +56,52 @@ def main() -> None:
         axis.set_title(name)
     figure.suptitle("8x face super-resolution, Y-PSNR under protocol `paper`. None of these faces was trained on",
                     fontsize=10)
-    figure.savefig(ROOT / "figures" / "first_face.png", dpi=110, metadata={"Software": None})
+    figure.savefig(FIGURES / "first_face.png", dpi=110, metadata={"Software": None})
+
+
+def before_and_after() -> None:
+    """The two pictures under the site's slider: a portrait of 16x16 pixels, enlarged and restored."""
+    hr = portraits()["collins"][None]
+    for name, face in {"before": upsample(degrade(hr)), "after": restore(load_weights("pocket")[0], hr)}.items():
+        large = Image.fromarray(picture_of(face[0])).resize((384, 384), Image.Resampling.BICUBIC)
+        large.save(FIGURES / f"{name}.webp", quality=90)
+
+
+def film(source: str, images: int = 2400, every: int = 80) -> None:
+    """A training as a film of three faces that are not trained on: one picture for each `every` faces seen."""
+    hr = torch.cat([torch.stack(list(portraits().values())), faces(1, 11)])
+    recipe, (pool, _) = Recipe(images=images, batch=8, lr=1e-3, schedule="cosine"), open_faces([source])
+    game, frames = L1Game(preset("pocket"), recipe), []
+
+    def frame() -> None:
+        sr = restore(game.network, hr)
+        row = torch.cat([*sr], dim=-1)
+        picture = Image.new("RGB", (768, 284), "white")
+        picture.paste(Image.fromarray(picture_of(row)).resize((768, 256), Image.Resampling.NEAREST), (0, 28))
+        words = f"after {len(frames) * every:,} faces: {psnr(sr, hr, PROTOCOLS['paper']).mean():.2f} dB"
+        ImageDraw.Draw(picture).text((4, 2), words, "black", ImageFont.load_default(20))
+        frames.append(picture)
+        game.train()
+
+    seen = []
+
+    def on_step(values) -> bool:
+        seen.append(values["loss"].item())
+        if len(seen) * recipe.batch % every == 0:
+            frame()
+        return len(seen) * recipe.batch >= images
+
+    frame()
+    steps = tqdm(range(images // recipe.batch), desc="film", unit=" steps")
+    fit(game, (batch_of(pool, step, recipe) for step in steps),
+        lambda: recipe.factor(len(seen) * recipe.batch / images), on_step)
+    frames[0].save(FIGURES / "training.webp", save_all=True, append_images=frames[1:], quality=60, method=6, loop=0,
+                   duration=[800] + [250] * (len(frames) - 2) + [2500])
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["film"]:
+        film(*sys.argv[2:])
+    else:
+        first_face()
+        before_and_after()

@@ -1,9 +1,11 @@
 # %% [markdown]
 # # 00 · A first face
 #
-# The result first: a face of 16×16 pixels becomes one of 128×128, measured, explained and, in the end, made to fail.
+# You turn a face of 16×16 pixels into one of 128×128, measure the result, and find out where it fails.
 #
-# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/00_a_first_face.ipynb) · previous: none, it starts here · next: [01 the problem](01_the_problem.ipynb)
+# *60 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/00_a_first_face.ipynb) · previous: none, it starts here · next: [01 the problem](01_the_problem.ipynb)
+#
+# Before this: Python with PyTorch tensors. Words of the field are explained in the [glossary](A_symbols_and_shapes.ipynb#Words).
 #
 # **You will be able to**
 #
@@ -12,32 +14,34 @@
 # * **break** it, and say which pictures it was not made for.
 
 # %% tags=["parameters"]
-picture = ""     # path of a picture of yours: a 16x16 face, or a photograph with a face
-WIDGETS = False  # True in a live notebook: sliders
+picture = ""  # path of a picture of yours: a 16x16 face, or a photograph with a face
 PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
 import sys
 from pathlib import Path
 
-if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+if "google.colab" in sys.modules and not Path("exercises.py").exists():  # fetch the course
     get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
                          "https://github.com/aminet-course/aminet /content/aminet "
                          "&& pip install -q -r /content/aminet/notebooks/colab.txt")
     get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
-if not Path("../aminet/notebook.py").exists():
+if not Path("exercises.py").exists():
     raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
-from aminet.notebook import begin, grade, show  # noqa: F401
+from page import begin
 
 begin(globals(), PARAMETERS)
 
 # %% [markdown]
 # ## The result
 #
+# A face that is far from a camera covers only a few pixels. *Face super-resolution* computes a larger picture from it.
+#
 # The next cell takes portraits of 128×128 pixels and reduces each to 16×16: 64 pixels become one.
-# It enlarges that tiny picture again, once by plain interpolation ("bicubic") and once more with a network, AMINet.
-# Neither has seen the original. The two people are Commodore Grace M. Hopper and astronaut Eileen M. Collins; the other two are drawn by a program and are nobody.
+# It then enlarges the small picture in two ways: by plain interpolation, called [bicubic](A_symbols_and_shapes.ipynb#Words), and with a network, AMINet. Neither way uses the original.
+#
+# Two of the faces are people: Commodore Grace M. Hopper and astronaut Eileen M. Collins. The others are drawn by a program and show nobody.
 
 # %%
 import matplotlib.pyplot as plt
@@ -45,12 +49,14 @@ import torch
 
 from aminet.degrade import degrade, to_float, upsample
 from aminet.faces.portraits import CREDITS, portraits
-from aminet.protocol import PROTOCOLS, psnr, ssim
 from aminet.faces.synthetic import faces
+from aminet.protocol import PROTOCOLS, psnr, ssim
 from aminet.training.weights import load_weights
+from exercises import check
+from page import explore, eyes, show, table
 
-model, header = load_weights("pocket")                      # the network of this course, already trained
-paper = PROTOCOLS["paper"]                                  # how scores are computed: notebook 02
+model, header = load_weights("pocket")  # the network of this course, already trained
+paper = PROTOCOLS["paper"]              # how scores are computed: chapter 02
 
 
 @torch.inference_mode()
@@ -59,18 +65,19 @@ def restored(bicubic):
     return model(to_float(bicubic))
 
 
+def scores(x, original):
+    """PSNR and SSIM of one face, as text."""
+    return f"{psnr(x[None], original[None], paper)[0]:.1f} dB · {ssim(x[None], original[None], paper)[0]:.2f}"
+
+
 names = ["Hopper", "Collins", *(f"synthetic {i}" for i in range(6))]
 hr = torch.cat([torch.stack(list(portraits().values())), faces(6)])  # (8, 3, 128, 128) uint8, the originals
 lr = degrade(hr)                                                     # (8, 3, 16, 16)
 bicubic = upsample(lr)                                               # (8, 3, 128, 128), enlarged again
-sr = restored(bicubic)                                                # (8, 3, 128, 128), the network's answer
-shown = (0, 1, 5, 7)
-figure = show([[lr[i], bicubic[i], sr[i], hr[i]] for i in shown], height=1.8, labels=[names[i] for i in shown],
-              titles=["LR 16×16", "bicubic", "AMINet, pocket size", "original"])
-for row, i in enumerate(shown):
-    for column, x in ((1, bicubic[i]), (2, sr[i])):
-        scores = f"{psnr(x[None], hr[i:i + 1], paper)[0]:.1f} dB · {ssim(x[None], hr[i:i + 1], paper)[0]:.2f}"
-        figure.axes[4 * row + column].set_xlabel(scores)
+sr = restored(bicubic)                                               # (8, 3, 128, 128), the network's faces
+figure = show([[lr[i], bicubic[i], sr[i], hr[i]] for i in (0, 1, 5)], labels=[names[i] for i in (0, 1, 5)],
+              titles=["LR 16×16", "bicubic", "AMINet, pocket size", "original"],
+              captions=[["", scores(bicubic[i], hr[i]), scores(sr[i], hr[i])] for i in (0, 1, 5)], scale=1.5)
 
 # %%
 for line in CREDITS.values():
@@ -79,72 +86,83 @@ for line in CREDITS.values():
 # %% [markdown]
 # Look at the four columns for a minute before you read on.
 #
-# * **LR** (low resolution) is all that the network is told: 768 numbers for a whole face.
-# * **bicubic** is the same picture on a finer grid. It is smooth because nothing was added. It is also the network's *input*, and the baseline that every method must beat.
-# * **AMINet** returns an **SR** face (super-resolution): edges, eyes, a mouth. They are likely, and they are *guesses*. Compare Hopper's glasses and her mouth with the original.
-# * **original** is **HR** (high resolution). It is used only to compute the two numbers under each picture.
+# * **LR** (low resolution) is all that the network gets: 768 numbers for a whole face.
+# * **bicubic** is the same picture on a finer grid. It is smooth because nothing was added. It is the network's *input*, and the baseline that every method must beat.
+# * **AMINet** returns an **SR** face (super-resolution) with edges, eyes and a mouth. They are likely, but they are *guesses*. Compare Hopper's glasses and her mouth with the original.
+# * **original** is **HR** (high resolution). It serves only to compute the two numbers under each picture.
 #
-# Those are PSNR in decibels and SSIM, of which more is better. Both come from the pixels, live, in this notebook.
+# The two numbers are PSNR in decibels and SSIM. For both, more is better.
 #
 # > "Face super-resolution (FSR), also known as face hallucination, aims at restoring high-resolution (HR) face images from low-resolution (LR) face images [1]." (Sec. I)
 #
-# The old name is the honest one: *hallucination*. 768 numbers cannot fix 49 152; the rest is knowledge of other faces.
+# The older name, *hallucination*, says what happens. 768 numbers cannot fix 49 152 numbers, so the rest comes from knowledge of other faces.
 #
-# ## Which network this is, and which it is not
+# ## Which network this is
 #
-# Weights travel with a header that says how they were made. Read it before you believe a picture.
+# Weights come with a header that says how they were made. Read the header before you trust a picture.
 
 # %%
 from aminet.config import PRESETS
 from aminet.ledger import bill
 
-for preset in ("pocket", "aminet"):
-    total = bill(PRESETS[preset])[""]
-    print(f"preset {preset:7s}: C = {PRESETS[preset].channels:2d} channels, {total.params / 1e6:5.2f} M parameters")
-print()
-recipe, learnt = header["recipe"], header["data"]["train"]
-print(f"these weights   : preset {header['preset']}, trained on the {header['device'].upper()}, seed {recipe['seed']}")
-print(f"faces to learn  : {learnt['images']} from CelebA's training part")
-print(f"faces seen      : {header['images']} in all, so each one {header['images'] / learnt['images']:.1f} times")
-print(f"chosen on       : {header['data']['val']['images']} validation faces, at {header['val_psnr']:.2f} dB")
-print(f"batch and step  : {recipe['batch']} faces, Adam at {recipe['lr']}, {recipe['schedule']}")
+table([[name, PRESETS[name].channels, bill(PRESETS[name])[""].params / 1e6] for name in ("pocket", "aminet")],
+      ["preset", "channels C", "parameters (millions)"])
+recipe, data = header["recipe"], header["data"]
+table([["preset", header["preset"]],
+       ["trained on", f"one {header['device'].upper()}, seed {recipe['seed']}"],
+       ["training faces", f"{data['train']['images']:,} of CelebA's training part"],
+       ["faces seen", f"{header['images']:,}, so each one {header['images'] / data['train']['images']:.1f} times"],
+       ["selected on", f"{data['val']['images']} validation faces, at {header['val_psnr']:.2f} dB"],
+       ["optimiser", f"Adam at {recipe['lr']}, {recipe['schedule']} schedule, {recipe['batch']} faces a batch"]],
+      ["these weights", ""])
 
 # %% [markdown]
-# Say it plainly. **This is not the paper's model.** It has the paper's architecture with fewer channels: a twelfth of the parameters, trained on a CPU on the number of faces that the header says.
-# The paper trains the wide network of 12.62 M parameters on an RTX 3090. No weights and no code of its authors are public, and its lists of images are not either:
+# **This is not the paper's model.** It has the paper's architecture with fewer channels and a twelfth of the parameters. It was trained on a CPU, on the number of faces in the table.
+# The paper trains the wide network of 12.62 M parameters on an RTX 3090.
+#
+# So do not compare the numbers of this page with the paper's. Compare rows that were measured here: the same faces, the same protocol, bicubic against network.
+#
+# <details><summary>What the paper leaves open</summary>
+#
+# The authors have published neither weights nor code. Their lists of images are not public either:
 #
 # > "In our experiments, we randomly chose 18,000 CelebA images for training and 1,000 for testing." (Sec. IV-A)
 #
-# So our split is not the paper's split, and no number here may stand in one table with the paper's. What can be compared are our own rows: same faces, same protocol, bicubic against network.
+# Our split of CelebA is therefore not the paper's split.
+#
+# </details>
 
 # %% [markdown]
 # ## Two numbers for a face
 #
-# Both scores look at brightness only, at the channel $Y$. With $N = 128 \cdot 128$ pixels,
+# A score replaces "looks better" by a number that anyone can check. Both scores use brightness only, the channel $Y$ ([luma](A_symbols_and_shapes.ipynb#Words)). With $N = 128 \cdot 128$ pixels,
 #
 # $$\text{MSE} = \frac1N \sum_{p} \big(Y^{SR}_p - Y^{HR}_p\big)^2, \qquad \text{PSNR} = 10 \log_{10} \frac{255^2}{\text{MSE}} \;\text{dB}.$$
 #
-# PSNR grows by 3 dB when the squared error halves. SSIM compares brightness, contrast and pattern in small windows; 1 is a perfect match.
-# Even so, rounding, cropping and the kind of $Y$ all move the result. One name, `paper`, stands for one full set of such choices.
+# PSNR rises by 3 dB when the squared error halves. SSIM compares brightness, contrast and pattern in small windows; 1 is a perfect match.
+#
+# Rounding, cropping and the definition of $Y$ all change the result. A *protocol* fixes these choices, and `paper` is the name of ours.
 
 # %%
-print(paper.describe(), end="\n\n")
-score = {name: (psnr(x, hr, paper), ssim(x, hr, paper)) for name, x in (("bicubic", bicubic), ("AMINet", sr))}
-print(f"{'':13s}{'PSNR (dB)':^26s}{'SSIM':^18s}")
-print(f"{'':13s}{'bicubic':>8s}{'AMINet':>9s}{'gain':>8s} {'bicubic':>10s}{'AMINet':>8s}")
-for i, name in enumerate(names):
-    (p0, s0), (p1, s1) = ((p[i], s[i]) for p, s in score.values())
-    print(f"{name:13s}{p0:8.2f}{p1:9.2f}{p1 - p0:+8.2f} {s0:10.3f}{s1:8.3f}")
-gain = score["AMINet"][0] - score["bicubic"][0]
-print(f"{'mean':13s}{score['bicubic'][0].mean():8.2f}{score['AMINet'][0].mean():9.2f}{gain.mean():+8.2f}")
+print(paper.describe())
+before, after = psnr(bicubic, hr, paper), psnr(sr, hr, paper)  # one number per face, dB
+gain = after - before
+ssim_before, ssim_after = ssim(bicubic, hr, paper), ssim(sr, hr, paper)
+rows = [[names[i], float(before[i]), float(after[i]), f"{gain[i]:+.2f}", float(ssim_before[i]), float(ssim_after[i])]
+        for i in range(len(names))]
+rows.append(["mean", float(before.mean()), float(after.mean()), f"{gain.mean():+.2f}", float(ssim_before.mean()),
+             float(ssim_after.mean())])
+table(rows, ["face", "PSNR of bicubic (dB)", "of AMINet", "gain", "SSIM of bicubic", "of AMINet"])
 
 # %% [markdown]
-# Two lessons are hidden in the table. Faces differ from each other by more than the methods do: Hopper's cap and glasses are hard for all.
-# And the synthetic faces are another kind of picture, which the network has never been trained on; that it helps them too says that much of its work is not about people.
+# The table shows two things.
+#
+# * Faces differ from each other by more than the methods do. Hopper's cap and glasses are hard for both.
+# * The network also helps the synthetic faces, although it was never trained on such pictures. Much of its work is therefore not about people.
 #
 # ### Exercise 1: PSNR by hand
 #
-# `luma_of(x)` below gives the brightness of one face as a uint8 tensor of shape (128, 128). Write `decibels(a, b)` for two of those.
+# *Level 1, 5 minutes.* `luma_of(x)` below gives the brightness of one face as a uint8 tensor of shape (128, 128). Write `decibels(a, b)`: the PSNR of two of those.
 
 # %% tags=["exercise"]
 from aminet.protocol import luma, to_uint8
@@ -156,78 +174,69 @@ def luma_of(x):
     return torch.from_numpy(luma(x[None].numpy())[0])
 
 
-CASES_1 = [((luma_of(x[i]), luma_of(hr[i])), float(psnr(x[i:i + 1], hr[i:i + 1], paper)[0]))
-           for x in (bicubic, sr) for i in (0, 1)]
-
-
 def decibels(a, b):
+    """PSNR of two pictures of brightness, uint8 (H, W), in dB."""
     ...  # your turn
 
 
-passed = grade(decibels, CASES_1, "mean of the squared differences first, then 10 log10(255^2 / mean).")
+passed = check("00.1", decibels)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def decibels_of_bytes(a, b):
-    mse = (a - b).square().double().mean()  # bytes: 3 - 5 is 254
-    return 10 * torch.log10(255**2 / mse)
-
-
 def decibels(a, b):
+    """PSNR of two pictures of brightness, uint8 (H, W), in dB."""
     mse = (a.double() - b.double()).square().mean()
     return 10 * torch.log10(255**2 / mse)
 
 
-hint = "the formula is right; what is 3 - 5 in uint8?"
-passed = grade(decibels_of_bytes, CASES_1, hint)
-passed = grade(decibels, CASES_1, hint)
+passed = check("00.1", decibels)
 
 # %% [markdown]
 # ## Where the errors are
 #
-# One number per face hides where the face is wrong. The maps show $|Y^{SR}_p - Y^{HR}_p|$, and on the right the difference of the two:
-# blue where the network is nearer to the truth than bicubic, red where it is *farther*.
+# One number per face hides where the face is wrong. A map shows it: $|Y^{SR}_p - Y^{HR}_p|$ at every pixel.
+# The last column is the difference of two such maps. Blue: the network is nearer to the original than bicubic. Red: it is *farther* from it.
 
 # %%
-def error(x, i):
+def error(x, original):
     """Absolute error of brightness at every pixel, (128, 128)."""
-    return (luma_of(x).int() - luma_of(hr[i]).int()).abs()
+    return (luma_of(x).int() - luma_of(original).int()).abs()
 
 
-figure, axes = plt.subplots(2, 4, figsize=(7.3, 4.5), layout="constrained")
-for i, row in enumerate(axes):
-    before, after = error(bicubic[i], i), error(sr[i], i)
-    row[0].imshow(hr[i].permute(1, 2, 0))
-    size = [axis.imshow(e, vmin=0, vmax=80) for axis, e in zip(row[1:], (before, after))][0]
-    change = row[3].imshow(before - after, cmap="RdBu", vmin=-60, vmax=60)
-    row[0].set_ylabel(names[i])
-    row[3].set_xlabel(f"nearer at {100 * float((after < before).float().mean()):.0f} %, "
-                      f"farther at {100 * float((after > before).float().mean()):.0f} %", fontsize=8)
-for axis, title in zip(axes[0], ("original", "error of bicubic", "error of AMINet", "bicubic − AMINet")):
-    axis.set_title(title)
-for axis in axes.flat:
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
-    axis.grid(False)
-options = {"location": "bottom", "aspect": 30, "shrink": 0.9}
-figure.colorbar(size, ax=axes[:, 1:3], label="levels of 255", **options)
-figure.colorbar(change, ax=axes[:, 3], label="red worse, blue better", **(options | {"aspect": 15}))
+maps, captions = [], []
+for i in (0, 1):
+    bicubic_error, network_error = error(bicubic[i], hr[i]), error(sr[i], hr[i])
+    nearer, farther = (network_error < bicubic_error).float().mean(), (network_error > bicubic_error).float().mean()
+    maps.append([bicubic_error, network_error, bicubic_error - network_error])
+    captions.append(["", "", f"nearer: {100 * nearer:.0f} %\nfarther: {100 * farther:.0f} %"])
+
+# %% tags=["plot"]
+figure = show(maps, titles=["error of bicubic", "error of AMINet", "bicubic − AMINet"], labels=names[:2], captions=captions)
+for i, axis in enumerate(figure.axes):
+    if i % 3 < 2:
+        axis.images[0].set(clim=(0, 80))
+    else:
+        axis.images[0].set(clim=(-60, 60), cmap="RdBu")
+for axis, left, width, text in ((figure.axes[0], 0.2, 0.34, "levels of 255"),
+                                (figure.axes[2], 0.72, 0.25, "red: worse, blue: better")):
+    place = figure.add_axes([left, -0.04, width, 0.025])
+    figure.colorbar(axis.images[0], cax=place, orientation="horizontal", label=text)
 plt.show()
 
 # %% [markdown]
-# The bright lines are edges: the rim of the cap, the hairline, the collar, the eyelids. Bicubic smears each of them, and there the network wins most.
-# The red threads beside the blue ones are edges that it drew a pixel or two off. A sharp line in the wrong place costs *more* than a blurred one,
-# and so a network trained for small errors draws a line only where it is rather sure.
+# The bright lines are edges: the rim of the cap, the hairline, the collar, the eyelids. Bicubic blurs all of them, and the network gains most there.
+#
+# The red lines beside the blue ones are edges that the network drew a pixel or two off. A sharp line in the wrong place costs *more* than a blurred one.
+# A network that is trained for small errors therefore draws a line only where it is rather sure.
 #
 # ## What the network adds
 #
-# AMINet does not paint a face. It paints a *correction*.
+# AMINet does not draw a face from nothing. It computes a *correction* to the bicubic face. Such a sum of input and correction is called a [residual connection](A_symbols_and_shapes.ipynb#Words).
 #
 # > "Finally, through a convolution with reduced channel dimensions plus a residual connection, we get the HR output face image" (Sec. III-A)
 #
 # $$I_{SR} = \underbrace{I_{LR}}_{\text{the bicubic face}} + \underbrace{F_{conv3}(F_7)}_{\text{the tail: what is added}}$$
 #
-# A hook catches what leaves the last convolution, `model.tail`, and the sum is checked.
+# The last convolution is `model.tail`. A hook, a function that PyTorch calls when a module has run, keeps its output. The next cell checks the sum.
 
 # %%
 caught = {}
@@ -238,124 +247,115 @@ tail = caught["tail"]                                       # (8, 3, 128, 128)
 torch.testing.assert_close(again, to_float(bicubic) + tail)
 print("input", tuple(bicubic.shape), "+ tail", tuple(tail.shape), "= output", tuple(again.shape))
 missing = to_float(hr) - to_float(bicubic)                  # what a perfect network would add
-figure = show([[bicubic[i], 1.5 * tail[i], 1.5 * missing[i], sr[i], hr[i]] for i in (1, 5)], height=1.75,
-              labels=[names[i] for i in (1, 5)],
-              titles=["bicubic", "+ added (tail)", "should be added", "= AMINet", "original"])
+figure = show([[bicubic[1], 1.5 * tail[1], 1.5 * missing[1], sr[1]]],
+              titles=["bicubic", "added (tail)", "should be added", "bicubic + tail"], scale=1.5)
 
 # %% [markdown]
-# Grey is zero. The second column is all that the network contributes, the third is what it should contribute; both are shown 1.5 times as strong.
-# They agree on the outlines. In the fine grain, hair and lashes and teeth, the third is full and the second is empty: nothing in 16×16 pixels says how a single hair lies.
+# Grey means zero. The second column is what the network adds, the third is what it should add; both are shown 1.5 times as strong.
+# They agree on the outlines. They differ in the fine grain of hair, lashes and teeth: 16×16 pixels do not say how one hair lies.
 #
-# How much of the missing part did it find? Compare squared lengths, over all pixels and colours:
+# What share of the missing part does the network find? Compare squared lengths, over all pixels and colours:
 #
 # $$\text{share} = 1 - \frac{\lVert \text{missing} - \text{added} \rVert^2}{\lVert \text{missing} \rVert^2}.$$
 
 # %%
 share = 1 - (missing - tail).square().sum((1, 2, 3)) / missing.square().sum((1, 2, 3))
-figure, axis = plt.subplots(figsize=(8, 2.4), layout="constrained")
-axis.bar(names, 100 * share)
-for i, value in enumerate(share):
-    axis.text(i, 100 * float(value) + 1.5, f"{100 * float(value):.0f} %", ha="center", fontsize=9)
+figure, axis = plt.subplots(figsize=(8.5, 2.6), layout="constrained")
+bars = axis.bar(names, 100 * share)
+axis.bar_label(bars, fmt="%.0f %%", padding=2)
 axis.set(title="How much of bicubic's squared error the network removes", ylabel="% removed", ylim=(0, 100))
-axis.tick_params(axis="x", labelsize=8)
 axis.grid(False, axis="x")
 plt.show()
 
 # %% [markdown]
 # ### Exercise 2: from decibels to a share
 #
-# Papers write gains in decibels. What part of the squared error is gone when the PSNR rises by `gain` dB? Write `removed(gain)`, a number from 0 to 1.
+# *Level 2, 10 minutes.* Papers report gains in decibels. What share of the squared error is gone when the PSNR rises by `gain` dB? Write `removed(gain)`, a number from 0 to 1.
 
 # %% tags=["exercise"]
-def squared(x, i):
-    return (luma_of(x[i]).double() - luma_of(hr[i]).double()).square().sum()
-
-
-CASES_2 = [((float(gain[i]),), 1 - squared(sr, i) / squared(bicubic, i)) for i in range(4)]
-
-
 def removed(gain):
+    """The share of the squared error that a gain of PSNR, in dB, removes."""
     ...  # your turn
 
 
-passed = grade(removed, CASES_2, "write PSNR after minus PSNR before: 255^2 cancels and the ratio of two MSEs is left.")
+passed = check("00.2", removed)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def removed_amplitude(gain):
-    return 1 - 10 ** (-gain / 20)
-
-
 def removed(gain):
+    """The share of the squared error that a gain of PSNR, in dB, removes."""
     return 1 - 10 ** (-gain / 10)
 
 
-hint = "20 is for amplitudes; MSE is a power already."
-passed = grade(removed_amplitude, CASES_2, hint)
-passed = grade(removed, CASES_2, hint)
-
-# %%
-print(f"1 dB removes {100 * removed(1):.0f} %, 3 dB {100 * removed(3):.0f} %, 0.1 dB {100 * removed(0.1):.1f} %")
+passed = check("00.2", removed)
 
 # %% [markdown]
-# The last number is worth keeping: the rows of the paper's ablation tables are often 0.1 dB apart.
+# A gain of 3 dB removes 50 % of the squared error, 1 dB removes 21 %, and 0.1 dB removes 2.3 %.
+# The rows of the paper's [ablation](A_symbols_and_shapes.ipynb#Words) tables, which measure the network with one part removed, are often 0.1 dB apart.
 #
 # ## The eyes
 #
-# Eyes are what we look at, and one of them is about nine pixels wide in HR, one pixel in LR. Here is the band of the eyes alone, with the PSNR of that band.
+# We look at the eyes first. An eye is about nine pixels wide in HR, so one pixel in LR. Below is the band of the eyes, enlarged three times, with its own PSNR.
 
 # %%
-band = (slice(None), slice(34, 72), slice(26, 102))  # colours, rows, columns
-figure = show([[x[i][band] for x in (bicubic, sr, hr)] for i in (0, 1, 5)], labels=[names[i] for i in (0, 1, 5)],
-              titles=["bicubic", "AMINet", "original"], height=2)
-figure.set_size_inches(7.2, 4.1)
-for row, i in enumerate((0, 1, 5)):
-    for column, x in enumerate((bicubic, sr)):
-        value = psnr(x[i][band][None], hr[i][band][None], paper)[0]
-        figure.axes[3 * row + column].set_xlabel(f"{value:.1f} dB")
+def eyes_psnr(x, original):
+    """PSNR of the band of the eyes, as text."""
+    return f"{psnr(eyes(x)[None], eyes(original)[None], paper)[0]:.1f} dB"
+
+
+figure = show([[eyes(bicubic[i]), eyes(sr[i]), eyes(hr[i])] for i in (0, 1, 5)], labels=["Hopper", "Collins", names[5]],
+              titles=["bicubic", "AMINet", "original"],
+              captions=[[eyes_psnr(bicubic[i], hr[i]), eyes_psnr(sr[i], hr[i])] for i in (0, 1, 5)], scale=1.5)
 
 # %% [markdown]
-# At this size the guess shows. A gaze direction, an iris, the rim of a lens: the network puts an average where the LR picture is silent. It is trained to minimise
+# At this size you see the guess. LR says nothing about the direction of a gaze, an iris or the rim of a lens. On Hopper's eyes, behind glasses, the network is worse than bicubic: 18.2 against 18.7 dB.
 #
-# $$\mathcal L(\Theta) = \frac1N \sum_i \big\lVert F_{AMINet}(I^i_{LR}, \Theta) - I^i_{HR} \big\rVert_1 \quad \text{(Eq. 17)},$$
+# Where LR says nothing, the network draws an average, because of its [L1 loss](A_symbols_and_shapes.ipynb#Words). It is trained to minimise
 #
-# and when many faces are possible, the answer with the least expected error lies in the middle of them. [Notebook 01](01_the_problem.ipynb) makes this exact.
+# $$\mathcal L(\Theta) = \frac1N \sum_i \big\lVert F_{AMINet}(I^i_{LR}, \Theta) - I^i_{HR} \big\rVert_1 \quad \text{(Eq. 17)}.$$
+#
+# When many faces are possible, the answer with the smallest expected error lies in the middle of them. [Chapter 01](01_the_problem.ipynb) makes this exact.
 #
 # ## Nearer, or sharper?
 #
-# Two more networks come with the course. **AMINet-S** is the paper's small version, without the module SKAF. **AMIGAN** is AMINet trained on with two more judges: a network that compares textures, and a second one that learns to tell restored faces from real ones. Predict before you look: which of the three has the highest PSNR, and which would you hang on a wall?
+# A loss that rewards sharp pictures gives another face. Two more networks come with the course:
+#
+# * **AMINet-S** is the paper's small version, without the module SKAF;
+# * **AMIGAN** is AMINet, trained further with two more losses. One compares textures. The other comes from a [discriminator](A_symbols_and_shapes.ipynb#Words), a second network that learns to tell restored faces from real ones.
+#
+# Predict before you look: which of the three has the highest PSNR, and which looks most like a photograph?
 
 # %%
-networks = {"AMINet": sr, "AMINet-S": load_weights("pocket-s")[0], "AMIGAN": load_weights("pocket-gan")[0]}
 with torch.inference_mode():
-    networks = {name: n if torch.is_tensor(n) else n(to_float(bicubic)) for name, n in networks.items()}
-figure = show([[bicubic[i], *(x[i] for x in networks.values()), hr[i]] for i in (0, 1)], height=1.3,
-              labels=[names[i] for i in (0, 1)], titles=["bicubic", *networks, "original"])
-for row, i in enumerate((0, 1)):
-    for column, x in enumerate(networks.values()):
-        figure.axes[5 * row + column + 1].set_xlabel(f"{psnr(x[i:i + 1], hr[i:i + 1], paper)[0]:.1f} dB")
+    small = load_weights("pocket-s")[0](to_float(bicubic))
+    gan = load_weights("pocket-gan")[0](to_float(bicubic))
+rows = [[sr[i], small[i], gan[i]] for i in (0, 1)]
+captions = [[scores(x, hr[i]) for x in rows[i]] for i in (0, 1)]
+rows.append([eyes(x) for x in rows[1]])
+figure = show(rows, titles=["AMINet", "AMINet-S", "AMIGAN"], labels=["Hopper", "Collins", "her eyes"],
+              captions=[*captions, []], scale=2)
 
 # %% [markdown]
-# AMIGAN's edges are harder, and PSNR likes it less. Its details are no more *true* than before: a sharp guess replaces a blurred one. Scores that look at textures instead of pixels (LPIPS, FID) say the opposite of PSNR, as the table at the end of this page shows; [notebook 10](10_train_amigan.ipynb) plays the game that makes it so. The rest of this page stays with AMINet.
+# AMIGAN's edges are sharper, but its PSNR is lower. Its details are no more *true* than before: a sharp guess replaces a blurred one.
+# Scores that compare textures, LPIPS and FID, rank the two the other way round, as the table near the end of this page shows. [Chapter 10](10_train_amigan.ipynb) trains AMIGAN. The rest of this page uses AMINet.
 #
-# ## Where it fails: two suspicions
+# ## Where it fails: the place of the face
 #
-# **First suspicion: the place of the face.** The network has seen aligned faces only, eyes always on about the same rows. One is often told that such a network expects the same alignment from you. The paper, too, is careful:
+# Training used aligned faces only, with the eyes always on about the same rows. Does the network need the same alignment from you? The paper is careful about its limits:
 #
 # > "The model's robustness to extreme poses at very low resolutions, such as side profiles, and its ability to handle challenging lighting conditions, including low-light and overexposed environments, require further improvement." (Sec. V)
 #
-# Do not believe it, test it. We cut the portraits anew from their photographs, with the face in the wrong place on purpose.
+# Test it: cut the portraits from their photographs again, with the face in the wrong place on purpose. Below, both faces are 20 pixels too far right. A live notebook shows two sliders.
 
 # %%
-from cmath import exp
-from math import radians
+from math import cos, radians, sin
 
+import numpy as np
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 from skimage.data import astronaut
 
-from aminet.faces.pictures import align
 from aminet.faces.dataset import to_tensor
+from aminet.faces.pictures import align
 from aminet.faces.portraits import EYES
 
 with get_sample_data("grace_hopper.jpg") as file:
@@ -364,69 +364,80 @@ with get_sample_data("grace_hopper.jpg") as file:
 
 def cut(name, shift=0, angle=0):
     """A portrait with its face `shift` pixels too far right and turned by `angle` degrees. uint8 (3, 128, 128)"""
-    left, right = (complex(*eye) for eye in EYES[name])
-    middle = (left + right) / 2 - shift * (right - left) / 38  # 38 px between the eyes of an aligned face
-    half = (right - left) / 2 * exp(-1j * radians(angle))
-    return to_tensor(align(photos[name], *((z.real, z.imag) for z in (middle - half, middle + half))))
+    left, right = np.array(EYES[name])                         # the pupils in the photograph, (x, y) each
+    step = (right - left) / 38                                 # 38 px between the eyes of an aligned face
+    middle = (left + right) / 2 - shift * step
+    c, s = cos(radians(angle)), sin(radians(angle))
+    half = np.array([[c, s], [-s, c]]) @ (right - left) / 2    # from the middle to an eye, turned
+    return to_tensor(align(photos[name], tuple(middle - half), tuple(middle + half)))
 
 
-def explore(shift=20, angle=0):
-    """Both portraits, moved."""
-    moved = torch.stack([cut(name, shift, angle) for name in photos])
+def move(shift=20, angle=0):
+    """Both portraits, moved: bicubic, AMINet, original."""
+    moved = torch.stack([cut("hopper", shift, angle), cut("collins", shift, angle)])
     up = upsample(degrade(moved))
-    rows = [[up[i], x, moved[i]] for i, x in enumerate(restored(up))]
-    return show(rows, labels=["Hopper", "Collins"], titles=["bicubic", "AMINet", "original"], height=1.4)
+    out = restored(up)
+    show([[up[i], out[i], moved[i]] for i in (0, 1)], labels=names[:2], titles=["bicubic", "AMINet", "original"])
 
 
 assert torch.equal(cut("hopper"), hr[0]) and torch.equal(cut("collins"), hr[1])  # no shift: the portraits themselves
-figure = explore()
-if WIDGETS:
-    from ipywidgets import interact
-    interact(explore, shift=(-24, 24), angle=(-180, 180, 15))
+explore(move, shift=(-24, 24), angle=(-180, 180, 15))
 
 # %% [markdown]
-# Faces 20 pixels too far right. To measure fairly, the window of measurement moves with the face: always the same 72×72 pixels of it.
-# Bicubic knows nothing of faces, so its curve shows what the shift itself does. What counts is the *gain* over it.
+# To measure fairly, the window of measurement moves with the face: always the same 72×72 pixels of it.
+# Bicubic knows nothing of faces, so its curve shows the effect of the shift alone. The *gain* over bicubic is what counts.
 
 # %%
 shifts = list(range(-24, 25, 4))
 
 
-def on_face(x, y):
-    """PSNR of one portrait at every shift, in the window that follows the face."""
-    return [psnr(a[None, :, 34:106, 28 + k:100 + k], b[None, :, 34:106, 28 + k:100 + k], paper)[0]
-            for k, a, b in zip(shifts, x, y)]
+def on_face(x, original, shift):
+    """PSNR of one portrait, in the window that follows the face."""
+    window = (..., slice(34, 106), slice(28 + shift, 100 + shift))  # rows, columns
+    return float(psnr(x[window][None], original[window][None], paper)[0])
 
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained", sharex=True)
-for name, colour in zip(photos, ("C0", "C1")):
-    moved = torch.stack([cut(name, k) for k in shifts])  # (13, 3, 128, 128)
+curves, rows = {}, []
+for name in photos:
+    moved = torch.stack([cut(name, shift) for shift in shifts])    # (13, 3, 128, 128)
     up = upsample(degrade(moved))
-    before, after = (torch.tensor(on_face(x, moved)) for x in (up, restored(up)))
-    left.plot(shifts, after, ".-", color=colour, label=f"{name.title()}, AMINet")
-    left.plot(shifts, before, ".:", color=colour, label=f"{name.title()}, bicubic")
-    right.plot(shifts, after - before, ".-", color=colour, label=name.title())
-    centre, far = (float((after - before)[i].mean()) for i in ([5, 6, 7], [0, 1, -2, -1]))
-    print(f"{name.title():8s} gain within 4 px of its place {centre:+.2f} dB, at 20 px and more {far:+.2f} dB")
-left.set(title="PSNR of the face against its shift", xlabel="pixels to the right", ylabel="dB, 72×72 px of the face")
+    out = restored(up)
+    before = np.array([on_face(up[i], moved[i], shifts[i]) for i in range(len(shifts))])
+    after = np.array([on_face(out[i], moved[i], shifts[i]) for i in range(len(shifts))])
+    curves[name.title()] = before, after
+    gains = after - before
+    rows.append([name.title(), f"{gains[5:8].mean():+.2f}", f"{gains[[0, 1, -2, -1]].mean():+.2f}"])
+table(rows, ["face", "gain within 4 px of its place (dB)", "gain at 20 px and more (dB)"])
+
+# %% tags=["plot"]
+figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.2), layout="constrained", sharex=True)
+for name, colour in (("Hopper", "C0"), ("Collins", "C1")):
+    before, after = curves[name]
+    left.plot(shifts, after, ".-", color=colour, label=f"{name}, AMINet")
+    left.plot(shifts, before, ".:", color=colour, label=f"{name}, bicubic")
+    right.plot(shifts, after - before, ".-", color=colour, label=name)
+left.set(title="PSNR of the face against its shift", xlabel="pixels to the right", ylabel="dB, 72×72 px of the face",
+         xticks=shifts[::2])
 left.set_ylim(top=left.get_ylim()[1] + 2.2)
-left.legend(fontsize=8, ncols=2, loc="upper center")
-right.set(title="Gain over bicubic", xlabel="pixels to the right", ylabel="dB", xticks=shifts[::2])
+left.legend(fontsize=9, ncols=2, loc="upper center")
+right.set(title="Gain over bicubic", xlabel="pixels to the right", ylabel="dB")
 right.set_ylim(0, right.get_ylim()[1] * 1.2)
-right.legend(fontsize=8, ncols=2, loc="upper center")
+right.legend(fontsize=9, ncols=2, loc="upper center")
 plt.show()
 
 # %% [markdown]
-# (On these 72 pixels Hopper gains less than on the whole picture: her cap lies outside.) The gain changes little with the place. A small zigzag has a period of 8 pixels: that is not the network but the grid of LR pixels, which cuts the face anew with every shift.
-# There are reasons. A convolution does the same at every place, attention between channels has no notion of place at all, and training zooms each face by up to 1.3 and crops it at random.
-# Much of what the network does is not "this is where an eye belongs" but "this is how an edge was blurred".
+# The gain hardly changes with the place of the face. There are three reasons. A convolution does the same at every place. SA, the network's attention, compares channels and not places. Training also zooms each face by up to 1.3 and crops it at random.
 #
-# **Second suspicion, then: the blur.** Every LR picture in training was made in one way, by bicubic reduction with antialiasing, and was clean. Here are the same faces, reduced in other ways.
+# So much of what the network has learned is "this is how an edge was blurred", not "this is where an eye belongs".
+#
+# Two details. The zigzag has a period of 8 pixels: after 8 pixels the face lies on the grid of LR pixels as before. Hopper gains less here than on the whole picture, because her cap lies outside the window.
+#
+# ## Where it fails: the blur
+#
+# Every LR picture in training was made in one way: reduced by bicubic interpolation, with [antialiasing](A_symbols_and_shapes.ipynb#Words), and without noise. What happens when the same faces are reduced in other ways?
 
 # %%
 import io
-
-import numpy as np
 
 
 def jpeg(x, quality=30):
@@ -450,142 +461,142 @@ ways = {
     "JPEG": torch.stack([jpeg(x) for x in degrade(four)]),
     "noise 20": noisy(degrade(four), 20),
 }
-before = {name: upsample(x) for name, x in ways.items()}
-after = {name: restored(x) for name, x in before.items()}
-gains = {name: psnr(after[name], four, paper) - psnr(before[name], four, paper) for name in ways}
-figure = show([[x[1] for x in before.values()], [x[1] for x in after.values()]], titles=list(ways),
-              labels=["bicubic", "AMINet"], height=1.5)
-for axis, name in zip(figure.axes[5:], ways):
-    axis.set_xlabel(f"gain {gains[name][1]:+.1f} dB")
+columns, gains = [], {}
+for name, small_faces in ways.items():
+    up = upsample(small_faces)
+    out = restored(up)
+    gains[name] = psnr(out, four, paper) - psnr(up, four, paper)
+    columns.append([up[1], out[1]])
+figure = show([[column[0] for column in columns], [column[1] for column in columns]], titles=list(ways),
+              labels=["bicubic", "AMINet"], captions=[[], [f"gain {gains[name][1]:+.1f} dB" for name in ways]])
 
 # %%
 sigmas = [0, 2, 5, 10, 15, 20]
-curve = [gains["as trained"].mean()]
-for sigma in sigmas[1:-1]:
+curve = []
+for sigma in sigmas:
     up = upsample(noisy(degrade(four), sigma))
-    curve.append((psnr(restored(up), four, paper) - psnr(up, four, paper)).mean())
-curve.append(gains["noise 20"].mean())
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.9), layout="constrained", sharey=True)
-means = [g.mean() for g in gains.values()]
-left.bar(list(ways), means, color=["C0" if m > 0 else "C1" for m in means])
-left.tick_params(axis="x", labelsize=7.5)
-left.set(title="Gain for five ways to make 16×16", ylabel="dB over bicubic, mean of 4 faces")
+    curve.append(float((psnr(restored(up), four, paper) - psnr(up, four, paper)).mean()))
+means = [float(values.mean()) for values in gains.values()]
+
+# %% tags=["plot"]
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3), layout="constrained", sharey=True, width_ratios=(1.3, 1))
+bars = left.bar([name.replace(" ", "\n", 1) for name in ways], means, color=["C0" if mean > 0 else "C1" for mean in means])
+left.bar_label(bars, fmt="%+.2f", padding=2)
+left.set(ylim=(-3, 3), title="Gain for five ways to make 16×16", ylabel="dB over bicubic, mean of 4 faces")
 right.plot(sigmas, curve, ".-")
 right.set(title="Gain against noise in the LR picture", xlabel="standard deviation, levels of 255", xticks=sigmas)
 for axis in (left, right):
     axis.axhline(0, color="0.2", linewidth=1)
 plt.show()
-print("mean gain:", ", ".join(f"{name} {m:+.2f} dB" for name, m in zip(ways, means)))
 
 # %% [markdown]
-# This is where it breaks. Below zero the network is **worse than doing nothing**: it takes the steps of a badly reduced picture, or its noise, for edges of a face, and sharpens them.
-# It has learned the inverse of *one* degradation on *one* kind of picture. A surveillance camera reduces in none of these ways, and the paper's SCface experiment (Table IX) is about just that.
+# Here it breaks. Below zero the network is **worse than bicubic**. It takes the steps of a badly reduced picture, or its noise, for edges of a face, and sharpens them.
+# It has learned the inverse of *one* [degradation](A_symbols_and_shapes.ipynb#Words) on *one* kind of picture. A surveillance camera reduces in none of these ways; the paper's SCface experiment (Table IX) is about that.
 #
-# Last, the conditions that the paper names, and two of ours.
+# ## Where it fails: light, glasses, pose
+#
+# The last six pictures are the conditions that the paper names, and two of ours.
 
 # %%
 from aminet.faces.synthetic import FaceParams, render
 
-someone = FaceParams(identity=5, skin=0.3, hair=7, background=3)
+
+def someone(**changes):
+    """One synthetic face, with or without changes. uint8 (3, 128, 128)"""
+    return render(FaceParams(identity=5, skin=0.3, hair=7, background=3, **changes)).image
+
+
 cases = {
     "turned by 45°": cut("collins", angle=45),
     "low light": (0.15 * hr[1].float()).to(torch.uint8),
     "overexposed": (2.2 * hr[1].float()).clamp(0, 255).to(torch.uint8),
-    "synthetic": render(someone).image,
-    "glasses": render(FaceParams(**vars(someone) | {"glasses": True})).image,
-    "yaw of 35°": render(FaceParams(**vars(someone) | {"yaw": 35.0})).image,
+    "synthetic": someone(),
+    "glasses": someone(glasses=True),
+    "yaw of 35°": someone(yaw=35.0),
 }
 odd = torch.stack(list(cases.values()))
 up = upsample(degrade(odd))
 out = restored(up)
-figure = show([up, out, odd], titles=list(cases), labels=["bicubic", "AMINet", "original"], height=1.3)
-for i, (p, q) in enumerate(zip(psnr(up, odd, paper), psnr(out, odd, paper))):
-    figure.axes[i].set_xlabel(f"{p:.1f} dB")
-    figure.axes[6 + i].set_xlabel(f"{q:.1f} ({q - p:+.1f})")
+plain, network = psnr(up, odd, paper), psnr(out, odd, paper)
+captions = [[f"{p:.1f} dB" for p in plain], [f"{p:.1f} dB ({p - q:+.1f})" for p, q in zip(network, plain)], []]
+figure = show([up, out, odd], titles=list(cases), labels=["bicubic", "AMINet", "original"], captions=captions)
 
 # %% [markdown]
-# Three things to notice.
+# Notice three things.
 #
-# * **Low light has the highest PSNR of all and is no success.** A dark picture has small differences, so its errors are small too. A PSNR can be compared only on the same pictures.
-# * **Glasses**: compare the gain with that of the same face without them, and look at the rims. Thinner than an LR pixel, they become a smudge, and the PSNR hardly complains.
-# * **No warning comes with a failure.** The answer is a plausible face every time. That is why SR faces must never decide who somebody is.
+# * **Low light has the highest PSNR of all, and this is no success.** A dark picture has small differences, so its errors are small. Compare PSNRs only on the same pictures.
+# * **Glasses** lower the gain on the same face from 2.4 to 1.8 dB. Look at the rims: thinner than an LR pixel, they become a smudge.
+# * **A failure comes without a warning.** The output is a plausible face every time. So an SR face must never decide who somebody is.
 #
 # ### Exercise 3: upside down
 #
-# Predict first: the network is given the same faces upside down. Does its gain over bicubic fall to zero, shrink, or stay?
-# Then write `gain_upside_down(images)`: uint8 (N, 3, 128, 128) of upright faces in, the mean gain in dB out, when the *input of the whole chain* is upside down. `x.flip(-2)` turns pictures over.
+# *Level 2, 10 minutes.* Predict first: the network gets the same faces upside down. Does its gain over bicubic fall to zero, shrink, or stay?
+#
+# Then write `gain_upside_down(images)`. It takes upright faces, uint8 (N, 3, 128, 128). It returns the mean gain in dB when the *input of the whole chain* is upside down. `x.flip(-2)` turns pictures over.
 
 # %% tags=["exercise"]
-over = hr[:3].flip(-2)
-CASES_3 = [((hr[:3],), float((psnr(restored(upsample(degrade(over))), over, paper)
-                              - psnr(upsample(degrade(over)), over, paper)).mean()))]
-
-
 def gain_upside_down(images):
+    """AMINet's mean gain over bicubic, in dB, on faces that are turned upside down before everything else."""
     ...  # your turn
 
 
-passed = grade(gain_upside_down, CASES_3, "flip the originals, then degrade, enlarge, restore and compare with the flipped.",
-               tolerance=0.01)
+passed = check("00.3", gain_upside_down)
 
 # %% tags=["solution"]
-# one plausible wrong answer, then the solution
-def gain_of(images):
+def gain_upside_down(images):
+    """AMINet's mean gain over bicubic, in dB, on faces that are turned upside down before everything else."""
+    images = images.flip(-2)
     up = upsample(degrade(images))
     return float((psnr(restored(up), images, paper) - psnr(up, images, paper)).mean())
 
 
-def turned_at_the_end(images):
-    up = upsample(degrade(images))
-    return float((psnr(restored(up).flip(-2), images.flip(-2), paper) - psnr(up.flip(-2), images.flip(-2), paper)).mean())
-
-
-def gain_upside_down(images):
-    return gain_of(images.flip(-2))
-
-
-hint = "turning both pictures at the end changes no score: the network itself must see the face upside down."
-passed = grade(turned_at_the_end, CASES_3, hint, tolerance=0.01)
-passed = grade(gain_upside_down, CASES_3, hint, tolerance=0.01)
-
-# %%
-print(f"eight faces: gain {gain.mean():+.2f} dB upright, {gain_upside_down(hr):+.2f} dB upside down")
-turned = restored(upsample(degrade(hr[[1, 5]].flip(-2)))).flip(-2)  # turned back for us
-figure = show([[sr[i], turned[j], hr[i]] for j, i in enumerate((1, 5))], height=1.7,
-              labels=[names[1], names[5]], titles=["given upright", "upside down", "original"])
+passed = check("00.3", gain_upside_down)
 
 # %% [markdown]
-# The difference between the two gains is a part of what the network knows about *faces*. It is no clean measure of it: turning a picture also turns its light, hair and collar. Most people predict a collapse.
-# PSNR sums over all pixels, and most pixels are cheek, hair and background, which look alike either way. The eyes are where you see the difference.
+# The same for all eight faces. The figure turns the restored faces back, so that you can compare them.
+
+# %%
+over = hr.flip(-2)
+up = upsample(degrade(over))
+out = restored(up)
+gain_over = psnr(out, over, paper) - psnr(up, over, paper)
+print(f"mean gain: upright {gain.mean():+.2f} dB, upside down {gain_over.mean():+.2f} dB")
+back = out.flip(-2)
+figure = show([[sr[1], back[1], hr[1]]], titles=["restored upright", "restored upside down", "original"], scale=2)
+
+# %% [markdown]
+# Most people predict that the gain collapses. It shrinks by 0.3 dB. PSNR sums over all pixels, and most pixels are cheek, hair and background, which look alike either way. The eyes show the difference.
+#
+# A part of this difference is what the network knows about *faces*. It is no clean measure, because turning a picture also turns its light, hair and collar.
 #
 # ## Your own picture
 #
-# Set `picture` in the first code cell to a path. A 16×16 picture is taken as it is; in a photograph the largest face is found, aligned as above and reduced.
+# Set `picture` in the first code cell to a path. A 16×16 picture is used as it is. In a photograph, the largest face is found, aligned as above and reduced.
 # Nothing leaves your machine, and nothing is written. To keep the result: `python -m aminet upscale IN.jpg OUT.png`.
 
 # %%
 if picture:
     from tempfile import TemporaryDirectory
 
+    from aminet.deploy.upscale import upscale
     from aminet.errors import BadInput
     from aminet.faces.pictures import open_image
-    from aminet.deploy.upscale import upscale
 
     with TemporaryDirectory() as folder:
         try:
             result = upscale(picture, Path(folder) / "restored.png")
             beside = to_tensor(open_image(result.side_by_side)).split(128, dim=-1)
-            figure = show([beside], titles=["LR", "bicubic", "AMINet", "aligned original"][:len(beside)], height=2)
+            figure = show([beside], titles=["LR", "bicubic", "AMINet", "aligned original"][:len(beside)], scale=1.5)
         except BadInput as error:
             print("aminet:", error)
 else:
     print("no picture given")
 
 # %% [markdown]
-# ## Scores you can trust more than eight pictures
+# ## A score you can trust
 #
-# Eight faces show; they prove nothing. The score of record is measured once, on a test set that was used for no choice, and kept as a file with every face's value and a checksum that shows later editing.
-# Every heavy number of this course is read from such a file, with the command that made it.
+# Eight faces are examples, not evidence. The score that counts is measured once, on a test set that was used for no choice. A *record*, a file, keeps the value of every face. Its checksum shows later editing.
+# Every expensive number of this course is read from such a record, with the command that made it.
 
 # %%
 from aminet.paper.records import read_record
@@ -594,45 +605,84 @@ METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "vif": "VIF", "lpips": "LPIPS", 
 records = {name: read_record(f"../data/records/{weights}-celeba_test-paper.json")
            for name, weights in (("AMINet", "pocket"), ("AMINet-S", "pocket-s"), ("AMIGAN", "pocket-gan"))}
 record = records["AMINet"]
+rows = [["bicubic", *(record["means"]["bicubic_" + metric]["mean"] for metric in METRICS)]]
+for name, measured in records.items():
+    rows.append([name, *(measured["means"][metric]["mean"] for metric in METRICS)])
+table(rows, ["method", *METRICS.values()], digits=3, best={
+    "PSNR (dB)": max, "SSIM": max, "VIF": max, "LPIPS": min, "FID": min, "identity": max})
 print(f"{record['faces']['images']} test faces of CelebA; {record['describe']}")
-print(f"{'':10s}" + "".join(f"{label:>11s}" for label in METRICS.values()))
-for name, source, prefix in (("bicubic", record, "bicubic_"), *((n, r, "") for n, r in records.items())):
-    print(f"{name:10s}" + "".join(f"{source['means'][prefix + metric]['mean']:11.4g}" for metric in METRICS))
-gain = record["gain"]["psnr"]
-print(f"AMINet over bicubic: {gain['mean']:+.2f} dB, 95 % interval {gain['low']:+.2f} to {gain['high']:+.2f}")
+interval = record["gain"]["psnr"]
+print(f"AMINet over bicubic: {interval['mean']:+.2f} dB, 95 % interval {interval['low']:+.2f} to {interval['high']:+.2f}")
 for look in record["measured"]:
     print("made by:", look["command"], f"({look['when'][:10]})")
 
 # %% [markdown]
-# PSNR, SSIM and VIF compare pixels, and more is better. LPIPS and FID compare features of networks that were trained on other pictures, and **less** is better. Identity is how alike a face recogniser finds the restored and the real face, 1 for the same picture. Notebook 02 takes the first three apart; notebook 10 needs the others.
+# PSNR, SSIM and VIF compare pixels; more is better. LPIPS and FID compare features of networks that were trained on other pictures; **less** is better.
+# Identity says how alike a face recogniser finds the restored and the real face, with 1 for the same picture. [Chapter 02](02_measuring_a_face.ipynb) explains the first three, [chapter 10](10_train_amigan.ipynb) needs the others.
 #
-# For orientation only, the paper's Table VII (CelebA, its own 1,000 test faces): bicubic 23.61 dB / 0.6779, AMINet 28.26 dB / 0.8091.
-# Other faces, other crop, the full network: **not comparable** with the lines above. The gain over one's own bicubic is the nearest thing to a common scale, and even that only roughly.
+# <details><summary>What the paper reports</summary>
+#
+# Table VII, on the paper's own 1,000 test faces of CelebA: bicubic 23.61 dB / 0.6779, AMINet 28.26 dB / 0.8091.
+#
+# These numbers are **not comparable** with the table above: other faces, another crop, the full network.
+# The gain over one's own bicubic face comes nearest to a common scale, and even that only roughly.
+#
+# </details>
+#
+# ## The map of the network
+#
+# The chapters build this network from its parts.
+
+# %%
+from diagrams import draw
+
+figure = draw("AMINet")
+
+# %% [markdown]
+# * **What goes in**: the LR face, enlarged to 128×128 pixels by bicubic interpolation.
+# * **What the [U](A_symbols_and_shapes.ipynb#Words) does**: it halves the picture three times and doubles it three times; eight LGFIs compute features, and three EDFFs join its two sides.
+# * **What comes out**: a correction, which is added to the input and gives the SR face.
+#
+# $C$ is the number of channels at full size: 8 in this page's network, 28 in the paper's. An LGFI consists of SA, RDFE and SKAF (chapters 03 to 05); an EDFF contains a SKAF, too.
 #
 # ## The road from here
 #
-# | notebook | question |
+# | chapter | question | minutes to study |
+# |---|---|---|
+# | **00 a first face** | what does it do? | 60 |
+# | [01 the problem](01_the_problem.ipynb) | what exactly is lost between 128×128 and 16×16? | 90 |
+# | [02 measuring a face](02_measuring_a_face.ipynb) | what do PSNR, SSIM and VIF say, and how do protocols change them? | 90 |
+# | [03 SA](03_sa.ipynb) | how does attention between channels see the whole face? | 90 |
+# | [04 RDFE](04_rdfe.ipynb) | how do three kernels and an hourglass see its parts? | 120 |
+# | [05 SKAF](05_skaf.ipynb) | how does the network choose between the two, pixel by pixel? | 90 |
+# | [06 LGFI](06_lgfi.ipynb) | how do the three become the block that is used eight times? | 90 |
+# | [07 EDFF](07_edff.ipynb) | how do early and late features meet? | 75 |
+# | [08 AMINet and its bill](08_aminet_and_its_bill.ipynb) | how many parameters and operations, and does the paper's count agree? | 120 |
+# | [09 train AMINet](09_train_aminet.ipynb) | how were the weights of this page made? | 90 |
+# | [10 train AMIGAN](10_train_amigan.ipynb) | what does a second network teach the first, and what does it cost? | 120 |
+# | [11 ablations](11_ablations.ipynb) | which part improves the result, and how large is chance? | 45 |
+# | [12 comparisons](12_comparisons.ipynb) | what is the idea of each compared method, and what is a ranking worth? | 75 |
+# | [13 the GANs compared](13_compared_gans.ipynb) | what do five discriminators see, and what does FID hide? | 60 |
+# | [A symbols and shapes](A_symbols_and_shapes.ipynb) | what does this symbol mean? The page to keep open beside all others | 30 |
+#
+# **The short route**, 90 minutes without exercises:
+#
+# | minutes | read |
 # |---|---|
-# | **00 a first face** | what does it do? |
-# | [01 the problem](01_the_problem.ipynb) | what exactly is lost between 128×128 and 16×16? |
-# | [02 measuring a face](02_measuring_a_face.ipynb) | what do PSNR, SSIM and VIF say, and how do protocols move them? |
-# | [03 SA](03_sa.ipynb) | how does attention between channels see the whole face? |
-# | [04 RDFE](04_rdfe.ipynb) | how do three kernels and an hourglass see its parts? |
-# | [05 SKAF](05_skaf.ipynb) | how does the network choose between the two, pixel by pixel? |
-# | [06 LGFI](06_lgfi.ipynb) | how do the three become the block that is used eight times? |
-# | [07 EDFF](07_edff.ipynb) | how do early and late features meet? |
-# | [08 AMINet and its bill](08_aminet_and_its_bill.ipynb) | how many parameters and operations, and does the paper's count agree? |
-# | [09 train AMINet](09_train_aminet.ipynb) | how were the weights of this page made? |
-# | [10 train AMIGAN](10_train_amigan.ipynb) | what does a second network teach the first, and what does it cost? |
-# | [11 ablations](11_ablations.ipynb) | which part earns its place, and how large is chance? |
-# | [12 comparisons](12_comparisons.ipynb) | what is the idea of each compared method, and what is a ranking worth? |
-# | [13 the GANs compared](13_compared_gans.ipynb) | what do five discriminators see, and what does FID hide? |
-# | [A symbols and shapes](A_symbols_and_shapes.ipynb) | what does this symbol mean? The page to keep open beside all others |
+# | 25 | this page: "The result", "Two numbers for a face", "What the network adds", "Nearer, or sharper?", "The map of the network" |
+# | 15 | [01](01_the_problem.ipynb): "Many faces, one small picture", "The mean of all plausible faces" |
+# | 15 | [03](03_sa.ipynb): "Query, key, value", and Eqs. 1 to 5 |
+# | 10 | [04](04_rdfe.ipynb): "Why three kernel sizes", "RDFE in six steps" |
+# | 10 | [05](05_skaf.ipynb): "SKAF in one picture", "The module" |
+# | 10 | [08](08_aminet_and_its_bill.ipynb): "Assembling" |
+# | 5 | [09](09_train_aminet.ipynb): "The loop" |
+#
+# **The long route**, about 20 hours with all exercises: chapters 00 to 10 in this order, then 11, 12 and 13 in any order. In chapters 03 to 09 you write the network yourself, module by module, and train it.
 #
 # ## What to remember
 #
-# * AMINet returns the bicubic face plus a correction; the correction is a good guess from other faces, not information from this one.
-# * A score belongs to its pictures, its protocol and its weights: here a pocket network, our split, protocol `paper`. Only gains on the same faces compare.
-# * It has learned to undo one way of shrinking a face. Given another, or noise, it can do worse than nothing, and never says so.
+# * AMINet returns the bicubic face plus a correction. The correction is a good guess from other faces, not information from this one.
+# * A score belongs to its pictures, its protocol and its weights. Only gains on the same faces compare.
+# * The network has learned to undo one way of reducing a face. For another way, or noise, it can be worse than bicubic, and it never says so.
 #
 # Next: [01 the problem](01_the_problem.ipynb), on what is lost and why no network can simply invert it.

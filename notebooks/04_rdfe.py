@@ -1,10 +1,13 @@
 # %% [markdown]
-# # 04 · RDFE: three windows on a face
+# # 04 · RDFE: three kernel sizes for a face
 #
-# The local branch of AMINet looks through a small, a medium and a large window at once, and decides place by
-# place what to keep.
+# The local branch of AMINet applies a small, a medium and a large kernel side by side, and decides place by place what
+# to keep.
 #
-# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/04_rdfe.ipynb) · previous: [03 SA](03_sa.ipynb) · next: [05 SKAF](05_skaf.ipynb)
+# *120 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/04_rdfe.ipynb) · previous: [03 SA](03_sa.ipynb) · next: [05 SKAF](05_skaf.ipynb)
+#
+# Before this: Python with PyTorch tensors and `nn.Conv2d`; the LR face and what the network gets of it
+# ([00 A first face](00_a_first_face.ipynb)).
 #
 # You will be able to
 # - **correct** Eqs. 8 and 9 by their shapes;
@@ -14,46 +17,29 @@
 
 # %% tags=["parameters"]
 FACE = "collins"  # the portrait in the pictures: hopper or collins
-WIDGETS = False  # True in a live notebook: sliders
 PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
 import sys
 from pathlib import Path
 
-if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+if "google.colab" in sys.modules and not Path("exercises.py").exists():  # fetch the course
     get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
                          "https://github.com/aminet-course/aminet /content/aminet "
                          "&& pip install -q -r /content/aminet/notebooks/colab.txt")
     get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
-if not Path("../aminet/notebook.py").exists():
+if not Path("exercises.py").exists():
     raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
-from aminet.notebook import begin, grade, show  # noqa: F401
+from page import begin
 
 begin(globals(), PARAMETERS)
 
 # %% [markdown]
-# ## What the paper asks for
+# ## Why three kernel sizes
 #
-# > "Specifically, for the input feature $X \in \mathbb{R}^{C\times H\times W}$, we use depthwise convolutions
-# > of 3×3, 5×5, and 7×7 to parallelly extract three scales facial features, which depthwise convolution can
-# > reduce the computational complexity of the model, while convolution with different kernel sizes can
-# > effectively extracting rich face details." (Sec. III-B2)
-#
-# $$f_1, f_2, f_3 = F_{dw3}(X),\; F_{dw5}(X),\; F_{dw7}(X) \qquad (6)$$
-#
-# A face has structure at several sizes: an eyelid is thin, an iris is round, a cheek is wide. The whole
-# module, as Fig. 3a draws it, in six steps:
-#
-# 1. three depthwise convolutions side by side (Eq. 6);
-# 2. the **attention unit** makes one map from all three and multiplies each by it (Eqs. 7-8);
-# 3. a second round of depthwise 3×3, 5×5, 7×7, each with a ReLU;
-# 4. a 1×1 convolution merges the three, and $X$ is added (Eq. 9);
-# 5. two 3×3 convolutions with normalisation: the start of the **feature refinement module**, FRM;
-# 6. an **hourglass** draws one map over the face and multiplies by it; a shortcut closes the FRM (Eq. 10).
-#
-# We take the input from a trained network: `pocket`, the small AMINet ($C = 8$) of the course.
+# RDFE is one of the two branches of LGFI, the block that AMINet repeats eight times.
+# [SA](03_sa.ipynb), the other branch, weighs channels. RDFE looks at places.
 
 # %%
 import matplotlib.pyplot as plt
@@ -61,108 +47,212 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aminet import rdfe as package
+from aminet import preset
 from aminet.degrade import degrade, to_float, upsample
 from aminet.faces.portraits import portraits
+from aminet.ledger import Bill, Cost, bill
+from aminet.ledger import rdfe as rdfe_bill
 from aminet.rdfe import RDFE, AttentionUnit, Hourglass
 from aminet.training.weights import load_weights
+from diagrams import draw
 from exercises import check
+from page import explore, show, table
 
+figure = draw("LGFI", "RDFE")
+figure.set_label("LGFI: a feature goes through SA and RDFE side by side; SKAF weighs the two and they are added")
+
+# %% [markdown]
+# A face has structure of several sizes. At 128×128 an eyelid is a line of one or two pixels and an eyebrow is three
+# pixels thick. An iris is a disc of six or seven pixels, and a cheek is some 20 wide. Which kernel responds to which?
+#
+# We make three kernels by hand, all by one rule. A $k \times k$ kernel compares its frame, one pixel wide, with what
+# lies inside. Its response is in grey levels: positive on a dark spot, negative on a light one, near 0 where inside and
+# frame are alike. Training will choose other weights, but it cannot make a kernel larger.
+
+# %%
+def dark_spot(k: int) -> torch.Tensor:
+    """A kernel (k, k): mean of its frame minus mean of what the frame encloses."""
+    inside = (k - 2) ** 2
+    kernel = torch.full((k, k), 1 / (k * k - inside))
+    kernel[1:-1, 1:-1] = -1 / inside
+    return kernel
+
+original = portraits()["collins"]
+gray = original.float().mean(0)[None, None]  # (1, 1, 128, 128), from 0 to 255
+places = {"a: eyelid": (75, 49), "b: eyebrow": (44, 41), "c: iris": (44, 51), "d: cheek": (38, 66)}  # x, y
+maps = {k: F.conv2d(gray, dark_spot(k)[None, None], padding=k // 2)[0, 0] for k in (3, 5, 7)}  # each (128, 128)
+
+part = (..., slice(36, 76), slice(30, 94))  # the rows and the columns that are shown
+figure = show([[original[part], maps[3][part]], [maps[5][part], maps[7][part]]], scale=2.5,
+              captions=[["the original face", "response of the 3×3"], ["response of the 5×5", "response of the 7×7"]])
+for axis in figure.axes:
+    axis.images[0].set(cmap="RdBu_r", clim=(-60, 60))  # red: a dark spot, blue: a light one
+    for name, (x, y) in places.items():
+        axis.plot(x - 30, y - 36, "o", mfc="none", color="#1a8f2e", ms=14, mew=2)
+        axis.text(x - 27, y - 32, name[0], color="white", bbox={"fc": "#1a8f2e", "ec": "none", "pad": 1})
+figure.set_label("Eyes and cheeks of a face, and the responses of three kernels to them, with four places marked")
+plt.show()
+
+rows = [[f"{k}×{k}"] + [maps[k][y, x].item() for x, y in places.values()] for k in maps]
+table(rows, ["kernel", *places], digits=1, best={"a: eyelid": max, "b: eyebrow": max, "c: iris": max})
+low = F.conv2d(F.avg_pool2d(gray, 8), dark_spot(3)[None, None], padding=1)[0, 0]  # a face of 16×16 pixels
+x, y = places["d: cheek"]
+print(f"the cheek, by a 3×3 on the face of 16×16 pixels: {low[y // 8, x // 8]:.1f}")
+
+# %% [markdown]
+# Each kernel responds to its own size. Of the three, the 3×3 has the highest response on the eyelid, 28.5 grey levels.
+# The 5×5 has it on the eyebrow (24.6), the 7×7 on the iris (56.9).
+#
+# On the iris the 3×3 gives −93.8. It responds to the highlight in the pupil, not to the dark disc around it. One kernel
+# is made for one size, so RDFE has three. A 7×7 could learn to be a 3×3, but then it would miss the iris.
+#
+# On the cheek all three stay between −3.3 and −1.5, because the cheek is wider than any of them. On the same face with
+# 16×16 pixels a 3×3 covers 24 pixels of the original. There it gives −24.8: the cheek is lighter than what surrounds
+# it. AMINet meets such structures at the lower levels of its U.
+#
+# ## RDFE in six steps
+#
+# The input comes from a trained network: `pocket`, the small AMINet of the course ($C = 8$). A hook keeps what enters
+# each RDFE and each hourglass while the network restores the face.
+
+# %%
 hr = portraits()[FACE][None]
 image = to_float(upsample(degrade(hr)))  # (1, 3, 128, 128) in [-1, 1]
 model, header = load_weights("pocket")
-parts, inputs = dict(model.named_modules()), {}
-for name, module in parts.items():  # keep what enters each RDFE and each hourglass
+parts = dict(model.named_modules())
+inputs = {}  # name of a module: what enters it
+
+def keeper(name: str):
+    """A hook that keeps the input of the module with this name."""
+    def hook(module, arguments):
+        inputs[name] = arguments[0]
+    return hook
+
+for name in parts:
     if name.endswith((".local", ".hourglass")):
-        module.register_forward_pre_hook(lambda module, args, name=name: inputs.update({name: args[0]}))
+        parts[name].register_forward_pre_hook(keeper(name))
 with torch.no_grad():
     restored = model(image)
 
-trained = parts["encoders.0.local"]  # the first RDFE, at 128x128
+trained = parts["encoders.0.local"]  # the first RDFE, at 128×128
 X = inputs["encoders.0.local"]
 C = X.shape[1]
 print("X:", tuple(X.shape))
 
+figure = draw("RDFE")
+figure.set_label("RDFE: three depthwise convolutions, one attention map for all three, three more depthwise convolutions "
+                 "with ReLU, a 1×1 to merge them, a shortcut, and the refinement")
+
 # %% [markdown]
+# $$f_1, f_2, f_3 = F_{dw3}(X),\; F_{dw5}(X),\; F_{dw7}(X) \qquad (6)$$
+#
+# $$f' = F_{au}(H_{cat}(f_1, f_2, f_3)) \qquad (7)$$
+#
+# $$f_1', f_2', f_3' = f_1(X)\cdot f',\; f_2(X)\cdot f',\; f_3(X)\cdot f' \qquad (8)$$
+#
+# $$f'' = H_{cat}(F_{conv1}(f_1', f_2', f_3')) + X \qquad (9)$$
+#
+# $$f''' = F_{frm}(f'') \qquad (10)$$
+#
+# The diagram has them in this order; its $u$ is the $X$ of the equations:
+#
+# 1. three depthwise convolutions side by side (Eq. 6);
+# 2. the **attention unit** makes one map from all three and multiplies each by it (Eqs. 7-8);
+# 3. a second round of depthwise 3×3, 5×5, 7×7, each with a ReLU;
+# 4. a 1×1 convolution merges the three, and $X$ is added (Eq. 9);
+# 5. two 3×3 convolutions with normalisation: the start of the **feature refinement module**, FRM;
+# 6. an **hourglass** makes one map of the face and multiplies by it; a shortcut closes the FRM (Eq. 10).
+#
+# <details><summary>What the paper says, and where</summary>
+#
+# > "Specifically, for the input feature $X \in \mathbb{R}^{C\times H\times W}$, we use depthwise convolutions
+# > of 3×3, 5×5, and 7×7 to parallelly extract three scales facial features, which depthwise convolution can
+# > reduce the computational complexity of the model, while convolution with different kernel sizes can
+# > effectively extracting rich face details." (Sec. III-B2)
+#
+# The steps follow Fig. 3a. The second round (step 3) is in the text and in Fig. 3a, but in no equation. Its ReLU is
+# in Fig. 3a alone.
+#
+# </details>
+#
 # ## Depthwise: one kernel per channel
 #
-# A dense $k \times k$ convolution has a kernel for every pair of an input and an output channel, $C^2k^2$
-# weights. A depthwise one has one kernel per channel, $Ck^2$ weights: $C$ times fewer, and $C$ times fewer
-# multiply-adds (MACs), since each weight is used once per pixel. It does not mix channels. The 1×1 of step 4
-# does that, for $3C^2$. The paper calls the pair "depthwise separable". Here are the numbers at the paper's
-# size ($C = 28$, 128×128). After them come the first lines of `aminet/rdfe.py`: the normalisation
-# (a switch, see below) and this convolution.
+# A large dense kernel is expensive. A dense $k \times k$ convolution has a kernel for every pair of an input and an
+# output channel: $C^2k^2$ weights. A depthwise convolution has one kernel per channel: $Ck^2$ weights, $C$ times
+# fewer. Each weight is used once per pixel, so it needs $C$ times fewer multiply-adds (MACs), too.
+#
+# The price: a depthwise convolution does not mix channels. The 1×1 of step 4 does that, with $3C^2$ weights. The
+# paper calls the pair "depthwise separable".
+#
+# The next cell counts at the paper's size ($C = 28$, 128×128). It has the first lines of `aminet/rdfe.py`: a switch
+# for the normalisation, used below, and this convolution. It shows that a depthwise convolution is a loop over the
+# channels. Then it computes Eq. 6 on the portrait, with the trained kernels. The figure has the two channels with most
+# contrast.
 
 # %%
 c, pixels = 28, 128 * 128
-print(f"{'kernel':8s}{'dense weights':>15s}{'depthwise':>11s}{'dense MACs':>14s}{'depthwise':>12s}")
-for k in (3, 5, 7):
-    dense, thin = c * c * k * k, c * k * k
-    print(f"{k}×{k}     {dense:15,d}{thin:11,d}{dense * pixels / 1e6:12.1f} M{thin * pixels / 1e6:10.1f} M")
-dense, thin = c * c * 83, c * 83  # 9 + 25 + 49 = 83
-print(f"all three{dense:14,d}{thin:11,d}{dense * pixels / 1e6:12.1f} M{thin * pixels / 1e6:10.1f} M")
+rows = []
+for label, k2 in (("3×3", 9), ("5×5", 25), ("7×7", 49), ("all three", 9 + 25 + 49)):
+    dense, thin = c * c * k2, c * k2
+    rows.append([label, dense, thin, dense * pixels / 1e6, thin * pixels / 1e6])
+table(rows, ["kernel", "weights, dense", "weights, depthwise", "million MACs, dense", "million MACs, depthwise"], digits=1)
 
-conv = package.depthwise(C, 5)
-with torch.no_grad():
-    one_by_one = [F.conv2d(X[:, i:i + 1], conv.weight[i:i + 1], padding=2) for i in range(C)]
-    torch.testing.assert_close(conv(X), torch.cat(one_by_one, dim=1))
-print("depthwise = a loop over the channels: True")
-
-# %%
 def norm(kind: str, channels: int) -> nn.Module:
     return {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": nn.Identity}[kind](channels)
-
 
 def depthwise(channels: int, kernel: int) -> nn.Conv2d:
     return nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
 
-# %% [markdown]
-# Eq. 6 on the portrait, with the trained kernels. The same channel through the three windows:
-
-# %%
+conv = depthwise(C, 5)
 with torch.no_grad():
+    one_by_one = [F.conv2d(X[:, i:i + 1], conv.weight[i:i + 1], padding=2) for i in range(C)]
+    torch.testing.assert_close(conv(X), torch.cat(one_by_one, dim=1))
     f = [conv(X) for conv in trained.first]  # Eq. 6: three times (1, C, H, W)
-print([tuple(t.shape) for t in f])
+print("depthwise = a loop over the channels: True; f:", [tuple(t.shape) for t in f])
+
 strongest = torch.stack(f).std((1, 3, 4)).sum(0).topk(2).indices.tolist()  # the channels with most contrast
-figure = show([[X[0, i]] + [t[0, i] for t in f] for i in strongest], height=1.05,
+figure = show([[X[0, i]] + [t[0, i] for t in f] for i in strongest],
               titles=["X", "$f_1$: 3×3", "$f_2$: 5×5", "$f_3$: 7×7"],
               labels=[f"channel {i}" for i in strongest])
 
 # %% [markdown]
 # ## Eqs. 7-8: one map for the three
 #
+# So far the three branches do not know of each other. The attention unit joins them: concat, a 1×1 convolution
+# ($3C \to C$), a sigmoid. A sigmoid brings any number into (0, 1), so each value of $f'$ is a factor between
+# suppressing and keeping (a [gate](A_symbols_and_shapes.ipynb#Words)).
+#
+# Eq. 8 writes $f_i(X)$, but Eq. 6 has defined $f_i$ as a tensor, not as a function. Eq. 8 must mean $f_i \cdot f'$.
+#
+# The three branches share **one** $f'$. It marks positions and channels worth keeping, but it treats the three
+# scales alike: it cannot prefer the 3×3 to the 7×7 at some place.
+#
+# <details><summary>What the paper says, and where</summary>
+#
 # > "However, relying solely on convolutions may lead to insufficient feature fusion across scales […] To
 # > address this issue, we use an attention unit $F_{au}$ to calculate the feature weight of the fusion
 # > feature of three branches. Next, we use the calculated weights to modulate the three-branch features at
 # > different scales through element-wise multiplications." (Sec. III-B2)
 #
-# $$f' = F_{au}(H_{cat}(f_1, f_2, f_3)) \quad (7) \qquad
-# f_1', f_2', f_3' = f_1(X)\cdot f',\; f_2(X)\cdot f',\; f_3(X)\cdot f' \quad (8)$$
+# The text does not say what $F_{au}$ is. Fig. 3a does: concat, 1×1, sigmoid.
 #
-# Eq. 8 writes $f_i(X)$, but Eq. 6 has defined $f_i$ as a tensor, not a function. It must mean $f_i \cdot f'$.
-# Fig. 3a shows what $F_{au}$ is: concat, 1×1 ($3C \to C$), sigmoid.
-#
-# Note what the unit does not do. The three branches share **one** $f'$, so it cannot prefer the 3×3 to the
-# 7×7 at some place. It says where and in which channel there is something worth keeping, at all scales
-# together.
+# </details>
 
 # %%
 with torch.no_grad():
     f_map = trained.attention_unit(f)          # (1, C, H, W)   Eq. 7
     f_prime = [t * f_map for t in f]           # three times (1, C, H, W)   Eq. 8
+figure = draw("RDFE", "attention unit")
+figure.set_label("RDFE; in colour the attention unit: it takes what all three first convolutions give, and its map "
+                 "multiplies each of the three")
 print("f'  :", tuple(f_map.shape), " values in (0, 1):", bool((f_map > 0).all() and (f_map < 1).all()))
 
-figure, axes = plt.subplots(1, 5, figsize=(6.6, 1.5), layout="constrained")
-axes[0].imshow(hr[0].permute(1, 2, 0))
-axes[0].set_title("the face", fontsize=9)
 wide = f_map[0].std((1, 2)).topk(3).indices.tolist()  # the channels whose map varies most
-for axis, i in zip(axes[1:], ["mean"] + wide):
-    drawn = axis.imshow(f_map[0].mean(0) if i == "mean" else f_map[0, i], vmin=0, vmax=1)
-    axis.set_title("mean of channels" if i == "mean" else f"channel {i}", fontsize=9)
-for axis in axes:
-    axis.set_axis_off()
-figure.colorbar(drawn, ax=axes, label="weight $f'$")
-plt.show()
+shown = [f_map[0].mean(0)] + [f_map[0, i] for i in wide]
+figure = show([[hr[0]] + shown], titles=["the face", "$f'$, mean"] + [f"$f'$, channel {i}" for i in wide],
+              captions=[["black is 0,\nyellow is 1"] + [f"from {m.min():.2f} to {m.max():.2f}" for m in shown]])
+for axis in figure.axes[1:]:
+    axis.images[0].set_clim(0, 1)
 
 # %% [markdown]
 # ### Exercise 1: write the attention unit
@@ -202,14 +292,8 @@ passed = check("04.1", AttentionUnit.forward)
 # %% [markdown]
 # ## Eq. 9: which comes first?
 #
-# > "To further refine and reconstruct the weighted fused facial features, we apply depthwise convolutions
-# > with kernel sizes of 3×3, 5×5, and 7×7, ensuring the joint optimization of local texture details and
-# > global structural consistency." (Sec. III-B2)
-#
-# $$f'' = H_{cat}(F_{conv1}(f_1', f_2', f_3')) + X \qquad (9)$$
-#
-# As printed: first the 1×1 convolution, then the concat, then add $X$. The second round of depthwise
-# convolutions is in the text and in Fig. 3a, but in no equation. Let the shapes decide.
+# Eq. 9 as printed: first the 1×1 convolution, then the concat, then add $X$. The diagram has the concat first. The shapes
+# decide. Before you run the next cell, work out both shapes.
 
 # %%
 with torch.no_grad():
@@ -217,20 +301,36 @@ with torch.no_grad():
     each = nn.Conv2d(C, C, 1)
     printed = torch.cat([each(t) for t in second], dim=1)                   # H_cat(F_conv1(.)): (1, 3C, H, W)
     meant = trained.fuse(torch.cat(second, dim=1))                          # F_conv1(H_cat(.)): (1, C, H, W)
-for order, tensor in (("as printed, concat last ", printed), ("as drawn, concat first  ", meant)):
-    print(f"{order} {str(tuple(tensor.shape)):18s} + X {tuple(X.shape)}: ", end="")
-    try:
-        print("gives", tuple((tensor + X).shape))
-    except RuntimeError:
-        print("cannot be added")
+print("X                        :", tuple(X.shape))
+print("as printed, concat last  :", tuple(printed.shape))
+print("as drawn, concat first   :", tuple(meant.shape))
+try:
+    printed + X
+except RuntimeError:
+    print("as printed, X cannot be added")
 f2 = meant + X  # Eq. 9 as it must be
 
 # %% [markdown]
+# As printed, three branches of $C$ channels become $3C$ channels, and $X$ with its $C$ channels cannot be added.
+# Eq. 9 must be $F_{conv1}(H_{cat}(\cdot)) + X$.
+#
+# <details><summary>What the paper says, and where</summary>
+#
+# > "To further refine and reconstruct the weighted fused facial features, we apply depthwise convolutions
+# > with kernel sizes of 3×3, 5×5, and 7×7, ensuring the joint optimization of local texture details and
+# > global structural consistency." (Sec. III-B2)
+#
+# This is the second round. Eq. 9 leaves it out, Fig. 3a has it. Fig. 3a also draws the concat before the 1×1.
+#
+# </details>
+#
 # ## The receptive field, measured
 #
-# The receptive field of an output pixel is the set of input pixels that can change it. There is a direct way
-# to see it: take one pixel of the output, ask for its gradient with respect to the input, and look where it
-# is not zero. Before you run the next cell, guess: what does the 3×3 branch see after its second 3×3?
+# The [receptive field](A_symbols_and_shapes.ipynb#Words) of an output pixel is the set of input pixels that can
+# change it. It says which structures a module can recognise as a whole. There is a direct way to see it: take one
+# pixel of the output, compute its gradient with respect to the input, and look where it is not zero.
+#
+# Before you run the next two cells, guess: what does the 3×3 branch see after its second 3×3?
 
 # %%
 def seen(function, x: torch.Tensor) -> torch.Tensor:
@@ -258,82 +358,103 @@ def branch(i: int, unit: bool = True):
 def fused(x):
     return net.fuse(torch.cat([branch(i)(x) for i in range(3)], dim=1)) + x
 
-# %%
-stages = {f"first {k}×{k}": net.first[i] for i, k in enumerate((3, 5, 7))}
-stages |= {f"second {k}×{k}, no unit": branch(i, unit=False) for i, k in enumerate((3, 5, 7))}
-stages |= {f"second {k}×{k}": branch(i) for i, k in enumerate((3, 5, 7))}
-stages |= {"Eq. 9": fused, "3×3s of the FRM": lambda x: net.refine.body(fused(x)), "RDFE, hourglass in": net}
-fields = {name: seen(stage, X) for name, stage in stages.items()}
+fields = {}  # what is measured: |gradient| of its centre pixel, (128, 128)
+for i, k in enumerate((3, 5, 7)):
+    fields[f"first {k}×{k}"] = seen(net.first[i], X)
+    fields[f"second {k}×{k}"] = seen(branch(i), X)
+    alone = extent(seen(branch(i, unit=False), X))
+    print(f"{k}×{k} twice: {alone} without the attention unit, {extent(fields[f'second {k}×{k}'])} with it")
+fields |= {"Eq. 9": seen(fused, X), "3×3s of the FRM": seen(lambda x: net.refine.body(fused(x)), X),
+           "all of RDFE": seen(net, X)}
 
-figure, axes = plt.subplots(3, 3, figsize=(6, 5.9), layout="constrained")
-order = [name for first in ("first", "second") for name in fields if name.startswith(first)]
-for row, names, r in zip(axes, (order[:3], order[6:], list(fields)[9:]), (8, 8, 33)):  # r: half of the area
+# %% tags=["plot"]
+figure, axes = plt.subplots(3, 3, figsize=(6.6, 6.4), layout="constrained")
+order = [["first 3×3", "first 5×5", "first 7×7"], ["second 3×3", "second 5×5", "second 7×7"],
+         ["Eq. 9", "3×3s of the FRM", "all of RDFE"]]
+for row, names, r in zip(axes, order, (8, 8, 33)):  # r: half of the area
     for axis, name in zip(row, names):
         gradient = fields[name][64 - r:65 + r, 64 - r:65 + r]
-        shown = (gradient / gradient.max()).log10()
-        drawn = axis.imshow(shown, vmin=-6, vmax=0, extent=(-r - 0.5, r + 0.5, r + 0.5, -r - 0.5))
+        drawn = axis.imshow((gradient / gradient.max()).log10(), vmin=-6, vmax=0,
+                            extent=(-r - 0.5, r + 0.5, r + 0.5, -r - 0.5))
         axis.set(title=f"{name}\nsees {extent(fields[name])}×{extent(fields[name])}", facecolor="0.85",
                  xticks=[-r, 0, r], yticks=[-r, 0, r])
         axis.grid(False)
 figure.colorbar(drawn, ax=axes, label="log10 of |gradient|; grey: none", shrink=0.6)
 figure.supxlabel("pixels from the centre (the last row shows a larger area)", fontsize=10)
 plt.show()
-for k in (3, 5, 7):
-    print(f"{k}×{k} twice: {extent(fields[f'second {k}×{k}, no unit'])} without the unit,"
-          f" {extent(fields[f'second {k}×{k}'])} with it")
 
 # %% [markdown]
-# Two convolutions of size $k$ see $2k - 1$: 5, 9, 13. That is the textbook answer, and it holds without the
-# attention unit. With the unit the 3×3 branch sees 9: its values are multiplied by $f'$, and $f'$ has looked
-# through the 7×7. **The attention unit widens the small branches.** It is the only exchange between the
-# scales before the 1×1.
+# Two convolutions of size $k$ see $2k - 1$: 5, 9, 13. That is the textbook's answer, and it holds without the
+# attention unit. With the unit the 3×3 branch sees 9×9: its values are multiplied by $f'$, and $f'$ has looked
+# through the 7×7. **The attention unit widens the small branches.** It is the only exchange between the scales
+# before the 1×1.
 #
-# The colours tell a second story. The field is 63 wide on paper, but most of the weight sits in the middle.
-# The far part comes through the hourglass, which can only scale what is there.
+# The colours show a second thing. The whole of RDFE sees 63×63, but most of the weight lies in the middle. The far
+# part comes through the hourglass, which can only scale what is there.
 #
-# The same on a face: the windows of the two stages around one eye. (The unit is left out here, so $n$
-# convolutions of size $k$ see $n(k-1)+1$.)
+# The same on a face: the first and the second round of the three kernels around one eye, on the original and on what
+# the network gets. The unit is left out here, so $n$ convolutions of size $k$ see $n(k-1)+1$.
 
-# %%
-def explore(kernel: int = 7, layers: int = 2) -> None:
+# %% tags=["plot"]
+def draw_windows(kernel: int = 7, layers: int = 2) -> None:
     """The receptive fields of 3, 5 and `kernel` after one to `layers` convolutions, around one eye."""
-    figure, axes = plt.subplots(1, 2, figsize=(4.4, 2.5), layout="constrained")
-    for axis, picture, title in zip(axes, (hr[0], (image[0] + 1) / 2), ("the face", "what the network gets")):
-        axis.imshow(picture.permute(1, 2, 0).clamp(0, 1 if picture.is_floating_point() else 255))
-        for k, color in ((3, "#ffffff"), (5, "#63e6be"), (kernel, "#ffd43b")):
+    largest = layers * (kernel - 1) + 1
+    half = max(16, largest // 2 + 2)
+    top, left = max(0, 52 - half), max(0, 45 - half)
+    area = (..., slice(top, 53 + half), slice(left, 46 + half))
+    figure = show([[hr[0][area], image[0][area]]], titles=["the original face", "what the network gets"], scale=2,
+                  captions=[["solid: one convolution", f"dashed: up to {layers}"]])
+    for axis in figure.axes:
+        for k, color in ((3, "white"), (5, "#63e6be"), (kernel, "#ffd43b")):
             for n in range(1, layers + 1):
                 side = n * (k - 1) + 1
-                axis.add_patch(plt.Rectangle((45 - side / 2, 52 - side / 2), side, side, fill=False, ec=color,
-                                             lw=1.5, ls="-" if n == 1 else "--"))
-        half = max(20, side / 2 + 2)
-        axis.set(title=title, xlim=(45 - half, 45 + half), ylim=(52 + half, 52 - half))
-        axis.set_axis_off()
-    figure.suptitle(f"white 3×3, green 5×5, yellow {kernel}×{kernel}; dashed: after {layers}", fontsize=10)
+                axis.add_patch(plt.Rectangle((45 - left - side / 2, 52 - top - side / 2), side, side, fill=False,
+                                             ec=color, lw=2, ls="-" if n == 1 else "--"))
+    figure.set_label(f"Windows around one eye: 3×3 in white, 5×5 in green, {kernel}×{kernel} in yellow")
     plt.show()
 
-explore()
-if WIDGETS:
-    from ipywidgets import interact
-    interact(explore, kernel=(3, 31, 2), layers=(1, 6))
+explore(draw_windows, kernel=(3, 31, 2), layers=(1, 6))
 
 # %% [markdown]
-# An LR pixel is 8 pixels wide at this resolution. At 128×128 even the widest window, 13 pixels, sees less
-# than two LR pixels. To see a whole eye the network needs the lower levels of the U, where the same kernels
-# cover 2, 4 or 8 times as many pixels.
+# White is the 3×3, green the 5×5, yellow the 7×7. Two 3×3 see what one 5×5 sees, so the dashed white square lies under
+# the solid green one.
 #
-# ## Eq. 10: feature refinement and the hourglass
+# An LR pixel is 8 pixels wide at this resolution. At 128×128 even the widest window, 13 pixels, covers less than two LR
+# pixels. To see a whole eye the network needs the lower levels of the U. There the same kernel covers 2, 4 or 8 times
+# as many pixels.
+#
+# ## Eq. 10: the refinement and its hourglass
+#
+# The 1×1 has merged the three scales. The refinement, FRM, works on the result in two steps: two 3×3 mix neighbours
+# and channels, then a map says where the result counts.
+#
+# **Batch normalisation** gives each channel mean 0 and variance 1, over the pixels and the faces
+# of the batch. A **PReLU** is a ReLU whose slope below 0 is learned, one number per channel. An
+# [hourglass](A_symbols_and_shapes.ipynb#Words) is a small U-net: it halves the feature step by step, doubles it
+# again, and adds at each size what it kept on the way down.
+
+# %%
+figure = draw("hourglass")
+figure.set_label("The refinement: norm, PReLU and 3×3 twice, then an hourglass that halves twice and doubles twice, with a "
+                 "side block at each size; a 3×3 and a sigmoid make its map, which multiplies; a shortcut adds the input")
+
+# %% [markdown]
+# A normalisation and a PReLU stand before each 3×3, and a third normalisation follows the second. The hourglass
+# returns one map in (0, 1), and the map multiplies the feature. A [shortcut](A_symbols_and_shapes.ipynb#Words) adds
+# the FRM's input. The diagram has two halvings. AMINet has 3, 3, 2, 2 at 128, 64, 32, 16 pixels.
+#
+# <details><summary>What the paper leaves open</summary>
 #
 # > "we begin by applying normalization and multiple 3×3 convolutional layers to refine the local facial
 # > context. Afterward, the hourglass block further integrates multiscale information to capture global and
 # > local relationships" (Sec. III-B2)
 #
-# $$f''' = F_{frm}(f'') \qquad (10)$$
+# The paper does not say which normalisation is used, how many 3×3 there are, how deep the hourglass is, or what it
+# returns. Fig. 3a draws norm, ReLU, 3×3, 3×3, hourglass and a shortcut. This is the face attention unit of SPARNet,
+# so we build it as SPARNet does. With these depths the published parameter count is met
+# ([08](08_aminet_and_its_bill.ipynb)).
 #
-# Left open: which normalisation, how many 3×3, how deep the hourglass, and what it does. Fig. 3a draws norm,
-# ReLU, 3×3, 3×3, hourglass and a shortcut. This is the face attention unit of SPARNet, so we build it as
-# SPARNet does: a normalisation and a PReLU before each 3×3, a third normalisation behind the second 3×3, and as
-# the hourglass a small U-net whose output is one map in (0, 1). The map multiplies the feature. The depth is 3, 3, 2, 2 at 128, 64, 32, 16 pixels.
-# With that the published parameter count is met (notebook 08).
+# </details>
 #
 # ### Exercise 2: write the hourglass
 #
@@ -401,7 +522,8 @@ class Hourglass(nn.Module):
 passed = check("04.2", Hourglass.forward)
 
 # %% [markdown]
-# The refinement puts the two 3×3 before the hourglass, and a shortcut around both:
+# The refinement puts the two 3×3 before the hourglass, and a shortcut around both. With it all six steps are there:
+# their result equals that of the trained RDFE.
 
 # %%
 class FeatureRefinement(nn.Module):
@@ -423,35 +545,74 @@ class FeatureRefinement(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.hourglass(self.body(x))
 
+
+refinement = FeatureRefinement(C, depth=3).eval()
+refinement.load_state_dict(trained.refine.state_dict())
+with torch.no_grad():
+    torch.testing.assert_close(refinement(f2), trained(X))
+print("steps 1 to 6 = the trained RDFE: True")
+
 # %% [markdown]
 # Where does a trained hourglass look? The eight maps of `pocket` on the portrait, in the order in which the
-# network draws them. The number is the side in pixels.
+# network computes them. The number is the side in pixels. Black is 0, suppressed; light yellow is 1, kept.
 
 # %%
-way = {"encoders.0": "down", "encoders.1": "down", "encoders.2": "down", "bottleneck.0": "bottom, first",
-       "bottleneck.1": "bottom, second", "decoders.2": "up", "decoders.1": "up", "decoders.0": "up"}
-figure, axes = plt.subplots(2, 5, figsize=(6.4, 2.7), layout="constrained")
-output = (restored[0] + 1) / 2
-for axis, picture, title in ((axes[0, 0], hr[0] / 255, "the face"), (axes[1, 4], output, "the output")):
-    axis.imshow(picture.clamp(0, 1).permute(1, 2, 0))
-    axis.set_title(title, fontsize=9)
-for axis, (place, title) in zip([*axes[0, 1:], *axes[1, :4]], way.items()):
+way = {  # which part of the U: the map's name, and what it shows
+    "encoders.0": "down, 128\nweave,\nno contours", "encoders.1": "down, 64\nweave,\nno contours",
+    "encoders.2": "down, 32\ncoarse patches", "bottleneck.0": "bottom 1, 16\ncoarse patches",
+    "bottleneck.1": "bottom 2, 16\ncoarse patches", "decoders.2": "up, 32\nstripes,\npatches",
+    "decoders.1": "up, 64\nfollows the face", "decoders.0": "up, 128\nchessboard,\npartly the face"}
+
+def hourglass_map(place: str) -> torch.Tensor:
+    """The map (H, W) of the hourglass in this part of the U."""
     name = f"{place}.local.refine.hourglass"
     with torch.no_grad():
-        drawn = axis.imshow(parts[name].attention(inputs[name])[0, 0], vmin=0, vmax=1)
-    axis.set_title(f"{title}, {inputs[name].shape[-1]}", fontsize=9)
-for axis in axes.flat:
-    axis.set_axis_off()
-figure.colorbar(drawn, ax=axes, label="hourglass map")
-plt.show()
+        return parts[name].attention(inputs[name])[0, 0]
+
+pictures = [hr[0]] + [hourglass_map(place) for place in way] + [restored[0]]
+captions = ["the original face"] + list(way.values()) + ["the output"]
+figure = show([pictures[:5], pictures[5:]], captions=[captions[:5], captions[5:]])
+for axis in figure.axes[1:9]:
+    axis.images[0].set_clim(0, 1)
+figure.set_label("Hourglass maps. " + "; ".join(" ".join(words.split()) for words in way.values()))
 
 # %% [markdown]
-# Bright is kept, dark is suppressed. On the way up the map at 64 pixels follows the contours of the face, and the
-# one at 128 does in part. On the way down the large maps are a weave of stripes, without contours. Those of the
-# small levels are coarse patches: a feature of 16×16 has no contours to follow. Stripes and chessboards come from
-# the enlargement by repetition inside the hourglass: a 3×3 on repeated pixels meets other pairs at even places
-# than at odd ones. A map is one number per pixel, the same for all channels: the opposite of SA, whose numbers
-# belong to channels and are the same at all pixels.
+# Only 'up, 64' follows the contours of the face, and 'up, 128' does in part. The two large maps on the way down are a
+# weave of horizontal and vertical lines. The small maps are coarse patches: a feature of 16×16 has no contours to
+# follow.
+#
+# Where do the weave, the stripes and the chessboard come from? One suspect is the hourglass itself. It enlarges by
+# repeating pixels, and a 3×3 on repeated pixels meets other pairs at even places than at odd ones. To test this, we
+# enlarge smoothly for a moment, with the same trained weights. The figure shows the middle of the large maps.
+
+# %%
+repeated = F.interpolate
+suspects = ["encoders.0", "decoders.2", "decoders.0"]
+before = [hourglass_map(place) for place in suspects]
+
+def smoothly(low, **settings):  # bilinear, whatever the settings say
+    return repeated(low, scale_factor=2, mode="bilinear")
+
+F.interpolate = smoothly
+after = [hourglass_map(place) for place in suspects]
+F.interpolate = repeated
+entering = [inputs[f"{place}.local.refine.hourglass"][0].mean(0) for place in suspects]
+
+def middle(picture):  # of a large picture its middle, twice as large
+    return picture[32:96, 32:96] if len(picture) == 128 else picture
+
+rows = [[middle(picture) for picture in row] for row in (before, after, entering)]
+figure = show(rows, titles=[way[place].split("\n")[0] for place in suspects],
+              labels=["pixels repeated", "enlarged smoothly", "what enters"])
+
+# %% [markdown]
+# The weave of 'down, 128' disappears, so it came from the repeated pixels. The stripes of 'up, 32' and the chessboard of
+# 'up, 128' stay. They have another cause. The chessboard is already in the feature that enters: the last row shows the
+# mean of its channels. On the way up the network enlarges by pixel shuffle ([07](07_edff.ipynb)), which makes four
+# neighbouring pixels from four different channels.
+#
+# A map is one number per pixel, the same for all channels. SA does the opposite: its numbers belong to channels and
+# are the same at all pixels.
 #
 # ## The whole module
 #
@@ -504,56 +665,56 @@ class RDFE(nn.Module):
 
 passed = check("04.3", RDFE.forward)
 
-# %%
-ours = RDFE(C, depth=3).eval()
-ours.load_state_dict(trained.state_dict())
-with torch.no_grad():
-    torch.testing.assert_close(ours(X), trained(X))              # the same weights, the same values
-    torch.testing.assert_close(ours(X), ours.refine(f2))         # and equals the steps above
-print("RDFE equals the trained one and the steps above: True")
-
 # %% [markdown]
-# ## The normalisation is a choice
+# ## Which normalisation?
 #
-# The paper writes "normalization" and no more. SPARNet uses batch normalisation; it is our default. The
-# switch is `frm_norm` of `AMINetConfig`. The counts cannot decide, because batch normalisation adds few
-# parameters. But the three behave differently, and it can be measured:
+# The FRM's batch normalisation is a choice: SPARNet has it, and it is our default. `frm_norm` of `AMINetConfig`
+# switches it. **Instance normalisation** is the alternative: each picture is normalised by itself. The parameter
+# counts cannot decide, because batch normalisation adds few parameters. But the three behave differently, and that can
+# be measured. Does the output for a face depend on the other faces in its batch? How far do the two 3×3 see?
 
 # %%
-batch = torch.cat([X, X.flip(-1) * 2, torch.randn_like(X)])  # a face in two kinds of company
-lines = []
-with torch.no_grad():
-    for kind in ("batch", "instance", "none"):
-        torch.manual_seed(0)
-        module = RDFE(C, depth=3, norm_kind=kind)  # not trained
-        moved = (module(batch)[:1] - module(X)).abs().max() > 1e-3
-        module.eval()
-        moved_later = (module(batch)[:1] - module(X)).abs().max() > 1e-3
-        with torch.enable_grad():
-            reach = extent(seen(module.double().refine.body, X))
-        weights = sum(p.numel() for p in module.parameters())
-        lines.append(f"{kind:9s} {weights:6,d} parameters   the other faces matter: in training "
-                     f"{bool(moved)!s:6s} after it {bool(moved_later)!s:6s} the two 3×3 see {reach}×{reach}")
-print("\n".join(lines))
+batch = torch.cat([X, X.flip(-1) * 2, torch.randn_like(X)])  # a face, and two others with it
+
+def depends(module: nn.Module) -> str:
+    """Whether the output for the first face depends on the others."""
+    with torch.no_grad():
+        change = (module(batch)[:1] - module(X)).abs().max()
+    return "yes" if change > 1e-3 else "no"
+
+rows = []
+for kind in ("batch", "instance", "none"):
+    torch.manual_seed(0)
+    module = RDFE(C, depth=3, norm_kind=kind)  # not trained
+    in_training = depends(module)
+    module.eval()
+    after_it = depends(module)
+    reach = extent(seen(module.double().refine.body, X))
+    parameters = sum(p.numel() for p in module.parameters())
+    rows.append([kind, parameters, in_training, after_it, f"{reach}×{reach}"])
+table(rows, ["norm", "parameters", "other faces matter in training", "and after it", "the two 3×3 see"])
 
 # %% [markdown]
 # - `batch`: in training the output for a face depends on the other faces in the batch; afterwards stored
 #   averages are used. Small batches make the averages noisy.
-# - `instance`: each picture is normalised by itself. Its mean is a sum over all pixels, so even a 3×3
-#   convolution becomes global, and the level of brightness is lost inside the branch.
+# - `instance`: the mean of a picture is a sum over all its pixels. So even a 3×3 convolution becomes global, and the
+#   level of brightness is lost inside the branch.
 # - `none`: nothing is coupled, and nothing holds the size of the values either.
+#
+# The paper writes "normalization" and no more.
 #
 # ## Three kernels in one
 #
-# Three depthwise convolutions are three passes over the same memory. A 3×3 kernel with a frame of zeros is a
-# 5×5 or a 7×7 kernel: the frame multiplies by zero. So all three fit in **one** 7×7 convolution with three
-# outputs per channel. The result is exact, not an approximation. It has more multiplications, but one pass
-# instead of three: whether it is faster depends on the machine.
+# Three depthwise convolutions are three passes over the same memory. One pass is enough. A 3×3 kernel with a frame of
+# zeros is a 5×5 or a 7×7 kernel, since the frame multiplies by zero. So all three fit into **one** 7×7 convolution
+# with three outputs per channel.
 #
-# The same trick shows what the attention unit is. Its logit is a 1×1 on three depthwise convolutions, all
-# linear, so it **is** one dense 7×7 convolution from $C$ to $C$ channels, written with $83C + 3C^2$ weights
-# instead of $49C^2$. The sigmoid, the product of Eq. 8 and the ReLU are not linear; no merging goes across
-# them.
+# The result is exact. It needs more multiplications, but one pass instead of three. Whether it is faster depends on
+# the machine.
+#
+# The same trick shows what the attention unit is. Before its sigmoid it is a 1×1 on three depthwise convolutions, all
+# linear. So it **is** one dense 7×7 convolution from $C$ to $C$ channels, with $83C + 3C^2$ weights instead of
+# $49C^2$. The sigmoid, the product of Eq. 8 and the ReLU are not linear, so no merging goes across them.
 
 # %%
 def widen(weight: torch.Tensor, side: int = 7) -> torch.Tensor:
@@ -574,28 +735,27 @@ with torch.no_grad():
 print("one 7×7 = 3×3, 5×5 and 7×7: True")
 print(f"weights and MACs per pixel: {83 * C} before, {147 * C} after ({147 / 83:.2f} times)")
 print("attention unit = sigmoid of one dense 7×7, kernel", tuple(dense.shape))
-limit = float(seven[strongest[0]].abs().max())
-figure, axes = plt.subplots(1, 3, figsize=(5, 1.8), layout="constrained")
-for axis, kernel, k in zip(axes, seven[strongest[0], :, 0], (3, 5, 7)):
-    drawn = axis.imshow(kernel, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    axis.set(title=f"{k}×{k}, as 7×7", xticks=[], yticks=[])
+
+kernels = seven[strongest[0], :, 0]                              # (3, 7, 7), of the channel with most contrast
+limit = float(kernels.abs().max())
+figure = show([list(kernels)], titles=["3×3, as 7×7", "5×5, as 7×7", "7×7"],
+              captions=[[f"from {kernel.min():.2f} to {kernel.max():.2f}" for kernel in kernels]])
+for axis in figure.axes:
+    axis.images[0].set(cmap="RdBu_r", clim=(-limit, limit))      # red: positive, white: 0, blue: negative
     axis.spines[:].set_visible(True)
-figure.colorbar(drawn, ax=axes, label="weight")
-plt.show()
 
 # %% [markdown]
 # ## Table IV: what each part is worth
 #
-# The paper removes parts of RDFE, one at a time (CelebA, ×8). It prints no sizes for these rows. The column
-# "parameters" is ours: the same removal, made by the switch in the table, in the reading with 12.62 M
-# parameters. In the rows "single path" we keep the attention unit and the FRM, which the paper does not say.
-# For comparison: RDFE replaced by an FFN (Table III) and by nothing (Table I).
+# An [ablation](A_symbols_and_shapes.ipynb#Words) measures a network with one part removed. The paper does this with
+# the parts of RDFE, one at a time, on CelebA at ×8 (Table IV). For comparison we add RDFE replaced by an FFN
+# (Table III) and by nothing (Table I). An FFN is the
+# feed-forward part of a Transformer: 1×1 layers with a depthwise 3×3 between them.
+#
+# The paper prints no sizes for the rows of Table IV. "Parameters" and "MACs" are ours: the same removal, made by the
+# switch in the table.
 
 # %%
-from aminet import preset
-from aminet.ledger import bill
-from aminet.ledger import rdfe as rdfe_bill
-
 published = {  # row: (where, switch of AMINetConfig, PSNR in dB, LPIPS)
     "single path 3x3": ("Table IV", "paths=(3,)", 27.73, 0.1915),
     "single path 5x5": ("Table IV", "paths=(5,)", 27.71, 0.1944),
@@ -606,63 +766,72 @@ published = {  # row: (where, switch of AMINetConfig, PSNR in dB, LPIPS)
     "w/o RDFE": ("Table I", 'local="none"', 27.51, 0.2085),
     "": ("Table IV", "", 27.83, 0.1821),
 }
-sizes = {}
-print(f"{'row':17s}{'printed in':11s}{'switch':22s}{'PSNR':>6s}{'LPIPS':>8s}   parameters  GMACs   (ours)")
-for row, (table, switch, psnr, lpips) in published.items():
+sizes, rows = {}, []
+for row, (source, switch, psnr, lpips) in published.items():
     cost = bill(preset(f"aminet/{row}"))[""]
     sizes[row] = cost.params / 1e6
-    print(f"{row or 'RDFE, whole':17s}{table:11s}{switch:22s}{psnr:6.2f}{lpips:8.4f}   "
-          f"{cost.params / 1e6:9.2f}M{cost.macs / 1e9:7.2f}")
+    rows.append([row or "RDFE, whole", source, switch, psnr, f"{lpips:.4f}", sizes[row], cost.macs / 1e9])
+table(rows, ["row", "printed in", "switch", "PSNR (dB)", "LPIPS", "million parameters", "billion MACs"],
+      best={"PSNR (dB)": max})
 
-# %%
-figure, axis = plt.subplots(figsize=(5.6, 3), layout="constrained")
+whole = rdfe_bill(28, 128, 128, depth=3)
+rows = []
+for name, label in (("", "all"), ("attention_unit", "attention unit"), ("refine", "FRM"),
+                    ("refine.hourglass", "of it, the hourglass")):
+    cost = whole[name]
+    rows.append([label, cost.params, f"{cost.params / whole[''].params:.0%}",
+                 cost.macs / 1e6, f"{cost.macs / whole[''].macs:.0%}"])
+table(rows, ["one RDFE at 128×128, C = 28", "parameters", "share", "million MACs", "share of MACs"], digits=1)
+
+# %% tags=["plot"]
+figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
 labels = {  # row: text, its place beside the dot in points
-    "single path 3x3": ("3×3 only", 7, 4), "single path 5x5": ("5×5 only", 7, -6),
-    "single path 7x7": ("7×7 only", 7, 0), "w/o AU": ("without attention unit", -7, 0), "": ("RDFE", 7, 0),
-    "w/o FRM": ("without FRM", 7, 0), "RDFE->FFN": ("FFN instead", -7, 0), "w/o RDFE": ("without RDFE", 7, 0)}
-for row, (table, _, psnr, _) in published.items():
+    "single path 3x3": ("3×3 only", 8, 5), "single path 5x5": ("5×5 only", 8, -8),
+    "single path 7x7": ("7×7 only", 10, -1), "w/o AU": ("without attention unit", -8, 0), "": ("RDFE", 8, 0),
+    "w/o FRM": ("without FRM", 8, 0), "RDFE->FFN": ("FFN instead", -8, 0), "w/o RDFE": ("without RDFE", 8, 0)}
+for row, (source, _, psnr, _) in published.items():
     text, x, y = labels[row]
-    axis.plot(sizes[row], psnr, "o", color={"Table IV": "C0", "Table III": "C1", "Table I": "C2"}[table],
-              label=table if row in ("", "RDFE->FFN", "w/o RDFE") else None)
-    axis.annotate(text, (sizes[row], psnr), xytext=(x, y), textcoords="offset points", fontsize=8,
+    axis.plot(sizes[row], psnr, "o", color={"Table IV": "C0", "Table III": "C1", "Table I": "C2"}[source],
+              label=source if row in ("", "RDFE->FFN", "w/o RDFE") else None)
+    axis.annotate(text, (sizes[row], psnr), xytext=(x, y), textcoords="offset points",
                   ha="left" if x > 0 else "right", va="center")
 axis.legend(loc="lower right")
 axis.set(xlabel="parameters of the whole network, millions (ours)", ylabel="published PSNR in dB, CelebA",
-         title="Tables I, III, IV: what RDFE's parts buy", xlim=(6.6, 13.9))
+         title="Tables I, III, IV: what RDFE's parts add", xlim=(6.6, 13.9))
 plt.show()
 
-whole = rdfe_bill(28, 128, 128, depth=3)
-print("one RDFE at 128×128, C = 28")
-labels = {"": "all", "attention_unit": "attention unit", "refine": "FRM", "refine.hourglass": "  hourglass"}
-for name, label in labels.items():
-    cost = whole[name]
-    print(f"{label:16s}{cost.params:9,d} parameters ({cost.params / whole[''].params:4.0%})"
-          f"{cost.macs / 1e6:9.1f} M MACs ({cost.macs / whole[''].macs:4.0%})")
-
 # %% [markdown]
-# What can be read from it, and what cannot:
-#
-# - **The branches are almost free, the refinement is the bill.** Nearly all of RDFE's weights are the dense
-#   3×3 of the FRM: 4.9 M in the whole network, for 0.08 dB. The second and third branch cost some 0.3 M and
-#   bring 0.10 to 0.12 dB; the attention unit costs 0.2 M and brings 0.07 dB.
+# - **The three branches cost almost nothing; the refinement costs almost everything.** Nearly all of RDFE's weights
+#   are the dense 3×3 of the FRM: 4.9 M in the whole network, for 0.08 dB. The second and third branch cost some 0.3 M
+#   and bring 0.10 to 0.12 dB. The attention unit costs 0.2 M and brings 0.07 dB.
 # - A larger single kernel is not better: 27.73, 27.71, 27.72 dB for 3, 5, 7. The gain comes with the
 #   combination.
-# - All differences in Table IV lie within 0.12 dB, one run each, no spread given. The order of the first
-#   three rows means nothing.
+# - All differences in Table IV lie within 0.12 dB, from one training each, and no spread is given. The order of the
+#   first three rows means nothing.
+#
+# <details><summary>What the paper leaves open</summary>
+#
+# - In the rows "single path" we keep the attention unit and the FRM; the paper does not say whether it does.
+# - Our counts belong to the interpretation with 12.62 M parameters, the number that Tables I and II print.
 # - The text says "the comparison between the second and the last rows" shows the worth of the attention unit.
 #   The second row is the single 5×5; the fourth is meant.
-# - 27.83 dB here and 28.26 dB in Table VII are the same network after different trainings. Never compare
-#   across.
+# - 27.83 dB here and 28.26 dB in Table VII are the same network after different trainings. Do not compare numbers
+#   across the two.
 #
-# How is such a bill made? Module in module: a `Cost` has parameters and MACs, a `Bill` has one for each part.
-# Only the hourglass needs thought. Level $i$ has a skip and an up block on $HW/4^i$ pixels and a down block that
-# writes a quarter of them; the middle block works on $HW/4^d$. The series sums to $HW (3 - 2/4^d)$: however deep,
-# an hourglass costs less than three 3×3 convolutions at full size.
+# </details>
+#
+# ## How the bill is made
+#
+# A `Cost` has parameters and MACs. A `Bill` has one `Cost` for each part of a module. The bill of a large module is
+# made from the bills of its parts.
+#
+# Only the hourglass needs thought. Level $i$ has a skip and an up block on $HW/4^i$ pixels, and a down block that
+# writes a quarter of them. The middle block works on $HW/4^d$. The series sums to $HW (3 - 2/4^d)$. So however deep
+# it is, the blocks of an hourglass cost less than three 3×3 convolutions at full size. The 3×3 that makes the map adds
+# $9C$ per pixel.
 
 # %%
 from collections.abc import Mapping
-
-from aminet.ledger import Bill, Cost
 
 
 def nest(parts: Mapping[str, Cost | Bill], own: Cost = Cost()) -> Bill:
@@ -721,6 +890,7 @@ print("equal to the bill above:", rdfe(28, 128, 128, depth=3) == whole)
 
 # %% tags=["exercise"]
 def receptive_field(kernels: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """How many input pixels along a line can change one output pixel."""
     ...  # your turn
 
 
@@ -740,6 +910,7 @@ passed = check("04.4", receptive_field)
 # %% [markdown]
 # ## What to remember
 #
+# - Three kernel sizes notice three sizes of structure: an eyelid, an eyebrow, an iris. A cheek needs a lower level.
 # - Shapes correct equations: $f_i \cdot f'$ in Eq. 8, and concat before the 1×1 in Eq. 9.
 # - A receptive field can be measured: RDFE's branches see 3, 5, 7, then 9, 11, 13 through the attention unit,
 #   and 63 with the hourglass.

@@ -1,49 +1,51 @@
 # %% [markdown]
 # # 09 · Train AMINet
 #
-# A minute of training with everything in sight, then the record of a real run, and the one command that trains the full network.
+# Train your own network for a minute, study the record of a longer training, and meet the one command that trains the full network.
 #
-# *About 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/09_train_aminet.ipynb) · previous: [08 · AMINet and its bill](08_aminet_and_its_bill.ipynb) · next: [10 · Train AMIGAN](10_train_amigan.ipynb)
+# *90 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/09_train_aminet.ipynb) · previous: [08 · AMINet and its bill](08_aminet_and_its_bill.ipynb) · next: [10 · Train AMIGAN](10_train_amigan.ipynb)
+#
+# Before this: the network from [08 · AMINet and its bill](08_aminet_and_its_bill.ipynb), PSNR from [02 · Measuring a face](02_measuring_a_face.ipynb), and what `backward` does in PyTorch.
 #
 # You will be able to
 #
-# - **write** the training loop of Secs. III-D and IV-B in ten lines, and name what the paper leaves unsaid;
-# - **run** a training that can be stopped, resumed and repeated, here or by papermill on a GPU;
+# - **write** the training step and the training loop of Secs. III-D and IV-B;
+# - **run** a training that can be stopped, resumed and repeated, on a CPU or a GPU;
 # - **read** a loss curve and a validation curve, and say which of the two chooses the weights.
 
 # %% tags=["parameters"]
 preset = "pocket"  # or aminet, aminet-s, ..., or PRESET/ROW for a row of Tables I to V, PRESET/METHOD for a compared one
 faces = "synthetic:64"  # folders and zips, separated by spaces, also looked for in $AMINET_FACES; or synthetic:N:SEED
 val = "synthetic:8:1"  # the same; other faces than those
-images = 360  # faces to see in all; 0: train for `minutes`
+images = 240  # faces to see in all; 0: train for `minutes`
 batch = 4
 lr = 1e-3  # the paper's is 2e-4
 schedule = "constant"  # or cosine, down to zero at the end
 warmup = 0.0  # the part of the training in which the step size first rises, for example 0.02
 ema = 0.0  # decay of averaged weights, for example 0.999; 0: none
 seed = 0
-val_every = 36  # images between two validations; a training in minutes is validated at each quarter
+val_every = 40  # images between two validations; a training in minutes is validated at each quarter
 minutes = 0.0  # without images the length of the training; with them stop this call after so many; 0: no limit
 start = ""  # weights of the same network to start from
 out = ""  # folder of the run; empty: a temporary one
 resume = False  # continue the run in `out`
 device = "auto"  # or cpu, cuda
-snapshots = 5  # pictures in the film strip
+snapshots = 6  # pictures in the film, at most 6
 PARAMETERS = dict(globals())
 
 # %% tags=["setup"]
 import sys
 from pathlib import Path
 
-if "google.colab" in sys.modules and not Path("../aminet/notebook.py").exists():  # fetch the course
+if "google.colab" in sys.modules and not Path("exercises.py").exists():  # fetch the course
     get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
                          "https://github.com/aminet-course/aminet /content/aminet "
                          "&& pip install -q -r /content/aminet/notebooks/colab.txt")
     get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
-if not Path("../aminet/notebook.py").exists():
+if not Path("exercises.py").exists():
     raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
 sys.path.insert(0, "..")
-from aminet.notebook import begin, grade, show  # noqa: F401
+from page import begin
 
 begin(globals(), PARAMETERS)
 
@@ -60,31 +62,49 @@ from torch.testing import assert_close
 
 import aminet.train
 from aminet import AMINet, AMINetConfig, BadInput
+from aminet.baselines.registry import preset as named
 from aminet.degrade import augment, degrade, network_input, send, to_float, upsample
 from aminet.faces.dataset import same_faces
-from aminet.faces.sources import open_faces
-from aminet.baselines.registry import preset as named
-from aminet.files import DATA
-from aminet.notebook import picture_of
 from aminet.faces.portraits import portraits
 from aminet.faces.priors import open_priors
+from aminet.faces.sources import open_faces
+from aminet.files import DATA
 from aminet.protocol import PROTOCOLS, psnr, to_uint8
 from aminet.train import Game, Recipe, fit, restore
 from aminet.training.games import L1Game
 from aminet.training.trainer import Trainer
 from aminet.training.weights import load_weights, read_tensors, save_tensors
-from exercises import check
+from exercises import check, use_own
+from page import eyes, show, table
 
 config = named(preset)
 
 # %% [markdown]
+# ## Your network
+#
+# This chapter trains your network: every forward that you wrote in chapters 03 to 08, and that passed its check, replaces the course's in this notebook. Where you have written none, the course's stays, so the chapter always runs.
+
+# %%
+use_own()
+
+# %% [markdown]
 # ## The loss
+#
+# Training needs one number for how far the restored faces are from the originals: the **loss**. Each step changes the weights so that this number falls. The paper takes the absolute difference:
 #
 # > "we optimize our AMINet by minimizing the pixel-level loss function:" (Sec. III-D)
 #
 # $$\mathcal{L}(\Theta) = \frac{1}{N}\sum_{i=1}^{N}\left\|F_{AMINet}(I_{LR}^{i},\Theta) - I_{HR}^{i}\right\|_1 \qquad (17)$$
 #
-# $\Theta$ stands for the parameters themselves, though the text under Eq. 17 calls it their number. $\|\cdot\|_1$ is a sum over the $3\cdot128\cdot128 = 49152$ values of a face. PyTorch's `l1_loss` takes the mean instead, which is smaller by that constant. Does it matter? To SGD it would. Adam divides each gradient by its own running size, so a constant factor drops out (exercise 3).
+# $F_{AMINet}$ is the network, $\Theta$ stands for all its weights, and $N$ is the number of faces. $\|\cdot\|_1$ is a sum over the $3\cdot128\cdot128 = 49152$ values of a face. PyTorch's `l1_loss` takes the mean over these values instead, which is smaller by that constant factor.
+#
+# Does the factor matter? In plain gradient descent (SGD) it does, for the steps grow with it. The paper's optimiser, **Adam**, divides each gradient by a running measure of its own size, so a constant factor cancels (exercise 3).
+#
+# <details><summary>What the paper leaves open</summary>
+#
+# The text under Eq. 17 calls $\Theta$ the number of the parameters. It must mean the parameters themselves.
+#
+# </details>
 
 # %%
 def eq17(restored, hr):
@@ -135,7 +155,9 @@ passed = check("09.1", step)
 # %% [markdown]
 # ## Where the network starts
 #
-# The last convolution's output is added to the input (Fig. 2). With that convolution at zero the untrained network *is* bicubic interpolation, and all it has to learn is what is missing. The paper does not say how it initialises; `zero_tail` is our switch. Watch what it buys: the same network, the same faces, thirty steps.
+# The last convolution is called the **tail**. Its output is added to the network's input (Fig. 2), a [residual](A_symbols_and_shapes.ipynb#Words) connection. With all weights of the tail at zero, the untrained network *is* bicubic interpolation. It has to learn only what bicubic lacks.
+#
+# The switch `zero_tail` does this. The experiment fits one crop of 64×64 pixels in thirty steps, with a zero tail and with PyTorch's usual initial values. The paper does not say how it initialises its weights.
 
 # %%
 torch.manual_seed(seed)
@@ -143,39 +165,53 @@ net = AMINet(AMINetConfig(channels=8)).eval()
 with torch.no_grad():
     print("untrained, zero tail: output equals input:", torch.equal(net(bicubic), bicubic))
 
-histories = {}
 small_in, small_out = bicubic[:1, :, 32:96, 32:96].contiguous(), target[:1, :, 32:96, 32:96].contiguous()
-for zero_tail in (True, False):
+
+
+def fit_one_crop(zero_tail):
+    """The losses of thirty steps on one crop, by a new network."""
     torch.manual_seed(seed)
     net = AMINet(AMINetConfig(channels=4, zero_tail=zero_tail)).train()
     adam = torch.optim.Adam(net.parameters(), lr=2e-3, betas=(0.9, 0.99))
-    histories[zero_tail] = []
+    losses = []
     for _ in range(30):
         loss = F.l1_loss(net(small_in), small_out)
         adam.zero_grad()
         loss.backward()
         adam.step()
-        histories[zero_tail].append(loss.item())
+        losses.append(loss.item())
+    return losses
 
-# %%
-figure, axis = plt.subplots(figsize=(6, 2.8), layout="constrained")
-axis.plot(histories[False], label="usual initial values")
-axis.plot(histories[True], label="zero tail")
-axis.axhline(F.l1_loss(small_in, small_out), color="gray", linestyle="--", linewidth=1)
-axis.text(30, F.l1_loss(small_in, small_out), "bicubic", ha="right", va="bottom", color="gray")
-axis.set(title="one 64x64 crop, fitted again and again",
-         xlabel="step", ylabel="L1, on the range [-1, 1]", yscale="log")
+
+usual, zero = fit_one_crop(zero_tail=False), fit_one_crop(zero_tail=True)
+print(f"usual initial values: from {usual[0]:.3f} to {usual[-1]:.3f}; zero tail: from bicubic's {zero[0]:.3f} to {zero[-1]:.3f}")
+
+# %% tags=["plot"]
+figure, axis = plt.subplots(figsize=(6.5, 3), layout="constrained")
+axis.plot(usual, label="usual initial values")
+axis.plot(zero, label="zero tail")
+axis.axhline(zero[0], color="gray", linestyle="--", linewidth=1)
+axis.text(29, zero[0], "bicubic", ha="right", va="bottom", color="gray")
+axis.set(title="One crop of 64×64 pixels, fitted again and again", xlabel="step", ylabel="L1, values in [-1, 1]", yscale="log")
 axis.legend()
 plt.show()
 
 # %% [markdown]
+# With the usual initial values, ten steps pass before the loss has come down to bicubic's. After thirty steps it is about twice as large as with the zero tail.
+#
 # ## The faces
+#
+# By default this notebook draws synthetic faces, so it needs no data set. `faces` and `val` also take folders and zips of real ones. Training and validation faces must differ; the cell below checks that.
+#
+# **Augmentation** makes many faces of one. Each face of a batch is flipped with probability ½, enlarged by a factor of 1 to 1.3, and cropped to 128×128. It is degraded only then, so input and target always belong together.
+#
+# <details><summary>What the paper leaves open</summary>
 #
 # > "we randomly chose 18,000 CelebA images for training and 1,000 for testing" (Sec. IV-A)
 #
-# Which ones is not said. By default this notebook makes its own faces, so that it runs without any data set; `faces` and `val` take folders or zips.
+# Which images these are is not said. The paper does not mention augmentation either; the published code that it builds on has it.
 #
-# Each face a batch takes is first **augmented**: flipped with probability one half, enlarged by 1 to 1.3 and cropped. The paper does not mention it; the code bases that it builds on do it. The degradation comes after, so input and target always belong together.
+# </details>
 
 # %%
 def open_all(names):
@@ -191,10 +227,13 @@ print("train", tuple(train_faces.shape), about["sources"], "| val", tuple(val_fa
 again = train_faces[:1].expand(5, -1, -1, -1)                    # one face, five times
 varied = augment(again, torch.Generator().manual_seed(seed))
 figure = show([[train_faces[0], *varied], [upsample(degrade(train_faces[:1]))[0], *upsample(degrade(varied))]],
-              ["as it is"] + ["augmented"] * 5, ["target", "input"], height=1.1)
+              ["as it is"] + ["augmented"] * 5, ["target", "input"])
+figure.set_label("a training face as it is and five times augmented: targets above, their degraded inputs below")
 
 # %% [markdown]
-# A training that cannot be repeated cannot be debugged. So batch number $k$ depends on the seed and on $k$ alone: each epoch is its own permutation, drawn from a generator of its own, and so is each batch's augmentation. Not on earlier stops, and on the device only by a rounding here and there.
+# A training that cannot be repeated cannot be debugged. So batch number $k$ depends only on the seed and on $k$. An **epoch** is one pass over all training faces. Each epoch has a permutation of its own, drawn from a generator of its own, and so has the augmentation of each batch.
+#
+# Earlier stops change nothing. Another device changes a value only by a rounding here and there.
 
 # %%
 from functools import lru_cache
@@ -229,31 +268,37 @@ for a, b in zip(mine, theirs):
     assert torch.equal(a, b)
 print(f"batch 5 is the same each time: input and target {tuple(mine[0].shape)}")
 if images:
-    print(f"{images} images are {images // batch} steps of {batch}: {images / len(train_faces):.1f} epochs of {len(train_faces)} faces")
+    print(f"{images} images are {images // batch} steps of {batch} faces, {images / len(train_faces):.1f} epochs of {len(train_faces)}")
 
 # %% [markdown]
 # ## The loop
 #
 # > "The network is optimized using the Adam optimizer, with parameters set to $\beta_1=0.9$ and $\beta_2=0.99$. The initial learning rate is $2\times10^{-4}$" (Sec. IV-B)
 #
-# That and the RTX 3090 is all. What is missing, and what we put there:
+# Adam keeps two running means for each weight: one of its gradient, with $\beta_1$, and one of the gradient's square, with $\beta_2$. PyTorch's default is $\beta_2 = 0.999$; the paper's 0.99 forgets ten times faster. The **learning rate** is the length of a step.
 #
-# | unsaid | here | why |
+# Here is the whole loop, with nothing hidden, for four steps of two faces.
+#
+# <details><summary>What the paper leaves open</summary>
+#
+# The quoted lines and the graphics card, an RTX 3090, are the whole description. What is missing, and our choice:
+#
+# | missing | our choice | why |
 # |---|---|---|
 # | batch size | a parameter; 32 or 64 on a GPU | about as in SPARNet and CTCNet |
-# | epochs, or images seen | a parameter | the paper has trained at least twice: 27.83 dB in Tables I to V, 28.26 dB in VII and X |
-# | "initial" learning rate, and then? | constant, or cosine to zero | the word promises a schedule, none follows |
-# | augmentation | flip, scale-crop up to 1.3 | as in SPARNet and CTCNet |
-# | which weights are reported | best on validation faces, never on the test set | else the test set chooses |
-# | averaged weights: a running mean over the last steps | off, or a decay (exercise 4) | a choice of ours for short runs |
+# | epochs, or images seen | a parameter | the paper must have trained at least two networks: 27.83 dB in Tables I to V, 28.26 dB in VII and X |
+# | the learning rate after the "initial" one | constant, or cosine to zero | the word suggests a schedule, and none follows |
+# | augmentation | flip, scale and crop up to 1.3 | as in SPARNet and CTCNet |
+# | which weights are reported | the best on validation faces, never on the test set | otherwise the test set chooses |
+# | averaged weights: a running mean over the last steps | off, or a decay (exercise 4) | our choice for short trainings |
 #
-# PyTorch's default is $\beta_2 = 0.999$; 0.99 forgets ten times faster. Here is the loop, with nothing hidden, for four steps.
+# </details>
 
 # %%
 torch.manual_seed(seed)
 net = AMINet(AMINetConfig(channels=8)).train()
 adam = torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.9, 0.99))
-plain = []
+plain, rows = [], []
 for k in range(4):
     x, y = batch_of(train_faces, k, Recipe(batch=2))      # (B, 3, 128, 128) each, in [-1, 1]
     loss = F.l1_loss(net(x), y)                           # Eq. 17
@@ -261,12 +306,13 @@ for k in range(4):
     loss.backward()
     adam.step()
     plain.append(loss.item())
-    print(f"step {k}: L1 {loss.item():.3f}   tail: largest weight {net.tail.weight.abs().max().item():.1e}")
+    rows.append([k, loss.item(), 1e4 * net.tail.weight.abs().max().item()])
+table(rows, ["step", "L1 before the step", "largest weight of the tail after it, times 10⁴"], digits=3)
 
 # %% [markdown]
-# The tail leaves zero in the first step, by the learning rate exactly: Adam's first step has the same length for every weight. Only from the second step on do gradients reach the rest of the network.
+# After the first step the tail's largest weight is $2\times10^{-4}$, exactly the learning rate: Adam's first step has the same length for every weight. As long as the tail is zero, no gradient passes through it. So the rest of the network starts to learn in the second step.
 #
-# The package has the same loop as a function, `fit`. What it trains is a **game**: some networks, an Adam for each, and the loss of a batch. For AMINet it is one network and Eq. 17. For AMIGAN in the next notebook it is two networks and two losses, and the loop stays as it is.
+# The package has the same loop as a function, `fit`. It calls what it trains a **game**: one or several networks, an Adam for each, and the loss of a batch. For AMINet this is one network and Eq. 17. For AMIGAN in the next notebook it is two networks and two losses, and the loop stays the same.
 #
 # ### Exercise 2: write fit
 #
@@ -318,7 +364,7 @@ def fit(game: Game, batches: Iterable[tuple], rate: Callable[[], float], on_step
 passed = check("09.2", fit)
 
 # %% [markdown]
-# With a game of one network, `fit` repeats the four steps of above.
+# With a game of one network, `fit` repeats the four steps from above.
 
 # %%
 game = L1Game(AMINetConfig(channels=8), Recipe(batch=2, lr=2e-4, seed=seed))
@@ -336,16 +382,20 @@ assert_close(torch.tensor(losses), torch.tensor(plain))
 print("fit: the same four losses:", *(f"{loss:.3f}" for loss in losses))
 
 # %% [markdown]
-# `rate` is the schedule: what the step size is multiplied by now. With `cosine` it is $\frac12(1+\cos \pi p)$, where $p$ is the part of the training that is over. `on_step` is where all the rest hangs. `Trainer` calls `fit` and hangs there what a long training needs:
+# ## A minute of training
+#
+# `rate` is the schedule: the factor by which the learning rate is multiplied now. The schedule `cosine` is $\frac12(1+\cos \pi p)$, where $p$ is the part of the training that is over.
+#
+# `on_step` is the place for everything else. The package's `Trainer` calls `fit`, and its `on_step` adds what a long training needs:
 #
 # - validation now and then, and the best weights kept;
 # - a log, one line of JSON for each event;
-# - a state from which a stopped training goes on;
-# - a clock: a training of so many minutes ends in time, and with `cosine` its step size is then zero;
-# - Ctrl-C ends a batch, saves, and then stops;
-# - a loss that is no number stops the training before it overwrites a good state.
+# - a state from which a stopped training continues;
+# - a clock: a training of so many minutes ends in time, and with `cosine` its learning rate is then zero;
+# - Ctrl-C: the batch ends, the state is saved, and the training stops;
+# - a check: a loss that is no number stops the training before it overwrites a good state.
 #
-# We add one thing, a film. After each validation two fixed faces are restored and kept.
+# We add a film: after each validation two fixed faces are restored, and the pictures are kept.
 
 # %%
 cast = torch.stack([portraits()["collins"], val_faces[0]])         # a portrait and a face of the validation set
@@ -361,117 +411,132 @@ folder = Path(out or tempfile.mkdtemp(prefix="aminet-"))
 sets = {"train": about, "val": about_val}   # names, counts and fingerprints, for the record
 priors = open_priors(train_faces, faces.split(), config.priors)  # some compared methods learn from landmarks, too
 game = L1Game(config, recipe, preset, start or None, priors)
-trainer = Trainer(game, train_faces, val_faces, folder, sets, priors=priors, resume=resume, device=device, on_validation=film)
-result = trainer.train(minutes or None if images else None, bar=images > 2000 or not images)
+long = images > 2000 or not images  # a long training logs means of 50 batches, and shows how far it is
+trainer = Trainer(game, train_faces, val_faces, folder, sets, priors=priors, resume=resume, device=device,
+                  look_every=50 if long else 1, on_validation=film)
+result = trainer.train(minutes or None if images else None, bar=long)
 print(f"saw {result['images']} faces, best validation {result['val_psnr']:.2f} dB")
 
-# %% [markdown]
-# The loss of each stretch of the run, the validation after it, and above them the fixed faces as they were then.
-
-# %%
+# %% tags=["plot"]
 def read_log(path):
-    """The (images, loss) and the (images, val_psnr) of a log.jsonl."""
-    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
-    return [[(line["images"], line[key]) for line in lines if key in line] for key in ("loss", "val_psnr")]
+    """The losses and the validations of a log.jsonl, each as two lists: images seen, values."""
+    loss, validation = ([], []), ([], [])
+    for line in Path(path).read_text().splitlines():
+        event = json.loads(line)
+        for key, (seen, values) in (("loss", loss), ("val_psnr", validation)):
+            if key in event:
+                seen.append(event["images"])
+                values.append(event[key])
+    return loss, validation
 
 
-losses, scores = read_log(folder / "log.jsonl")
-assert minutes or scores[-1][0] == images // batch * batch   # trained to the end
-films = sorted((folder / "film").glob("*.safetensors"))
-chosen = sorted({round(i * (len(films) - 1) / max(snapshots - 1, 1)) for i in range(snapshots)})
-frames = [(int(films[i].stem), read_tensors(films[i])[0]["faces"]) for i in chosen]  # the first: before any step
-baseline = psnr(upsample(degrade(val_faces)), val_faces, PROTOCOLS["paper"]).mean()
+def draw_curves(loss, validation, bicubic=None):
+    """The curves of a training, side by side; the best validation has a star."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
+    left.plot(*loss)
+    left.set(title="Training: other faces each time", xlabel="images seen", ylabel="L1, values in [-1, 1]")
+    right.plot(*validation, "o-", color="C1", markersize=4)
+    best = max(validation[1])
+    right.plot(validation[0][validation[1].index(best)], best, "*", color="black", markersize=12, label=f"kept: {best:.2f} dB")
+    if bicubic is not None:
+        right.axhline(bicubic, color="gray", linestyle="--", linewidth=1, label=f"bicubic: {bicubic:.2f} dB")
+    right.set(title="Validation: the same faces each time", xlabel="images seen", ylabel="PSNR (dB)")
+    right.legend(loc="upper left")
+    for axis in (left, right):
+        axis.locator_params(axis="x", nbins=6)
+    plt.show()
 
 # %%
-figure = plt.figure(figsize=(8, 5), layout="constrained")
-grid = figure.add_gridspec(3, snapshots + 1, height_ratios=[1, 1, 1.8])
-for j, (n, pictures) in enumerate([*frames, ("HR", cast)]):
-    for i, picture in enumerate(pictures):
-        axis = figure.add_subplot(grid[i, j])
-        axis.imshow(picture_of(picture))
-        axis.set_axis_off()
-        if i == 0:
-            axis.set_title("0: untrained" if n == 0 else "original" if n == "HR" else f"{n} images")
-left = figure.add_subplot(grid[2, :])
-left.plot(*zip(*losses), "o-", color="C0")
-left.set(xlabel="images seen", xlim=(0, None))
-left.set_ylabel("training loss: L1 on [-1, 1]", color="C0")
-right = left.twinx()
-right.plot(*zip(*scores), "s-", color="C1")
-right.axhline(baseline, color="C1", linestyle=":", linewidth=1)
-right.set_ylabel("validation: PSNR in dB", color="C1")
-right.grid(False)
-for n, _ in frames[1:]:
-    left.axvline(n, color="gray", linewidth=0.7, alpha=0.5)
-figure.suptitle(f"after {scores[-1][0]} images validation is {scores[-1][1] - baseline:+.2f} dB against bicubic")
-plt.show()
+loss, validation = read_log(folder / "log.jsonl")
+assert minutes or validation[0][-1] == images // batch * batch       # trained to the end
+baseline = psnr(upsample(degrade(val_faces)), val_faces, PROTOCOLS["paper"]).mean().item()
+draw_curves(loss, validation, baseline)
 
 # %% [markdown]
-# Each point of the loss is a mean over a few batches of different faces, and it jumps by nearly as much as it falls. The validation sees the same faces each time and shows what the loss hides: for some twenty steps nothing, while the tail grows away from zero and everything behind it is still random; then a climb of more than half a decibel; then a wobble, for the learning rate is high and constant. A cosine or averaged weights would calm it. The best weights are kept in any case.
+# Each point of the loss is one batch of four faces, and it jumps by more than it falls. The validation sees the same faces each time and shows what the loss hides. For some 25 steps nothing happens: the tail grows away from zero, and everything behind it is still random. Then PSNR climbs, to 0.8 dB above bicubic.
 #
-# On the faces edges come first: the hairline, the chin. Eyes do not come in a minute. The real run below saw a hundred times as many faces.
+# On the way it falls once, by 0.2 dB, because the learning rate is high and constant. A cosine schedule or averaged weights would calm it. The best weights are kept in any case.
+#
+# The film shows the two faces as they were at some of the validations, with their PSNR.
+
+# %%
+films = sorted((folder / "film").glob("*.safetensors"))             # the first was taken before any step
+chosen = torch.linspace(0, len(films) - 1, min(snapshots, 6)).round().int().unique()
+rows, captions = [[], []], [[], []]
+for index in chosen:
+    faces_then, header = read_tensors(films[index])
+    for i, face in enumerate(faces_then["faces"]):
+        score = psnr(face[None], cast[i][None], PROTOCOLS["paper"]).item()
+        rows[i].append(face)
+        captions[i].append(f"step {header['images'] // batch}: {score:.2f} dB")
+figure = show([[*rows[i], cast[i]] for i in (0, 1)], labels=["a portrait", "a validation face"],
+              captions=[[*captions[i], "original"] for i in (0, 1)])
+figure.set_label("film of the training: two faces, from step 0 to the last one, and their originals")
+
+# %% [markdown]
+# Edges come first: the hairline, the chin. Eyes need more than a minute. The longer training below used a hundred times as many images.
 #
 # ## Stopped and resumed
 #
-# A run is a folder. Its `state.safetensors` holds weights, Adam's two moments and the number of images seen. As batches depend on that number alone, a resumed run continues with the very numbers of one that was never stopped.
+# A training lives in a folder. Its `state.safetensors` holds the weights, Adam's two running means and the number of images seen. Batches depend on that number alone. So a resumed training continues with the same numbers as one that was never stopped.
 
 # %%
 tiny, few = AMINetConfig(channels=4), train_faces[:8]
 with tempfile.TemporaryDirectory() as home:
-    def go(name, n, resume=False):
+    def train_for(name, n, resume=False):
         game = L1Game(tiny, Recipe(images=n, batch=2, val_every=1000))
         Trainer(game, few, few[:1], f"{home}/{name}", resume=resume, device="cpu").train(bar=False)
         return game.network.state_dict()
 
-    whole = go("whole", 8)
-    go("parts", 4)
-    parts = go("parts", 8, resume=True)
+    whole = train_for("whole", 8)
+    train_for("parts", 4)
+    parts = train_for("parts", 8, resume=True)
     assert_close(parts, whole, rtol=0, atol=1e-6)
     print("4 + 4 images, resumed, equal 8 images in one go")
     try:
-        go("parts", 8)
+        train_for("parts", 8)
     except BadInput as error:
         print("without resume:", str(error).replace(home, "..."))
 
 # %% [markdown]
-# ## A real run
+# ## A longer training
 #
-# The pocket network that comes with the course was trained on CelebA faces, once, by this command:
+# The network `pocket` that comes with the course was trained on CelebA faces by this command:
 #
-# `python -m aminet train pocket --faces celeba_train_0.zip celeba_train_1.zip celeba_train_2.zip --val celeba_val.zip --out runs/pocket --images 40000 --batch 8 --lr 1e-3 --schedule cosine --ema 0.999 --val-every 2500`
+# ```
+# python -m aminet train pocket --faces celeba_train_0.zip celeba_train_1.zip celeba_train_2.zip --val celeba_val.zip \
+#     --out runs/pocket --images 40000 --batch 8 --lr 1e-3 --schedule cosine --ema 0.999 --val-every 2500
+# ```
+#
+# The file of its weights has a header that says how they were made.
 
 # %%
 _, header = load_weights("pocket")
-r = header["recipe"]
-print(f"preset {header['preset']}, C = {header['config']['channels']}, seed {r['seed']}, {header['device']}")
-for name, value in header["data"].items():
-    print(f"   {name}: {str(value)[:90]}")
-print(f"recipe: {r['images']:,} images, batch {r['batch']}, lr {r['lr']}, {r['schedule']}, ema {r['ema']}")
-print(f"chosen after {header['images']:,} images: validation {header['val_psnr']:.2f} dB ({header['protocol']} protocol)")
-
-# %%
+r, data = header["recipe"], header["data"]
+table([["network", f"{header['preset']}, C = {header['config']['channels']}, seed {r['seed']}, trained on {header['device']}"],
+       ["training faces", f"{data['train']['images']:,} in {', '.join(data['train']['sources'])}"],
+       ["validation faces", f"{data['val']['images']:,} in {', '.join(data['val']['sources'])}"],
+       ["recipe", f"{r['images']:,} images, batch {r['batch']}, learning rate {r['lr']}, {r['schedule']}, averaged with {r['ema']}"],
+       ["chosen", f"after {header['images']:,} images: {header['val_psnr']:.2f} dB, {header['protocol']} protocol"]],
+      ["entry", "pocket"])
 record = DATA / "records" / "pocket-train.jsonl"
 if record.exists():
-    losses, scores = read_log(record)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
-    left.plot(*zip(*losses))
-    left.locator_params(axis="x", nbins=5)
-    left.set(title="training loss: L1 on [-1, 1], mean of 50 batches", xlabel="images seen", ylim=(None, losses[0][1] * 1.02))
-    right.plot(*zip(*scores), "o-", color="C1")
-    best = max(scores, key=lambda score: score[1])
-    right.plot(*best, "*", color="black", markersize=12)
-    right.text(0.97, 0.06, f"kept: {best[1]:.2f} dB", transform=right.transAxes, ha="right")
-    right.set(title="validation: PSNR in dB, averaged weights", xlabel="images seen")
-    plt.show()
+    draw_curves(*read_log(record))
 else:
-    print("pending: data/records/pocket-train.jsonl, the log of the run, is not here yet")
+    print("pending: data/records/pocket-train.jsonl, the log of this training, is not here yet")
 
 # %% [markdown]
-# The two curves tell different things. The loss is noisy, since each point sees other faces with other crops, and it is measured on what the network learns from. The validation is smooth: the same faces every time, and averaged weights. It alone chooses; the test set has no say. The paper does not tell how its checkpoints were chosen.
+# The two curves answer different questions. The loss is noisy, since each point sees other faces with other crops. It is also measured on the faces that the network learns from. The validation is smooth: the same faces every time, and averaged weights. It alone chooses the weights; the test set has no say.
+#
+# <details><summary>What the paper leaves open</summary>
+#
+# The paper does not tell how its checkpoints were chosen.
+#
+# </details>
 #
 # ## The full network
 #
-# The same notebook trains AMINet in earnest. On two CPU cores the full network learns from about one face a second, so 150 epochs of 18,000 faces would take a month. Take a GPU. A GPU often comes for some minutes only. Give those minutes, not images, and the cosine ends with them:
+# The same notebook trains the full AMINet. On two CPU cores it learns from about one face a second, so 150 epochs of 18,000 faces would take a month. Take a GPU. If you have a GPU for some minutes only, give those minutes instead of images. The cosine then ends with them:
 #
 # ```
 # papermill notebooks/09_train_aminet.ipynb runs/09.ipynb --cwd notebooks -p preset aminet \
@@ -479,16 +544,22 @@ else:
 #     -p images 0 -p minutes 9 -p schedule cosine -p warmup 0.02 -p batch 64 -p lr 4e-4 -p ema 0.999
 # ```
 #
-# The minutes begin when the faces are read: allow some more for reading them and for the figures. (`out` is seen from `notebooks/`.) Stopped? Run it again with `-p resume True` and the same parameters. A misspelt parameter ends it at once; papermill alone would only warn, and train something else.
+# - The minutes begin when the faces are read: allow some more for reading them and for the figures.
+# - `out` is seen from `notebooks/`.
+# - To continue a stopped training, run it again with `-p resume True` and the same parameters.
+# - A misspelt parameter ends the notebook at once. Papermill alone would only warn, and train something else.
 #
 # ## Exercises
 #
 # ### Exercise 3: two steps of Adam
 #
-# *Level 2, 10 minutes.* Adam keeps $m \leftarrow \beta_1 m + (1-\beta_1) g$ and $v \leftarrow \beta_2 v + (1-\beta_2) g^2$, both from zero. In step $t$ it corrects them, $\hat m = m / (1-\beta_1^t)$ and $\hat v = v / (1-\beta_2^t)$, and steps by $-\eta\, \hat m / (\sqrt{\hat v} + 10^{-8})$. Write `two_steps(g1, g2, lr)`: where a weight that starts at zero stands after two steps with the gradients $g_1, g_2$ and the paper's betas.
+# *Level 2, 10 minutes.* Adam keeps $m \leftarrow \beta_1 m + (1-\beta_1) g$ and $v \leftarrow \beta_2 v + (1-\beta_2) g^2$, both from zero. In step $t$ it corrects them, $\hat m = m / (1-\beta_1^t)$ and $\hat v = v / (1-\beta_2^t)$, and steps by $-\eta\, \hat m / (\sqrt{\hat v} + 10^{-8})$. Here $\eta$ is the learning rate.
+#
+# A weight starts at zero. Write `two_steps(g1, g2, lr)`: where it stands after two steps with the gradients $g_1, g_2$ and the paper's betas.
 
 # %% tags=["exercise"]
 def two_steps(g1: float, g2: float, lr: float) -> float:
+    """Where a weight that starts at zero stands after two steps of Adam (0.9, 0.99) with the gradients g1, g2."""
     ...  # your turn
 
 
@@ -504,17 +575,31 @@ def two_steps(g1: float, g2: float, lr: float) -> float:
 
 
 passed = check("09.3", two_steps)
-print(f"gradients 3, 1: {two_steps(3.0, 1.0, 0.1):.4f}; a thousand times larger: {two_steps(3000.0, 1000.0, 0.1):.4f}")
 
 # %% [markdown]
-# So sum or mean in Eq. 17 is the same training, up to $10^{-8}$.
+# What does a constant factor in the loss change? PyTorch's Adam makes the two steps, once with the gradients 3 and 1, once with gradients a thousand times larger.
+
+# %%
+for factor in (1, 1000):
+    weight = torch.zeros(1, requires_grad=True)
+    adam = torch.optim.Adam([weight], lr=0.1, betas=(0.9, 0.99))
+    for gradient in (3.0, 1.0):
+        weight.grad = torch.tensor([factor * gradient])
+        adam.step()
+    print(f"gradients {factor * 3} and {factor}: the weight stands at {weight.item():.4f}")
+
+# %% [markdown]
+# So the sum and the mean in Eq. 17 lead to the same training, up to the $10^{-8}$ in Adam's denominator.
 #
 # ### Exercise 4: averaged weights
 #
-# *Level 2, 10 minutes.* With `ema` the run validates and saves an average $a \leftarrow d\,a + (1-d)\,w$ of the weights. From a fixed $d = 0.999$ the average would carry its random start for thousands of steps. So in step $t = 1, 2, \dots$ the decay is $\min(d, (1+t)/(10+t))$. Write `averaged(start, weights, d)`, the average after all the weights in the list.
+# *Level 2, 10 minutes.* With the parameter `ema` the training validates and saves an average $a \leftarrow d\,a + (1-d)\,w$ of the weights. With a fixed $d = 0.999$, 99 % of the random start would still be in the average after ten steps. So in step $t = 1, 2, \dots$ the decay is $\min(d, (1+t)/(10+t))$.
+#
+# Write `averaged(start, weights, d)`, the average after all the weights in the list.
 
 # %% tags=["exercise"]
 def averaged(start: float, weights: list[float], d: float) -> float:
+    """The average after all `weights`, from `start`, with a decay of min(d, (1 + t) / (10 + t)) in step t = 1, 2, ..."""
     ...  # your turn
 
 
@@ -529,13 +614,29 @@ def averaged(start: float, weights: list[float], d: float) -> float:
 
 
 passed = check("09.4", averaged)
-print(f"of the start remain after 10 steps: {0.999**10:.2f} without warm-up, {averaged(1.0, [0.0] * 10, 0.999):.0e} with")
 
 # %% [markdown]
+# ## The face of your network
+#
+# Here is the end of the course's main road: a face restored by the network that you trained here. The modules that `use_own` called yours above worked in it from the first step. The cell loads the weights that validation chose, from the folder of the training.
+
+# %%
+network, header = load_weights(folder)
+portrait = cast[:1]                                                 # (1, 3, 128, 128)
+faces_now = {"bicubic": upsample(degrade(portrait)), "your network": to_uint8(restore(network, portrait), "round"),
+             "original": portrait}
+scores = [psnr(face, portrait, PROTOCOLS["paper"]).item() for face in faces_now.values()]
+figure = show([[face[0] for face in faces_now.values()], [eyes(face[0]) for face in faces_now.values()]],
+              list(faces_now), captions=[[f"{score:.2f} dB" for score in scores[:2]] + [""], []], scale=2)
+figure.set_label("a portrait and its eyes: bicubic, restored by the network trained here, and the original")
+
+# %% [markdown]
+# The gain over bicubic is small, for this network made 90 steps on 64 synthetic faces. `pocket` has the same size and saw 40,000 real ones. To continue with your own, give `start` the folder of a training, or more `images` and real `faces`.
+#
 # ## What to remember
 #
-# 1. The recipe is ten lines: L1, Adam (0.9, 0.99), 2e-4. What is unsaid, images, schedule, batch, decides the decibels.
+# 1. The recipe is ten lines: L1, Adam with 0.9 and 0.99, learning rate 2e-4. What the paper does not say, the images, the schedule and the batch, decides the decibels.
 # 2. A network that starts as bicubic has only the missing part to learn.
-# 3. Batches that depend on their number alone make a run resumable and repeatable; validation chooses the weights, the test set never.
+# 3. Batches that depend on their number alone make a training resumable and repeatable. Validation chooses the weights, the test set never.
 #
 # Next: [10 · Train AMIGAN](10_train_amigan.ipynb)

@@ -3,6 +3,7 @@
     python notebooks/build.py              build what is out of date (changed since the last build, in either file)
     python notebooks/build.py 03 08        build these
     python notebooks/build.py --all        build all
+    python notebooks/build.py --student student    for learners: a folder without solutions and outputs
 
 No timings are recorded and cell ids are fixed, so an identical rerun changes no line.
 """
@@ -12,6 +13,7 @@ import argparse
 import hashlib
 import json
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -40,7 +42,7 @@ def empty(source: Path) -> nbformat.NotebookNode:
     notebook = jupytext.read(source, fmt="py:percent")
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{source.stem[:2].strip('_').lower()}-{number:02d}"
-        if {"solution", "setup"} & {*cell.metadata.get("tags", [])}:
+        if {"solution", "setup", "plot"} & {*cell.metadata.get("tags", [])}:
             cell.metadata["jupyter"] = {"source_hidden": True}  # a click opens it
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -102,6 +104,22 @@ def reason_not_to_build(source: Path) -> str:
     return f"{source.name} has {', '.join(others)}, pyproject.toml has {ADDRESS}: change one of them" if others else ""
 
 
+def student_version(source: Path) -> nbformat.NotebookNode:
+    """The notebook of a source without its solutions, not executed: what a learner starts with."""
+    notebook = empty(source)
+    notebook.cells = [cell for cell in notebook.cells if "solution" not in cell.metadata.get("tags", [])]
+    return notebook
+
+
+def write_student_version(folder: Path) -> None:
+    """Write the learner's course into a new folder: it must lie where the notebooks' folder lies, for their links."""
+    folder.mkdir(parents=True)
+    for name in ("page.py", "diagrams.py", "exercises.py", "colab.txt"):
+        shutil.copy(HERE / name, folder)
+    for source in sources():
+        nbformat.write(student_version(source), folder / f"{source.stem}.ipynb")
+
+
 def selected(names: list[str], every: bool) -> list[Path]:
     """The sources of these numbers or names; without a name all of them, or those that are out of date."""
     if not names:
@@ -113,7 +131,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Build the notebooks from their .py sources.")
     parser.add_argument("names", nargs="*", help="numbers or names, for example 03 or 08_aminet_and_its_bill")
     parser.add_argument("--all", action="store_true", help="build all of them")
+    parser.add_argument("--student", metavar="FOLDER", type=Path, help="write the course without solutions into a new folder")
     arguments = parser.parse_args()
+    if folder := arguments.student:
+        if folder.exists():
+            print(f"build: {folder} exists, and may hold somebody's answers: name another, or remove it", file=sys.stderr)
+            return 2
+        write_student_version(folder)
+        print(f"{folder}: {len(sources())} notebooks without solutions")
+        return 0
     to_build = selected(arguments.names, arguments.all)
     if arguments.names and not to_build:
         print(f"build: no notebook matches {' '.join(arguments.names)}", file=sys.stderr)

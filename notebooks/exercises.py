@@ -4,6 +4,7 @@ A notebook says `passed = check("03.2", parameters)`. Nothing of the answer stan
 """
 from __future__ import annotations
 
+import ast
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,11 +12,19 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache, wraps
-from inspect import unwrap
-from math import comb, exp, log, log10
+from inspect import getsource, unwrap
+from itertools import count
+from math import ceil, comb, exp, log, log10, sqrt
+from pathlib import Path
+from statistics import stdev
+from textwrap import dedent
 from types import MethodType
 
+import numpy as np
 import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+from scipy.stats import kendalltau, norm, spearmanr, t as student, ttest_rel
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector
@@ -23,19 +32,23 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aminet import preset
 from aminet.amigan import AMIGAN, PerceptualLoss, discriminator_loss, r1_penalty
-from aminet.config import AMINET
-from aminet.degrade import degrade, to_float, upsample
+from aminet.baselines.spargan import SPARGAN
+from aminet.config import AMINET, AMINetConfig
+from aminet.degrade import degrade, pil_degrade, resize, resize_matrix, to_float, upsample
 from aminet.edff import EDFF
+from aminet.errors import BadInput
 from aminet.faces.portraits import portraits
+from aminet.faces.synthetic import faces as synthetic_faces
 from aminet.lgfi import LGFI
 from aminet.model import AMINet
-from aminet.notebook import show
-from aminet.protocol import PROTOCOLS, psnr
+from aminet.paper.published import published
+from aminet.protocol import PROTOCOLS, luma, psnr
 from aminet.rdfe import RDFE, AttentionUnit, Hourglass
 from aminet.sa import SelfAttention
 from aminet.skaf import SKAF
 from aminet.training.weights import load_weights
 from aminet.transformer import TransformerBlock
+from page import live, show
 
 Known = Sequence[tuple[Callable, str]]  # a wrong answer, and what to say to who gives it
 TRIES: Counter[str] = Counter()  # of each exercise in this session
@@ -73,12 +86,14 @@ def check(number: str, answer: Callable) -> bool:
     given = exercise.wrap(answer)
     problems = ((place, fault(given, arguments, expected, tolerance)) for place, arguments, expected in cases)
     problem = next((place + words for place, words in problems if words), "")
+    if exercise.module and not problem and not trains(answer, cases[0][1]):
+        problem = "all values are right, but no gradient reaches the weights: a `detach` or `no_grad` is in your way"
     known = [words for wrong, words in exercise.mistakes
              if problem and same(given, exercise.wrap(wrong), cases, tolerance)]
     if exercise.module:
         restore_with(exercise.module, answer)
     if not problem:
-        print("right")
+        print("right" + ": chapter 09 trains with it" * (exercise.module is not None and keep(exercise.module, answer)))
         return True
     TRIES[number] += 1
     advice = known[:1] or [f"hint: {exercise.hint}"] * (TRIES[number] > 1)
@@ -91,6 +106,12 @@ def same(answer: Callable, wrong: Callable, cases: Sequence[tuple], tolerance: f
     with suppress(Exception), torch.no_grad():  # a mistake that fails in a case is not the learner's
         return not any(fault(answer, arguments, wrong(*deepcopy(arguments)), tolerance) for _, arguments, _ in cases)
     return False
+
+
+def trains(forward: Callable, arguments: tuple) -> bool:
+    """Return whether what a forward returns depends on its module's weights, for a training to move them."""
+    output = forward(*arguments)
+    return all(part.requires_grad for part in (output if isinstance(output, (tuple, list)) else [output]))
 
 
 def untouched(answer: Callable) -> bool:
@@ -184,7 +205,213 @@ def restore_with(kind: type, forward: Callable) -> None:
     values = {name: psnr(face, hr, PROTOCOLS["paper"]).mean() for name, face in faces.items()}
     faces["original"] = to_float(hr)
     titles = [f"{name}\n{values[name]:.2f} dB" if name in values else name for name in faces]
-    show([[face[i] for face in faces.values()] for i in range(len(hr))], titles, height=1.8)
+    show([[face[i] for face in faces.values()] for i in range(len(hr))], titles)
+
+
+MINE = Path("mine")  # in the notebooks' folder: a learner's own forwards that passed their checks
+
+
+def keep(kind: type, forward: Callable) -> bool:
+    """Keep a learner's right forward for chapter 09, in a live notebook; return whether it was kept.
+
+    A method, as the solution cells give it, is the course's.
+    """
+    owner = forward.__qualname__.rpartition(".")[0]
+    own = live() and (not owner or owner.endswith("<locals>"))
+    if own:
+        MINE.mkdir(exist_ok=True)
+        (MINE / f"{kind.__name__}.py").write_text(dedent(getsource(forward)))
+    return own
+
+
+def use_own() -> None:
+    """Put the forwards that a learner wrote into their modules, in this kernel; print whose each module is.
+
+    Every network that is built or loaded later has them. Raises BadInput for a file in `mine` that cannot be used.
+    """
+    kinds = [exercise.module for exercise in EXERCISES.values() if exercise.module]
+    whose: dict[str, list[str]] = {"yours": [], "the course's": []}
+    for kind in kinds:
+        path = MINE / f"{kind.__name__}.py"
+        whose["yours" if path.exists() else "the course's"].append(kind.__name__)
+        if path.exists():
+            names = dict(globals())
+            try:
+                code = ast.parse(path.read_text())
+                exec(compile(code, str(path), "exec"), names)
+                forward = names[code.body[-1].name]
+                problems = [fault(forward, arguments, expected, 1e-5) for _, arguments, expected in places(kind)]
+            except Exception as error:
+                problems = [str(error)]
+            if any(problems):  # else one that needs a name of the learner's notebook would fail in the training
+                raise BadInput(f"{path}: {next(filter(None, problems))}; pass its check again, or delete the file")
+            kind.forward = forward
+    print("; ".join(f"{owner}: {', '.join(modules)}" for owner, modules in whose.items() if modules))
+
+
+# 00 A first face
+
+
+def decibel_cases() -> list[tuple[tuple, float]]:
+    """Return the luma of two bicubic faces and of pictures two levels off, each with the original's, and the PSNRs."""
+    hr, image = faces_and_input()
+    original, bicubic = (torch.from_numpy(luma(x.numpy())) for x in (hr, upsample(degrade(hr))))
+    pairs = [(bicubic[0], original[0]), (bicubic[1], original[1]), (original[1] // 2, original[1] // 2 + 2)]
+    return [((a, b), peak_signal_noise_ratio(b.numpy(), a.numpy(), data_range=255)) for a, b in pairs]
+
+
+def decibels_with(error: Callable, peak: float = 255**2, factor: float = 10) -> Callable:
+    """Return an answer to 00.1 with another error, peak or factor."""
+    return lambda a, b: factor * log10(peak / float(error(a, b)))
+
+
+def squares(a, b):
+    return (a.double() - b.double()).square()
+
+
+def removed_cases() -> list[tuple[tuple, float]]:
+    """Return gains from errors of so many levels to errors of fewer, and the shares of squared error that are gone."""
+    black = torch.zeros(8, 8).numpy()
+    decibels = {levels: peak_signal_noise_ratio(black, black + levels, data_range=255) for levels in (2, 5, 8, 10)}
+    return [((decibels[after] - decibels[before],), 1 - after**2 / before**2) for before, after in ((10, 5), (8, 2), (10, 8))]
+
+
+def upside_down_cases() -> list[tuple[tuple, float]]:
+    """Return two faces, and the gain on them upside down; NumPy turns them over, PIL reduces and enlarges them."""
+    hr = faces_and_input()[0]
+    over = torch.from_numpy(hr.numpy()[:, :, ::-1].copy())
+    bicubic = torch.stack([pil_degrade(face)[1] for face in over])
+    with torch.no_grad():
+        return [((hr,), gain_over(bicubic, load_weights("pocket")[0](to_float(bicubic)), over))]
+
+
+def gain_over(bicubic: torch.Tensor, sr: torch.Tensor, hr: torch.Tensor) -> float:
+    return float((psnr(sr, hr, PROTOCOLS["paper"]) - psnr(bicubic, hr, PROTOCOLS["paper"])).mean())
+
+
+def gain_with(before: Callable = lambda x: x, late: Callable = lambda x: x, after: Callable = lambda x: x) -> Callable:
+    """Return an answer to 00.3 that turns the original before, the network's input late, the original it compares with."""
+    def answer(images):
+        bicubic = late(upsample(degrade(before(images))))
+        return gain_over(bicubic, load_weights("pocket")[0](to_float(bicubic)), after(images))
+    return answer
+
+
+def turned_over(images: torch.Tensor) -> torch.Tensor:
+    return images.flip(-2)
+
+
+def mirrored(images: torch.Tensor) -> torch.Tensor:
+    return images.flip(-1)
+
+
+# 01 The problem
+
+
+def energy(images, low: int, high: int):
+    """The squared amplitudes of each face's waves of `low` to `high` cycles, by the rounded radius. (N, 3, H, W) -> (N,)"""
+    x = images.double()
+    cycles = torch.fft.fftfreq(x.shape[-1], 1 / x.shape[-1])
+    radius = (cycles[:, None] ** 2 + cycles**2).sqrt().round()
+    return (torch.fft.fft2(x).abs().square() * ((low <= radius) & (radius <= high))).sum((1, 2, 3))
+
+
+def largest_first(values):
+    return values.argsort(descending=True).tolist()
+
+
+def hardest_cases():
+    """Faces, and their order by the PSNR of their bicubic faces over all channels, the lowest first."""
+    pool = torch.cat([faces_and_input()[0], synthetic_faces(8)])
+    chosen = pool[[5, 7, 0, 2, 1]], pool[[1, 5, 7]]
+    return [((x,), np.argsort(psnr(upsample(degrade(x)), x, PROTOCOLS["rgb"])).tolist()) for x in chosen]
+
+
+def freedom_by_rank(n: int, m: int, channels: int) -> int:
+    d = resize_matrix(n, m)
+    return channels * (n * n - int(torch.linalg.matrix_rank(torch.kron(d, d))))
+
+
+def best_cases():
+    """Faces, and the best answer: by least squares for l2, for l1 the face's own value that loses least, by trial."""
+    stack = synthetic_faces(7, seed=3)[..., 40:72, 40:72].double()
+    n, rest = len(stack), stack.shape[1:]
+    least_squares = torch.linalg.lstsq(torch.ones(n, 1).double(), stack.reshape(n, -1)).solution.reshape(rest)
+    losses = torch.stack([(stack - value).abs().mean(0) for value in stack])
+    least = stack.gather(0, losses.argmin(0, keepdim=True))[0]
+    return [((stack.to(torch.uint8), "l2"), least_squares), ((stack.to(torch.uint8), "l1"), least)]
+
+
+def mean_of(stack, loss=""):
+    return stack.double().mean(0)
+
+
+def median_of(stack, loss=""):
+    return stack.double().median(0).values
+
+
+def zoom_cases():
+    """Squares cut out and enlarged by PIL, whose corners are (left, top, right, bottom)."""
+    hr = faces_and_input()[0]
+    cases = []
+    for side, top, left in ((100, 20, 6), (64, 40, 32)):
+        squares = [Image.fromarray(x.permute(1, 2, 0).numpy()).crop((left, top, left + side, top + side)) for x in hr]
+        large = [np.array(square.resize((128, 128), Image.Resampling.BICUBIC)) for square in squares]
+        cases.append(((hr, side, top, left), torch.from_numpy(np.stack(large)).permute(0, 3, 1, 2)))
+    return cases
+
+
+def zoom_by_torch(hr, side, top, left):
+    square = hr[..., top:top + side, left:left + side].double()
+    return F.interpolate(square, size=128, mode="bicubic", align_corners=False).round().clamp(0, 255).to(torch.uint8)
+
+
+# 02 Measuring a face
+
+
+def set_cases():
+    """PSNRs of faces, and that of all these faces in one tall image, whose squared error is the mean of theirs."""
+    cases = []
+    for hr in (faces_and_input()[0], synthetic_faces(8, seed=2)):
+        sr = upsample(degrade(hr))
+        joined = (torch.cat(list(x), dim=-2)[None] for x in (sr, hr))
+        cases.append(((psnr(sr, hr, PROTOCOLS["paper"]),), psnr(*joined, PROTOCOLS["paper"])[0]))
+    return cases
+
+
+def dic_cases():
+    hr = faces_and_input()[0]
+    sr = upsample(degrade(hr))
+    return [((a.numpy(), b.numpy()), psnr(a, b, PROTOCOLS["dic"])[0]) for a, b in zip(sr, hr)]
+
+
+def by_protocol(**switches) -> Callable:
+    """The PSNR of two uint8 arrays (3, H, W) by the protocol `dic` with other switches."""
+    protocol = replace(PROTOCOLS["dic"], **switches)
+    return lambda sr, hr: psnr(torch.from_numpy(sr), torch.from_numpy(hr), protocol)[0]
+
+
+def dic_cut(rows: slice, columns: slice) -> Callable:
+    """The PSNR of two uint8 arrays (3, H, W) on a part of their rounded luma."""
+    def answer(sr, hr):
+        a, b = (luma(x[None], "round")[..., rows, columns].astype(float) for x in (sr, hr))
+        return 10 * np.log10(255**2 / np.mean((a - b) ** 2))
+    return answer
+
+
+def needed_by_trial(values, half: float) -> int:
+    n = 1
+    while 1.96 * stdev(values.tolist()) / n**0.5 > half:
+        n += 1
+    return n
+
+
+def needed_cases():
+    """PSNRs of the two portraits and of synthetic faces, and half widths, small and large."""
+    few = np.array([20.0, 21.5, 24.0, 22.0, 26.5])
+    hr = synthetic_faces(8, seed=2)
+    many = psnr(upsample(degrade(hr)), hr, PROTOCOLS["paper"])
+    return [((v, half), needed_by_trial(v, half)) for v, half in ((few, 0.5), (few, 0.1), (many, 0.2), (many, 0.07))]
 
 
 # 03 SA
@@ -849,7 +1076,300 @@ def probability(z):
     return 1 / (1 + exp(-z))
 
 
+# 11 Ablations
+
+
+def two_designs(trainings: int, faces: int) -> tuple:
+    """Return PSNRs of two designs, (trainings, faces) each, and the trainings and the faces of 400 draws."""
+    rng = np.random.default_rng(trainings)
+    hard = 27 + 2 * rng.normal(size=faces)  # some faces are hard for everyone
+    a, b = (hard + 0.05 * rng.normal(size=(trainings, 1)) + 0.2 * rng.normal(size=(trainings, faces)) for _ in "ab")
+    return a, b, rng.integers(trainings, size=(400, trainings)), rng.integers(faces, size=(400, faces))
+
+
+def interval_by_counts(a, b, seeds, images) -> tuple:
+    """Return the mean of a - b and its interval, by how often each training and each face is in a draw."""
+    times = [np.stack([np.bincount(drawn, minlength=n) for drawn in draws]) for draws, n in zip((seeds, images), a.shape)]
+    drawn_means = [np.einsum("ks,sn,kn->k", times[0], values, times[1]) / a.size for values in (a, b)]
+    return a.mean() - b.mean(), *np.percentile(np.subtract(*drawn_means), (2.5, 97.5))
+
+
+def interval_of(means_of: Callable, ends: tuple = (0.025, 0.975)) -> Callable:
+    """Return an answer to 11.1 with other means of the draws, or other ends."""
+    return lambda a, b, seeds, images: ((a - b).mean(), *np.quantile(means_of(a, b, seeds, images), ends))
+
+
+def drawn(values, seeds, images) -> np.ndarray:
+    return np.array([values[np.ix_(*draw)].mean() for draw in zip(seeds, images)])
+
+
+def half_by_scipy(a, b) -> float:
+    """Return half of Student's interval of a - b, as SciPy's paired test has it."""
+    low, high = ttest_rel(a, b).confidence_interval(0.95)
+    return (high - low) / 2
+
+
+def half_with(factor: Callable = lambda n: student.ppf(0.975, n - 1), ddof: int = 1, root: Callable = np.sqrt,
+              spread: Callable | None = None) -> Callable:
+    """Return an answer to 11.2 with another factor, another standard deviation or another root."""
+    def half(a, b):
+        sigma = spread(a, b) if spread else np.std(np.subtract(a, b), ddof=ddof)
+        return factor(len(a)) * sigma / root(len(a))
+    return half
+
+
+def trainings_by_power(d: float, sigma: float) -> int:
+    """Return the first n whose study finds d in 80 % of the cases: sigma * sqrt(2 / n) is the spread of a difference."""
+    return next(n for n in count(1) if norm.sf(norm.ppf(0.975), loc=d / (sigma * (2 / n) ** 0.5)) >= 0.8)
+
+
+def trainings_with(designs: int = 2, z: float = 1.960 + 0.842, whole: Callable = ceil) -> Callable:
+    """Return an answer to 11.3 with another number of designs, other quantiles or another way to round."""
+    return lambda d, sigma: whole(designs * z**2 * (sigma / d) ** 2)
+
+
+# 12 Comparisons
+
+
+def front_cases() -> list[tuple[tuple, list[int]]]:
+    """Return Table X's PSNRs with each of its costs, and two equal networks; with the indices that nothing dominates."""
+    def printed(name):
+        return [float(row[name]) for row in published(10)]
+
+    cases = [(printed("psnr"), printed(name)) for name in ("macs_g", "params_m", "speed_ms")]
+    return [(case, not_dominated(*map(np.array, case))) for case in (*cases, ([1, 1, 2], [3, 3, 5]), ([3, 1, 3], [2, 1, 4]))]
+
+
+def not_dominated(quality: np.ndarray, cost: np.ndarray) -> list[int]:
+    """Return the front, by a matrix: [i, j] is whether i is at least as good as j in both."""
+    as_good = (quality[:, None] >= quality) & (cost[:, None] <= cost)
+    return np.flatnonzero(~(as_good & ~as_good.T).any(axis=0)).tolist()
+
+
+def front_by(beats: Callable) -> Callable:
+    """Return an answer to 12.1 that leaves out whom another one beats: of both quality, then cost, then index."""
+    def front(quality, cost):
+        networks = list(zip(quality, cost, range(len(cost))))
+        return [i for q, c, i in networks if not any(beats(*other, q, c, i) for other in networks)]
+    return front
+
+
+def dominates(p, d, j, q, c, i):
+    return p >= q and d <= c and (p, d) != (q, c)
+
+
+def best_ratio(quality, cost):
+    ratios = [q / c for q, c in zip(quality, cost)]
+    return [i for i, ratio in enumerate(ratios) if ratio == max(ratios)]
+
+
+def pairs_alike(a, b) -> tuple[int, int]:
+    """Return how many pairs two lists order alike, and how many they do not."""
+    alike = [(a[i] - a[j]) * (b[i] - b[j]) > 0 for i in range(len(a)) for j in range(i)]
+    return sum(alike), len(alike) - sum(alike)
+
+
+def places_alike(a, b):
+    return 2 * np.mean(np.argsort(a) == np.argsort(b)) - 1
+
+
+def tau_cases() -> list[tuple[tuple, float]]:
+    """Return pairs of lists without ties, and SciPy's tau of them."""
+    rng = np.random.default_rng(0)
+    pairs = [tuple(rng.permutation(n).tolist() for _ in "ab") for n in (4, 9, 16)]
+    return [(pair, float(kendalltau(*pair).statistic)) for pair in pairs]
+
+
+def chance_cases() -> list[tuple[tuple, float]]:
+    """Return printed steps with spreads, and the chance of equal digits, summed over all digits that can be printed."""
+    def alike(step, sigma):
+        ends = np.arange(-8 * sigma, 8 * sigma + step, step)
+        return np.square(np.diff(norm.cdf(ends, scale=sigma))).sum()
+
+    columns = ([0.01], [0.08]), ([0.01, 0.0001], [0.08, 0.001]), ([0.01, 0.01], [0.06, 0.05])
+    return [(case, float(np.prod([alike(*column) for column in zip(*case)]))) for case in columns]
+
+
+def chance_with(width: float = 1, spread: float = 2**0.5, join: Callable = np.prod) -> Callable:
+    """Return an answer to 12.3 with another width in steps, another spread of the difference, or another joining."""
+    return lambda steps, spreads: float(join([width * step * norm.pdf(0, scale=spread * sigma)
+                                              for step, sigma in zip(steps, spreads)]))
+
+
+# 13 The compared GANs
+
+
+def reading_cases() -> list[tuple[tuple, str]]:
+    """Return intervals of PSNR's and LPIPS's change, better, worse or open each, and what both say together."""
+    psnr_change = {"better": (0.2, 0.4), "worse": (-0.7, -0.5), "open": (-0.1, 0.3)}
+    lpips_change = {"better": (-0.12, -0.1), "worse": (0.02, 0.05), "open": (-0.03, 0.01)}
+    together = {"better": ("better better", "better open", "open better"), "trade": ("worse better", "better worse"),
+                "worse": ("worse worse", "worse open", "open worse"), "open": ("open open",)}
+    return [((psnr_change[a], lpips_change[b]), word) for word, pairs in together.items()
+            for a, b in map(str.split, pairs)]
+
+
+def clear(low: float, high: float) -> int:
+    return (low > 0) - (high < 0)
+
+
+def reading_with(way: Callable = clear, lpips_sign: int = -1, trades: Callable = lambda a, b: a * b < 0,
+                 word: Callable = lambda a, b: "better" if a + b > 0 else "worse" if a + b < 0 else "open") -> Callable:
+    """Return an answer to 13.1 with another way of an interval, another sense of LPIPS, or other words."""
+    def reading(psnr_change, lpips_change):
+        a, b = way(*psnr_change), lpips_sign * way(*lpips_change)
+        return "trade" if trades(a, b) else word(a, b)
+    return reading
+
+
+def matching_cases() -> list[tuple[tuple, float]]:
+    """Return features of SPARGAN with the value that SPARGAN itself has, and maps of one value each, added by hand."""
+    def flat(*values):
+        return [torch.full((2, 3, 4, 4), value) for value in values]
+
+    with torch.random.fork_rng(devices=()), torch.no_grad():
+        torch.manual_seed(0)
+        adversary, faces = SPARGAN(width=2).eval(), 2 * torch.rand(2, 1, 3, 128, 128) - 1
+        own = adversary.parts(*faces, faces[0])["matching"].item()
+        case = tuple(adversary.features(face) for face in faces)
+    nothing = [flat(0.0, 0.0, 0.0), flat(0.0, 0.0)]
+    return [(case, own), (([flat(1.0, -2.0, 50.0), flat(5.0, 50.0)], nothing), (1 + 2 + 5) / 2)]
+
+
+def matching_with(gap: Callable = F.l1_loss, of_layers: Callable = sum, last: int | None = -1,
+                  of_networks: Callable = lambda values: sum(values) / len(values)) -> Callable:
+    """Return an answer to 13.2 with another difference, another sum, or with the logits."""
+    def matching(fake, real):
+        return of_networks([of_layers([gap(a, b) for a, b in zip(mine[:last], theirs[:last])])
+                            for mine, theirs in zip(fake, real)])
+    return matching
+
+
+def between_quantiles(mean_a: float, deviation_a: float, mean_b: float, deviation_b: float) -> float:
+    """Return the mean squared gap of equal quantiles of two Gaussians: their Fréchet distance on a line."""
+    z = torch.special.ndtri((torch.arange(10**6, dtype=torch.float64) + 0.5) / 10**6)
+    return (mean_a + deviation_a * z - mean_b - deviation_b * z).square().mean().item()
+
+
+# A Symbols and shapes
+
+
+def shape_cases() -> list[tuple[tuple, tuple[int, int, int]]]:
+    """Return the features F_1 to F_7 of four small networks, and their shapes as hooks see them."""
+    cases, names = [], [*(f"downs.{i}" for i in (0, 1, 2)), "bottleneck.1", *(f"decoders.{i}" for i in (2, 1, 0))]
+    for C, cap, size in ((4, 4, 32), (4, 8, 64), (2, 8, 32), (6, 4, 64)):
+        network, shapes = AMINet(AMINetConfig(channels=C, cap=cap, heads=(1, 1, 1, 1), depths=(1, 1, 1, 1))), []
+        for name in names:
+            network.get_submodule(name).register_forward_hook(lambda module, x, y: shapes.append(tuple(y.shape[1:])))
+        with torch.no_grad():
+            network(torch.zeros(1, 3, size, size))
+        cases += [((k, C, cap, size), shape) for k, shape in enumerate(shapes, 1)]
+    return cases
+
+
+def shape_with(level: Callable = lambda k: min(k, 7 - k), times: Callable = lambda level, cap: min(2**level, cap)) -> Callable:
+    """Return an answer to A.1 with other levels or other widths."""
+    return lambda k, C, cap, size: (C * times(level(k), cap), size >> level(k), size >> level(k))
+
+
 EXERCISES = {
+    "00.1": Exercise(
+        "first the mean of the squared differences, in floating point; then 10 times the logarithm to base 10",
+        cases=decibel_cases, mistakes=[
+            (decibels_with(lambda a, b: (a - b).square().double().mean()),
+             "you subtract and square bytes: there 3 - 5 is 254, and 20 * 20 is 144"),
+            (decibels_with(lambda a, b: (a - b).double().square().mean()), "you subtract bytes: there 3 - 5 is 254"),
+            (decibels_with(lambda a, b: squares(a, b).sum()), "you add the squared errors up: the MSE is their mean"),
+            (decibels_with(lambda a, b: sqrt(squares(a, b).mean())), "you take the root of the MSE: the formula has none"),
+            (decibels_with(lambda a, b: squares(a, b).sqrt().mean()), "your differences are not squared"),
+            (decibels_with(lambda a, b: squares(a, b).mean(), peak=255), "your 255 is not squared"),
+            (decibels_with(lambda a, b: squares(a, b).mean(), factor=10 * log(10)), "your logarithm is the natural one"),
+            (decibels_with(lambda a, b: squares(a, b).mean(), factor=20),
+             "20 belongs to amplitudes: the MSE is a power already")]),
+    "00.2": Exercise(
+        "write PSNR after minus PSNR before: 255^2 cancels, and the ratio of two MSEs is left",
+        cases=removed_cases, mistakes=[
+            (lambda gain: 1 - 10 ** (-gain / 20), "20 belongs to amplitudes: the MSE is a power already"),
+            (lambda gain: 10 ** (-gain / 10), "this is the share that remains"),
+            (lambda gain: 100 * (1 - 10 ** (-gain / 10)), "this is in percent: the share lies between 0 and 1"),
+            (lambda gain: 1 - exp(-gain / 10), "you use the number e: decibels have the base 10"),
+            (lambda gain: 10 ** (gain / 10) - 1, "you measure the gone part in units of what remains, not of what was there"),
+            (lambda gain: 1 - 10**-gain, "you take a decibel for a whole power of ten")]),
+    "00.3": Exercise(
+        "turn the originals over first, then degrade, enlarge, restore, and compare with the turned originals", tolerance=0.01,
+        cases=upside_down_cases, mistakes=[
+            (gain_with(), "your network has seen the faces upright: turning pictures after it changes no score"),
+            (gain_with(before=turned_over), "you compare faces that are upside down with upright originals"),
+            (gain_with(before=mirrored, after=mirrored), "your faces are mirrored, left to right, and still upright"),
+            (gain_with(before=lambda x: mirrored(turned_over(x)), after=lambda x: mirrored(turned_over(x))),
+             "you turn the faces by half a turn: left and right are exchanged, too"),
+            (lambda images: -gain_with(turned_over, after=turned_over)(images), "this is bicubic's gain over the network")]),
+    "01.1": Exercise(
+        "bicubic loses the energy above 8 cycles: how much of it does each face have?",
+        cases=hardest_cases, mistakes=[
+            (lambda images: largest_first(images.double().var((-2, -1)).mean(1)),
+             "this is the order of the contrast: a strong contrast that is smooth survives"),
+            (lambda images: largest_first(energy(images, 1, 8)), "you sum the part of the spectrum that LR keeps"),
+            (lambda images: largest_first(energy(images, 9, 99) / energy(images, 1, 99)),
+             "you take the lost share of each face's contrast: PSNR measures the amount that is lost, not the share"),
+            (lambda images: largest_first(energy(images, 9, 99))[::-1], "this order begins with the easiest face"),
+            (lambda images: energy(images, 9, 99).argsort(descending=True).argsort().tolist(),
+             "you return the rank of each face: position by position, which face comes there?")]),
+    "01.2": Exercise(
+        "count unknowns minus independent equations: D has m independent rows; how many has D x D^T?",
+        cases=lambda: [(case, freedom_by_rank(*case)) for case in ((8, 2, 1), (16, 4, 3), (24, 3, 3))],
+        mistakes=[(lambda n, m, channels: channels * (n - m) ** 2,
+                   "you count only pictures that vanish in both directions: one direction is enough for LR to be zero"),
+                  (lambda n, m, channels: channels * m**2, "you count the equations: the freedom is what they leave over"),
+                  (lambda n, m, channels: n**2 - m**2, "you count one channel: each channel has its own freedom"),
+                  (lambda n, m, channels: channels * (n - m), "you count one row of pixels: a picture has two directions")]),
+    "01.3": Exercise(
+        "set the derivative of the expected loss to zero, pixel by pixel: for l1 it counts faces above minus faces below",
+        cases=best_cases, mistakes=[
+            (mean_of, "your answer is the mean for both losses: l1 grows with the distance, not with its square"),
+            (median_of, "your answer is the median for both losses: l2 has another best answer"),
+            (lambda stack, loss: mean_of(stack) if loss == "l1" else median_of(stack), "the two losses are exchanged"),
+            (lambda stack, loss: (mean_of(stack) if loss == "l2" else median_of(stack)).floor(),
+             "your answer is cut to whole numbers: it is to be in double precision")]),
+    "01.4": Exercise(
+        "index the last two dimensions, rows first, then call resize",
+        cases=zoom_cases, mistakes=[
+            (lambda hr, side, top, left: resize(hr[..., left:left + side, top:top + side], 128),
+             "rows and columns are exchanged: in a tensor the second last dimension is y, the last is x"),
+            (lambda hr, side, top, left: resize(hr[..., top:side, left:side], 128),
+             "your square ends at row `side`: a slice takes its end, not its length"),
+            (zoom_by_torch, "you cut the right square, but torch's bicubic has another kernel than resize")]),
+    "02.1": Exercise(
+        "undo the logarithm, take the mean, and take the logarithm again",
+        cases=set_cases, mistakes=[
+            (lambda psnrs: 10 * np.log10(np.mean(10 ** (psnrs / 10))),
+             "you average the inverses of the errors: a squared error is proportional to 10^(-dB/10), with a minus"),
+            (lambda psnrs: np.mean(psnrs), "this is the mean of the decibels"),
+            (lambda psnrs: -20 * np.log10(np.mean(10 ** (-psnrs / 20))),
+             "you average the root mean squared errors: average their squares"),
+            (lambda psnrs: -10 * np.log(np.mean(10 ** (-psnrs / 10))), "this is the natural logarithm"),
+            (lambda psnrs: -10 * np.log10(np.sum(10 ** (-psnrs / 10))), "you add the squared errors: take their mean")]),
+    "02.2": Exercise(
+        "luma wants (N, 3, H, W): add an axis first. Python's slice 8:-8 cuts at both ends",
+        cases=dic_cases, mistakes=[
+            (dic_cut(slice(8, None), slice(8, None)), "you cut two borders: a picture has four"),
+            (dic_cut(slice(8, -8), slice(None)), "you cut in one direction only"),
+            (by_protocol(y_rounding="truncate"), "Y is truncated in this: here it is rounded"),
+            (by_protocol(crop=0), "nothing is cut from the borders"),
+            (by_protocol(channel="rgb"), "you measure all three channels: here Y alone counts")]),
+    "02.3": Exercise(
+        "what happens to the half width when there are four times as many faces?",
+        cases=needed_cases, mistakes=[
+            (lambda values, half: int(np.ceil(1.96 * values.std(ddof=1) / half)),
+             "the square root of n stands below: half the width takes four times the faces"),
+            (lambda values, half: int(np.ceil((1.96 * values.std() / half) ** 2)),
+             "your s divides by n: the standard deviation of a sample has ddof=1"),
+            (lambda values, half: int((1.96 * values.std(ddof=1) / half) ** 2),
+             "you round down: with so few faces the interval is still too wide"),
+            (lambda values, half: int(np.ceil((1.96 * values.std(ddof=1) / (half / 2)) ** 2)),
+             "you take `half` for the whole width of the interval"),
+            (lambda values, half: int(np.ceil((1.96 * values.var(ddof=1) / half) ** 2)),
+             "this is the variance: s is its root")]),
     "03.1": Exercise(
         "split the 3C channels of self.depthwise(self.qkv(x)) into q, k, v, heads and pixels: (B, 3, h, C/h, HW)",
         module=SelfAttention, mistakes=[
@@ -908,7 +1428,7 @@ EXERCISES = {
             (skaf_to_the_letter, "this is Eq. 13 to the letter, where w2 is never below w1: self.mix is not used"),
             (skaf_maximum_first, "self.mix gets the maximum first: it was trained with the average first, as in Eq. 13"),
             (skaf_with_softmax, "a softmax makes w1 + w2 = 1 at every pixel: Eq. 13 has a sigmoid for each map"),
-            (skaf_in_a_row, "the 7x7 reads what the 5x5 made: in Eq. 11 both read X"),
+            (skaf_in_a_row, "the 7×7 reads what the 5×5 made: in Eq. 11 both read X"),
             (skaf_in_one_tensor, "both maps are in one tensor: Eq. 14 separates them"),
             (skaf_times_input, "the maps multiply x, as Fig. 2 draws it: Eq. 14 returns the maps alone")]),
     "05.2": Exercise(
@@ -919,7 +1439,7 @@ EXERCISES = {
             (average_and_maximum, "the sigmoid is missing: these are no weights in (0, 1)"),
             (lambda x: average_and_maximum(x).flip(1).sigmoid(), "the maximum comes first: in Eq. 13 the average does")]),
     "05.3": Exercise(
-        "k*k*c*c + c per kernel, then 49 * 2 per map that the mixing reads, + 2",
+        "count each convolution by itself: k*k weights per pair of channels that it reads and writes, and its biases",
         cases=lambda: [((c, kernels, len(pools)), sum(p.numel() for p in SKAF(c, kernels, pools).parameters()))
                        for c in (28, 112) for kernels, pools in (((5, 7), ("avg", "max")), ((7,), ("max",)), ((7,), ()))],
         mistakes=[(lambda c, kernels, pools: sum(k * k * c * c for k in kernels) + 98 * pools,
@@ -947,7 +1467,7 @@ EXERCISES = {
             (lgfi_without_shortcut, "the shortcut around the block is missing"),
             (lgfi_without_norm, "the branches got the raw x: the trained ones expect it normed"),
             (lgfi_weights_swapped, "the two weights of SKAF are swapped"),
-            (lgfi_halves_swapped, "the 1x1 convolution got the two features in the wrong order"),
+            (lgfi_halves_swapped, "the 1×1 convolution got the two features in the wrong order"),
             (lgfi_weighs_mixture, "the weights multiply the mixture here, not the two features that it is made of"),
             (lgfi_in_series, "RDFE got the output of SA: this is one after the other, as in the Transformer"),
             (lgfi_shortcut_from_norm, "the shortcut starts behind the norm: it carries u here")]),
@@ -967,7 +1487,7 @@ EXERCISES = {
         mistakes=[(lambda budget, fixed, per_block: round(budget / sum(per_block)),
                    "the budget also pays for what lies outside the stages"),
                   (lambda budget, fixed, per_block: (budget - fixed) // sum(per_block),
-                   "this is the largest net below the budget: one above it may be closer"),
+                   "this is the largest network below the budget: one above it may be closer"),
                   (lambda budget, fixed, per_block: round(7 * (budget - fixed) / sum(per_block)),
                    "this counts the blocks of all seven stages together")]),
     "06.4": Exercise(
@@ -1095,4 +1615,123 @@ EXERCISES = {
                   (lambda z: (-probability(z), probability(z) - 1), "the two slopes are exchanged"),
                   (lambda z: (1 - probability(z), probability(z)), "the signs are wrong: both losses fall as z rises"),
                   (lambda z: (probability(z) - 1, probability(z)), "you take -log(1 - D): the second loss has no minus")]),
+    "11.1": Exercise(
+        "first a - b, then draw rows and columns of it, the same for both networks", tolerance=1e-6,
+        cases=lambda: [(case, interval_by_counts(*case)) for case in (two_designs(1, 30), two_designs(3, 20))],
+        mistakes=[(interval_of(lambda a, b, seeds, images: drawn(a, seeds, images) - drawn(b, seeds, images[::-1])),
+                   "each network has draws of its own here: both were measured on the same faces"),
+                  (interval_of(lambda a, b, seeds, images: (a - b).mean(0)[images].mean(1)),
+                   "only faces are drawn here: the interval knows nothing of other trainings"),
+                  (interval_of(lambda a, b, seeds, images: (a - b)[seeds].mean((1, 2))),
+                   "only trainings are drawn here: the interval knows nothing of other faces"),
+                  (interval_of(lambda a, b, seeds, images: a - b),
+                   "these are quantiles of single faces: the mean over a draw is missing"),
+                  (interval_of(lambda a, b, seeds, images: drawn(a - b, seeds, images), (0.05, 0.95)),
+                   "this is a 90 % interval: each end leaves out 5 % of the draws"),
+                  (interval_of(lambda a, b, seeds, images: drawn(b - a, seeds, images)),
+                   "the mean is a - b, but the ends are of b - a")]),
+    "11.2": Exercise(
+        "take the difference of each pair first: its standard error is the standard deviation over the root of n",
+        cases=lambda: [(case, half_by_scipy(*case)) for case in (
+            ([26.04, 26.08, 26.00], [26.10, 26.05, 26.12]), ([25.83, 25.80, 25.88], [26.11, 26.04, 26.12]),
+            ([26.14, 26.21, 26.09, 26.17, 26.12], [26.10, 26.05, 26.12, 26.08, 26.06]))],
+        mistakes=[(half_with(lambda n: norm.ppf(0.975)), "this is 1.96 standard errors, as if the spread were known"),
+                  (half_with(lambda n: student.ppf(0.95, n - 1)), "only one side of the interval leaves out 5 %: here two sides share them"),
+                  (half_with(lambda n: student.ppf(0.975, n)), "this is Student's factor for n degrees of freedom: n values have n - 1"),
+                  (half_with(lambda n: 2 * student.ppf(0.975, n - 1)), "this is the whole interval from end to end"),
+                  (half_with(ddof=0), "this standard deviation divides by n: of a sample it divides by n - 1, ddof=1"),
+                  (half_with(root=lambda n: 1), "this is the interval of one training: the mean of n varies less"),
+                  (half_with(spread=lambda a, b: np.hypot(np.std(a, ddof=1), np.std(b, ddof=1))),
+                   "the spreads of both lists are added: trainings of equal seeds are pairs")]),
+    "11.3": Exercise(
+        "follow the formula; math.ceil rounds up",
+        cases=lambda: [(case, trainings_by_power(*case)) for case in ((0.05, 0.05), (0.05, 0.02), (0.1, 0.06), (0.03, 0.1))],
+        mistakes=[(trainings_with(designs=1), "this is as if only one of the two designs varied: their variances add"),
+                  (trainings_with(z=1.960), "this finds d in half of the studies: the 0.842 is for 80 %"),
+                  (trainings_with(whole=round), "this rounds to the nearest number: with less than n trainings it is too few"),
+                  (lambda d, sigma: ceil(2 * (1.960 + 0.842) ** 2 * sigma / d), "the ratio of sigma and d is not squared"),
+                  (trainings_with(z=(1.960**2 + 0.842**2) ** 0.5), "the two quantiles are squared one by one: the square is of their sum"),
+                  (lambda d, sigma: trainings_with()(sigma, d), "d and sigma have changed places")]),
+    "12.1": Exercise(
+        "for each network ask whether any other one has p >= q, d <= c, and p > q or d < c", cases=front_cases, mistakes=[
+            (best_ratio, "this keeps the best ratio of quality to cost: a front compares quality and cost one by one"),
+            (front_by(lambda p, d, j, q, c, i: p > q and d < c),
+             "another one beats a network here only if it is better in both: a tie in one of them saves the network"),
+            (front_by(lambda p, d, j, q, c, i: p >= q and d <= c and i != j), "two equal networks remove each other here"),
+            (front_by(lambda p, d, j, q, c, i: p >= q and d <= c), "each network is compared with itself here, and removed"),
+            (front_by(lambda p, d, j, q, c, i: p >= q and d >= c and (p, d) != (q, c)),
+             "the higher cost wins here: the comparison of the costs is the wrong way round"),
+            (lambda quality, cost: sorted({*range(len(cost))} - {*front_by(dominates)(quality, cost)}),
+             "these are the networks that are dominated"),
+            (lambda quality, cost: sorted(front_by(dominates)(quality, cost), key=lambda i: cost[i]),
+             "these are the right networks, but sorted by cost: sort the indices")]),
+    "12.2": Exercise(
+        "a pair (i, j) is concordant if a and b order it alike; count each pair once", tolerance=1e-6,
+        cases=tau_cases,
+        mistakes=[(places_alike, "this counts equal places in the two orders: Kendall counts pairs"),
+                  (lambda a, b: pairs_alike(a, b)[0] / sum(pairs_alike(a, b)),
+                   "this is the share of concordant pairs: the discordant ones are not subtracted"),
+                  (lambda a, b: np.subtract(*pairs_alike(a, b)), "this is the difference itself: the division is missing"),
+                  (lambda a, b: 2 * np.subtract(*pairs_alike(a, b)) / len(a) ** 2,
+                   "you divide by all n * n, but an element makes no pair with itself"),
+                  (lambda a, b: np.subtract(*pairs_alike(a, b)) / len(a), "you divide by the number of elements, not of pairs"),
+                  (lambda a, b: 2 * np.subtract(*pairs_alike(a, b)) / sum(pairs_alike(a, b)),
+                   "each pair is counted twice above, and once below"),
+                  (lambda a, b: spearmanr(a, b).statistic, "this is a correlation of the ranks, Spearman's: Kendall's counts pairs")]),
+    "12.3": Exercise(
+        "the density of the difference at 0 times the step, one factor for each column",
+        cases=chance_cases, mistakes=[
+            (chance_with(spread=1), "only one of the two trainings varies here"),
+            (chance_with(spread=2), "the two spreads are added here: variances add, not spreads"),
+            (chance_with(width=2), "the density is taken twice as wide: rounding leaves one step in all, not one to either side"),
+            (chance_with(join=np.sum), "the chances of the columns are added here: all columns must agree")]),
+    "13.1": Exercise(
+        "first give each metric a direction, 1, -1 or 0; LPIPS improves when it falls",
+        cases=reading_cases, mistakes=[
+            (reading_with(lpips_sign=1), "you take a higher LPIPS for the better one"),
+            (reading_with(way=lambda low, high: (low + high > 0) - (low + high < 0)),
+             "you use the middle of an interval: while it contains 0, the direction is open"),
+            (reading_with(trades=lambda a, b: a != b), "an open metric is no price: a trade has a clear loss"),
+            (reading_with(word=lambda a, b: "better" if a + b == 2 else "worse" if a + b == -2 else "open"),
+             "you want a clear change in both: one is enough if the other metric is open")]),
+    "13.2": Exercise(
+        "one mean for each layer, their sum for each discriminator, and the mean of these sums",
+        cases=matching_cases, mistakes=[
+            (matching_with(of_layers=lambda gaps: sum(gaps) / len(gaps)), "you average over the layers: they are summed"),
+            (matching_with(last=None), "you count the logits: they belong to the adversarial loss"),
+            (matching_with(of_networks=sum), "you add the discriminators: SPARGAN takes their mean"),
+            (matching_with(gap=F.mse_loss), "you square the differences: they are absolute"),
+            (matching_with(of_networks=lambda sums: sum(sums) / 3),
+             "you always divide by 3: the number of discriminators is the length of the list")]),
+    "13.3": Exercise(
+        "what must the distance be if both Gaussians are equal, and what if only the standard deviations differ?",
+        cases=lambda: [(case, between_quantiles(*case))
+                       for case in ((0.0, 1.0, 0.0, 1.0), (0.5, 1.0, 0.0, 2.0), (-1.0, 0.0, 1.0, 1.5))],
+        mistakes=[(lambda ma, sa, mb, sb: (ma - mb) ** 2 + (sa**2 - sb**2) ** 2,
+                   "you subtract the variances: on a line the standard deviations are subtracted"),
+                  (lambda ma, sa, mb, sb: (ma - mb) ** 2 + sa**2 + sb**2,
+                   "two equal Gaussians have a distance in this: the last term of the formula is missing"),
+                  (lambda ma, sa, mb, sb: ((ma - mb) ** 2 + (sa - sb) ** 2) ** 0.5,
+                   "this is the root: FID is the squared distance"),
+                  (lambda ma, sa, mb, sb: abs(ma - mb) + abs(sa - sb), "the differences are not squared"),
+                  (lambda ma, sa, mb, sb: (ma - mb) ** 2, "only the means count in this: a blurred set would be perfect")]),
+    "A.1": Exercise(
+        "F_k lies at level k on the way down; at which level lies F_4, and at which F_7?",
+        cases=shape_cases, mistakes=[
+            (shape_with(times=lambda level, cap: 2**level), "your channels double at every level: cap has no effect"),
+            (shape_with(times=lambda level, cap: cap if level else 1), "all your levels but the first have cap * C channels"),
+            (shape_with(level=lambda k: min(k, 8 - k)), "your bottleneck halves the picture once more: it keeps the size of F_3"),
+            (shape_with(level=lambda k: k), "your network never goes up again: F_5 to F_7 are the decoder's"),
+            (shape_with(level=lambda k: min(k - 1, 7 - k)), "your F_1 has not been halved: it is what comes after encoder 1"),
+            (lambda *case: shape_with()(*case)[::-1], "your channels come last: a feature is (channels, height, width)")]),
+    "A.2": Exercise(
+        "each head has a matrix of its own, between its own channels only",
+        cases=lambda: [((c, h), SelfAttention(c, h).attention(torch.zeros(1, c, 8, 8))[0].numel())
+                       for c, h in ((28, 1), (56, 2), (112, 4), (24, 8))],
+        mistakes=[(lambda channels, heads: channels**2,
+                   "you let every channel meet every other: two heads share no channel"),
+                  (lambda channels, heads: (channels // heads) ** 2, "this is the matrix of one head"),
+                  (lambda channels, heads: heads * channels**2,
+                   "each of your heads has all channels: they share the channels among them"),
+                  (lambda channels, heads: channels // heads, "this is a row of the matrix of one head")]),
 }

@@ -126,7 +126,7 @@ WRONG = {bool: "'false'", int: "'abc'", float: "'abc'", str: "['a', 'b']"}
 @every
 def test_every_parameter_is_checked(source, monkeypatch):
     monkeypatch.chdir(ROOT / "notebooks")
-    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setattr(sys, "path", ["", *sys.path])  # as in a kernel
     parameters, setup = start_of(source)
     names: dict = {"In": ["", parameters]}
     exec(parameters, names)
@@ -143,7 +143,7 @@ def test_every_parameter_is_checked(source, monkeypatch):
 def colab(monkeypatch, tmp_path):
     """A folder like Colab's; a kernel that notes its commands, and where `cd` leads if the clone works."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
 
     def kernel(clone_works: bool):

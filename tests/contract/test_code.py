@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "aminet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COURSE = [path for path in FILES if path.parent.name != "baselines"]
 FOLDERS = ("metrics", "faces", "baselines", "training", "paper", "deploy")  # each imports those before it
-FREE = ("__init__", "__main__", "notebook")  # they may import any part of the package
+FREE = ("__init__", "__main__")  # they may import any part of the package
 TYPED = ["*.py", "metrics", "training", "paper",
          *(f"baselines/{gan}.py" for gan in ("fsrgan", "dicgan", "spargan", "sfmgan"))]
 

@@ -31,7 +31,7 @@ def tags(cell) -> list[str]:
 
 
 def verdicts(cell) -> list[str]:
-    """What `grade` said in a cell, in order."""
+    """What `check` said in a cell, in order."""
     text = "".join(output.get("text", "") for output in cell.outputs)
     return re.findall(r"^(your turn|not yet|right)(?=: |$)", text, re.M)
 
@@ -46,7 +46,7 @@ def test_it_was_executed_top_to_bottom(source):
     code = [cell for cell in pair(source)[1] if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert not [o for cell in code for o in cell.outputs if o.output_type == "error" or o.get("name") == "stderr"]
-    assert any({"image/png", "image/jpeg"} & set(o.get("data", {})) for cell in code for o in cell.outputs)
+    assert any({"image/svg+xml", "image/jpeg"} & set(o.get("data", {})) for cell in code for o in cell.outputs)
 
 
 @every
@@ -64,7 +64,7 @@ def test_its_size(source):
     cells = pair(source)[1]
     assert 20 <= len(cells) <= 52
     assert max(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code") <= 40
-    assert source.with_suffix(".ipynb").stat().st_size <= 800 * 1024  # faces and text that can be read
+    assert source.with_suffix(".ipynb").stat().st_size <= 1536 * 1024  # faces at their size, on a fine screen
 
 
 @every
@@ -88,31 +88,26 @@ def test_its_links_and_its_words(source):
     for cell in pair(source)[0]:
         if cell.cell_type == "markdown":
             for target in re.findall(r"\]\(((?!http|#)[^)\s]+)\)", cell.source):
-                assert (source.parent / target).exists(), target
+                assert (source.parent / target.partition("#")[0]).exists(), target
     assert not PRIVATE.search(source.read_text())
 
 
 @every
 def test_its_exercises(source):
-    """Every stub fails its check; in every solution cell the right answer passes, and before it one wrong answer fails,
-    if the exercise is not in exercises.py, whose mistakes have a test of their own."""
+    """No stub passes its check, every solution does, folded; the wrong answers have a test of their own."""
     cells = pair(source)[1]
     stubs = [cell for cell in cells if "exercise" in tags(cell)]
     solutions = [cell for cell in cells if "solution" in tags(cell)]
     assert 1 <= len(stubs) == len(solutions) <= 4
     for stub, solution in zip(stubs, solutions):
-        if numbers := re.findall(r'check\("(.+?)"', stub.source):
-            assert verdicts(stub) == ["your turn"] and verdicts(solution) == ["right"]
-            assert numbers == re.findall(r'check\("(.+?)"', solution.source)
-            assert solution.metadata["jupyter"] == {"source_hidden": True} and "hint" not in stub.source
-        else:
-            assert set(verdicts(stub)) == {"not yet"}
-            assert verdicts(solution)[0] == "not yet" and verdicts(solution)[-1] == "right"
+        assert verdicts(stub) == ["your turn"] and verdicts(solution) == ["right"]
+        assert re.findall(r'check\("(.+?)"', stub.source) == re.findall(r'check\("(.+?)"', solution.source) != []
+        assert solution.metadata["jupyter"] == {"source_hidden": True} and "hint" not in stub.source
 
 
 CHAPTERS = {"degrade", "protocol", "sa", "rdfe", "skaf", "lgfi", "transformer", "edff", "config", "model", "ledger",
             "train", "amigan"}
-WORKSHOP = {"__init__", "__main__", "errors", "files", "notebook"}  # of aminet's first level, what is no chapter
+WORKSHOP = {"__init__", "__main__", "errors", "files"}  # of aminet's first level, what is no chapter
 # What no notebook repeats of the chapters, and why: whole files, or public names of them.
 EXCUSES = {
     "names, values and checks of settings; notebooks explain each where it acts": ["config", "train.Recipe"],

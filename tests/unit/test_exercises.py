@@ -7,7 +7,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "notebooks"))
 import exercises  # noqa: E402
-from exercises import EXERCISES, check, difference, fault, untouched  # noqa: E402
+from exercises import EXERCISES, check, difference, fault, untouched, use_own  # noqa: E402
+
+from aminet.edff import EDFF  # noqa: E402
+from aminet.errors import BadInput  # noqa: E402
 
 MISTAKES = [pytest.param(number, place, id=f"{number}-{place}") for number, exercise in EXERCISES.items()
             for place in range(len(exercise.mistakes))]
@@ -116,3 +119,68 @@ def test_an_error_in_a_step_is_explained_with_the_learners_line(capsys):
 
     assert not check("10.1", step)
     assert capsys.readouterr().out.startswith("not yet: AttributeError in line ")
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A live notebook whose kept forwards are in a folder of this test; EDFF has its own forward again afterwards."""
+    monkeypatch.setattr(exercises, "live", lambda: True)
+    monkeypatch.setattr(exercises, "MINE", tmp_path / "mine")
+    monkeypatch.setattr(EDFF, "forward", EDFF.forward)
+    return tmp_path / "mine"
+
+
+def test_a_right_forward_is_kept_and_used_a_wrong_one_is_not_kept(mine, capsys):
+    def forward(self, encoder, decoder):
+        w1, w2 = self.skaf(self.reduce(torch.cat([encoder, decoder], 1)))
+        self.own = True
+        return encoder * w1 + decoder * w2
+
+    def exchanged(self, encoder, decoder):
+        w1, w2 = self.skaf(self.reduce(torch.cat([encoder, decoder], 1)))
+        return encoder * w2 + decoder * w1
+
+    assert not check("07.1", exchanged) and not mine.exists()
+    capsys.readouterr()
+    assert check("07.1", forward) and capsys.readouterr().out == "right: chapter 09 trains with it\n"
+    assert [path.name for path in mine.iterdir()] == ["EDFF.py"]
+    use_own()
+    assert capsys.readouterr().out.startswith("yours: EDFF; the course's: SelfAttention, ")
+    edff, features = EDFF(8), torch.rand(2, 1, 8, 16, 16)
+    edff(*features)
+    assert edff.own
+
+
+def test_the_courses_own_answer_is_not_kept(mine, capsys):
+    assert check("07.1", EDFF.forward) and capsys.readouterr().out == "right\n" and not mine.exists()
+
+
+def test_a_forward_that_cannot_train_is_not_right(mine, capsys):
+    def forward(self, encoder, decoder):
+        w1, w2 = self.skaf(self.reduce(torch.cat([encoder, decoder], 1)))
+        return (encoder * w1 + decoder * w2).detach()
+
+    assert not check("07.1", forward) and "no gradient reaches the weights" in capsys.readouterr().out
+    assert not mine.exists()
+
+
+def test_without_a_live_notebook_nothing_is_kept(mine, monkeypatch, capsys):
+    monkeypatch.setattr(exercises, "live", lambda: False)
+    assert check("07.1", EDFF.forward) and capsys.readouterr().out == "right\n" and not mine.exists()
+    use_own()
+    assert "yours" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text, words", [
+    ("def forward(self, encoder, decoder:\n", "was never closed"),
+    ("", "list index out of range"),
+    ("def forward(self, encoder, decoder):\n    return rearranged(encoder)\n", "name 'rearranged' is not defined"),
+    ("def forward(self, encoder, decoder):\n    return encoder + decoder\n", "instead of"),
+])
+def test_a_kept_file_that_cannot_be_used_is_refused_by_name(mine, text, words):
+    mine.mkdir()
+    (mine / "EDFF.py").write_text(text)
+    before = EDFF.forward
+    with pytest.raises(BadInput, match="EDFF.py: .*; pass its check again, or delete the file") as error:
+        use_own()
+    assert words in str(error.value) and EDFF.forward is before

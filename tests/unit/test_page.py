@@ -1,0 +1,155 @@
+"""What the notebooks share: wrong parameters fail, faces have their size, tables their best, figures their words."""
+import io
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aminet import BadInput
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "notebooks"))
+import diagrams  # noqa: E402
+import page  # noqa: E402
+from page import as_jpeg, as_svg, begin, explore, eyes, picture_of, show, table, words_of  # noqa: E402
+
+DEFAULTS = {"faces": "synthetic:8", "out": "", "images": 360, "lr": 1e-3, "resume": False}
+
+
+def start(injected: str, **later) -> dict:
+    """The names of a notebook after its start, as a kernel holds them that papermill drives."""
+    names = {**DEFAULTS, "In": ["", "the parameters cell"], "_i1": "", "exit": exit}
+    parameters = dict(names)
+    if injected:
+        names["In"].append(f"# Parameters\n{injected}\n")
+        exec(injected, names)
+    begin(names, parameters)
+    names.update(later)
+    begin(names, parameters)  # the cell may run again
+    return names
+
+
+@pytest.mark.parametrize("injected, words", [
+    ("imagess = 4", "unknown parameter imagess: this notebook has faces, images, lr, out, resume"),
+    ("images = 'abc'", "images is 'abc': this notebook wants a whole number"),
+    ("images = 1.5", "images is 1.5: this notebook wants a whole number"),
+    ("images = True", "images is True: this notebook wants a whole number"),
+    ("images = None", "images is None: this notebook wants a whole number"),
+    ("lr = 'fast'", "lr is 'fast': this notebook wants a number"),
+    ("lr = False", "lr is False: this notebook wants a number"),
+    ("resume = 'false'", "resume is 'false': this notebook wants True or False"),
+    ("resume = 0", "resume is 0: this notebook wants True or False"),
+    ("out = 2024", "out is 2024: this notebook wants text"),
+    ("faces = ['a', 'b']", r"faces is \['a', 'b'\]: this notebook wants text"),
+])
+def test_wrong_parameters_are_refused(injected, words):
+    with pytest.raises(BadInput, match=f"^{words}"):
+        start(injected)
+
+
+@pytest.mark.parametrize("injected", [
+    "", "images = 4", "lr = 1", "lr = float('inf')", "resume = True", "out = 'a folder'", "faces = 'a b'",
+    "images = 4\nlr = 0.5\nresume = False",
+])
+def test_right_parameters_are_taken_and_the_start_runs_again(injected):
+    names = start(injected, x=3, images="changed by a later cell", F=np)
+    assert names["images"] == "changed by a later cell"
+
+
+def test_none_stands_for_no_text():
+    assert start("out = None")["out"] == ""
+
+
+def test_a_source_with_a_space_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "my faces").mkdir()
+    monkeypatch.setenv("AMINET_FACES", str(tmp_path))
+    with pytest.raises(BadInput, match="^faces is 'my faces': spaces separate sources"):
+        start("faces = 'my faces'")
+    start(f"out = {str(tmp_path / 'my faces')!r}")
+
+
+def test_names_of_ones_own_are_no_parameters():
+    """A live notebook, not driven by papermill: its second cell may be anything."""
+    parameters = {**DEFAULTS, "In": ["", "..."]}
+    begin({**parameters, "mine": 4, "In": ["", "...", "mine = 4"]}, parameters)
+
+
+def test_picture_of():
+    x = torch.full((3, 2, 4), -1.0)
+    x[0, 0, 3] = 1.0  # a red pixel, top right
+    picture = picture_of(x)
+    assert picture.shape == (2, 4, 3) and picture.dtype == np.uint8
+    assert picture[0, 3].tolist() == [255, 0, 0] and picture[1, 0].tolist() == [0, 0, 0]
+    assert picture_of(torch.rand(2, 4)).shape == (2, 4)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_face_is_drawn_in_its_own_size_and_its_eyes_twice_as_large(scale):
+    face = torch.zeros(3, 128, 128, dtype=torch.uint8)
+    figure = show([[face, None, face], [eyes(face)] * 2], ["a", "b\nc"], ["one", "two"], [["x"]], scale=scale)
+    width, height = (side * page.CSS_PIXELS for side in figure.get_size_inches())
+    sizes = [(axis.get_position().width * width, axis.get_position().height * height) for axis in figure.axes]
+    assert len(sizes) == 6
+    assert sizes[0] == pytest.approx((128 * scale, 128 * scale))
+    assert sizes[3] == pytest.approx((128 * scale, 64 * scale))
+    assert not figure.axes[1].images and figure.axes[0].get_xlabel() == "x" and figure.axes[3].get_ylabel() == "two"
+
+
+def test_lines_become_svg_and_faces_jpeg_of_two_pixels_each_with_words():
+    lines, axis = plt.subplots()
+    axis.plot([1, 2], [3, 4])
+    axis.set(title="PSNR of\n$x_1$", xlabel="faces", ylabel="dB")
+    svg, said = as_svg(lines)
+    assert svg == as_svg(lines)[0] and "faces</text>" in svg and said == {"alt": "PSNR of x_1; across: faces; up: dB"}
+    assert as_jpeg(lines) is None
+    faces = show([[torch.zeros(3, 128, 128)]], ["a face"])
+    data, said = as_jpeg(faces)
+    assert as_svg(faces) is None and said["alt"] == "a face"
+    assert Image.open(io.BytesIO(data)).width in (2 * said["width"], 2 * said["width"] + 1)
+    faces.set_label("Nobody")
+    assert words_of(faces) == "Nobody"
+
+
+def test_a_tables_best_is_bold_and_pending_stays(monkeypatch):
+    said = []
+    monkeypatch.setattr(page, "display", lambda html: said.append(html.data))
+    table([["a<b", 1.234, 12345], ["c", 2.0, "pending"], ["d", float("nan"), 3]], ["who", "PSNR", "n"],
+          best={"PSNR": max}, digits={"PSNR": 1})
+    assert "<b>2.0</b>" in said[0] and said[0].count("<b>") == 1 and "a&lt;b" in said[0]
+    assert ">12,345<" in said[0].replace(" ", "") and "pending" in said[0] and "nan" in said[0]
+
+
+def test_sliders_come_in_a_live_notebook_alone(monkeypatch):
+    import ipywidgets
+
+    drawn, moved = [], []
+    monkeypatch.setattr(ipywidgets, "interact", lambda draw, **controls: moved.append(controls))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    explore(lambda k=3: drawn.append(k), k=(1, 9))
+    assert drawn == [3] and not moved
+    monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
+    explore(lambda k=3: drawn.append(k), k=(1, 9))
+    assert drawn == [3] and moved == [{"k": (1, 9)}]
+
+
+@pytest.mark.parametrize("name", diagrams.DIAGRAMS)
+def test_a_diagrams_blocks_do_not_touch_and_its_arrows_are_known(name):
+    diagram = diagrams.DIAGRAMS[name]
+    texts = {key: block[2] if len(block) > 2 else key for key, block in diagram.blocks.items()}
+    boxes = [(*block[:2], *diagrams.half_size(texts[key])) for key, block in diagram.blocks.items()]
+    for i, (x, y, w, h) in enumerate(boxes):
+        assert all(abs(x - u) > w + a or abs(y - v) > h + b for u, v, a, b in boxes[:i]), list(texts)[i]
+    ends = {word for arrow in diagram.arrows for word in arrow.split()[::2]}
+    assert ends <= diagram.blocks.keys() and {*diagram.dashed} <= {*diagram.blocks, *diagram.arrows}
+    svg, said = as_svg(diagrams.draw(name, next(iter(texts.values())), links={"SKAF": "05_skaf.html"}))
+    assert said["alt"] == diagram.title
+    assert ("05_skaf.html" in svg) is any(text.startswith("SKAF") for text in texts.values())
