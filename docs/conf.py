@@ -19,6 +19,7 @@ from aminet import __version__  # noqa: E402
 
 release = __version__
 project = "aminet"
+author = "the authors of aminet"
 copyright = "the authors of aminet"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 myst_enable_extensions = ["dollarmath", "html_image"]

@@ -67,7 +67,7 @@ def page(path: Path) -> nbformat.NotebookNode:
             cell.source = re.sub(r"\[!\[(.+?)\]\(.+?\)\]", r"[\1]", cell.source)  # a badge is fetched from elsewhere
         settings = cell.metadata.setdefault("mystnb", {})
         for tag in FOLDED.keys() & {*cell.metadata.get("tags", [])}:
-            cell.metadata["tags"].append("hide-input")
+            cell.metadata["tags"].append("hide-cell" if tag == "solution" else "hide-input")
             settings |= {"code_prompt_show": f"Show {FOLDED[tag]}", "code_prompt_hide": f"Hide {FOLDED[tag]}"}
         if words := words_of_figures(cell):
             settings["image"] = {"alt": "; ".join(words)}

@@ -164,6 +164,12 @@ def test_a_forward_that_cannot_train_is_not_right(mine, capsys):
     assert not mine.exists()
 
 
+def test_a_number_of_any_precision_is_a_number_and_a_class_is_no_answer(capsys):
+    assert difference(2699.6123, 2699.6123, 1e-4) == difference(torch.tensor(2699.6123).double(), 2699.6123, 1e-3) == ""
+    for answer in (EDFF, 3, "forward"):
+        assert not check("07.1", answer) and "hand over the function itself" in capsys.readouterr().out
+
+
 def test_without_a_live_notebook_nothing_is_kept(mine, monkeypatch, capsys):
     monkeypatch.setattr(exercises, "live", lambda: False)
     assert check("07.1", EDFF.forward) and capsys.readouterr().out == "right\n" and not mine.exists()
