@@ -8,7 +8,6 @@ Pages: the landing page, the chapters, the results, the project, notes for teach
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import re
 import shutil
@@ -16,7 +15,6 @@ import sys
 from html import escape
 from pathlib import Path
 
-import matplotlib
 import nbformat
 from nbconvert import SlidesExporter
 from sphinx.cmd.build import build_main
@@ -27,6 +25,7 @@ ROOT = HERE.parent
 sys.path[:0] = [str(ROOT / "notebooks")]
 from build import ADDRESS  # noqa: E402
 from diagrams import draw  # noqa: E402
+from page import as_svg  # noqa: E402
 
 logging.getLogger("traitlets").setLevel(logging.ERROR)  # figures' words are set below
 FOLDED = {"setup": "the setup", "parameters": "the parameters", "plot": "how it is drawn", "solution": "the solution"}
@@ -120,9 +119,8 @@ def write_slides(notebooks: Path, folder: Path) -> None:
 def draw_maps(folder: Path) -> None:
     """Draw the landing page's two maps, whose blocks lead to their chapters."""
     for name, links in MAPS.items():
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aminet"}):
-            draw(name, links=links).savefig(svg := io.StringIO(), format="svg", metadata={"Date": None})
-        (folder / f"{name}.svg").write_text("<svg" + svg.getvalue().partition("<svg")[2])  # inside a page
+        svg, _ = as_svg(draw(name, links=links))
+        (folder / f"{name}.svg").write_text("<svg" + svg.partition("<svg")[2])  # inside a page
 
 
 def lay_out(notebooks: Path, source: Path) -> None:
