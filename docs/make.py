@@ -119,7 +119,7 @@ def write_slides(notebooks: Path, folder: Path) -> None:
 def draw_maps(folder: Path) -> None:
     """Draw the landing page's two maps, whose blocks lead to their chapters."""
     for name, links in MAPS.items():
-        svg, _ = as_svg(draw(name, links=links))
+        svg = as_svg(draw(name, links=links))
         (folder / f"{name}.svg").write_text("<svg" + svg.partition("<svg")[2])  # inside a page
 
 

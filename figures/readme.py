@@ -342,12 +342,13 @@ def equal_starts() -> str:
         return "The comparison from equal starts is pending."
     best = max((fair[row] for row in both), key=lambda cell: cell.ours)
     before, after = (np.ptp([block[row].ours for row in both if not adds(row)]) for block in (own, fair))
+    start = f" ({own[best.row].ours:.2f} with its own start)" if best.row in own else ""
     chance = best.difference is not None and abs(best.difference) < half_width(best)
     return "\n".join([
         f"The {len(drawing)} methods that draw the whole face gain {min(drawing):.2f} to {max(drawing):.2f} dB of PSNR "
         "when they start from the bicubic one.",
         f"Then they lie within {after:.2f} dB, before within {before:.2f}.",
-        f"{best.row} has the most, {best.ours:.2f} dB{f', {gap(best)} to AMINet' if best.reference else ''}"
+        f"{best.row} has the most, {best.ours:.2f} dB{start}{f', {gap(best)} to AMINet' if best.reference else ''}"
         f"{', within chance' * chance}."])
 
 

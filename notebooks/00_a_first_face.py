@@ -43,7 +43,7 @@ begin(globals(), PARAMETERS)
 #
 # Two of the faces are people: Commodore Grace M. Hopper and astronaut Eileen M. Collins. The others are drawn by a program and show nobody.
 
-# %%
+# %% tags=["setup"]
 import matplotlib.pyplot as plt
 import torch
 
@@ -660,9 +660,9 @@ figure = draw("AMINet")
 # | [08 AMINet and its bill](08_aminet_and_its_bill.ipynb) | how many parameters and operations, and does the paper's count agree? | 120 |
 # | [09 train AMINet](09_train_aminet.ipynb) | how were the weights of this page made? | 90 |
 # | [10 train AMIGAN](10_train_amigan.ipynb) | what does a second network teach the first, and what does it cost? | 120 |
-# | [11 ablations](11_ablations.ipynb) | which part improves the result, and how large is chance? | 45 |
-# | [12 comparisons](12_comparisons.ipynb) | what is the idea of each compared method, and what is a ranking worth? | 75 |
-# | [13 the GANs compared](13_compared_gans.ipynb) | what do five discriminators see, and what does FID hide? | 60 |
+# | [11 ablations](11_ablations.ipynb) | which part improves the result, and how large is chance? | 90 |
+# | [12 comparisons](12_comparisons.ipynb) | what is the idea of each compared method, and what is a ranking worth? | 90 |
+# | [13 the GANs compared](13_compared_gans.ipynb) | what do five discriminators see, and what does FID hide? | 75 |
 # | [A symbols and shapes](A_symbols_and_shapes.ipynb) | what does this symbol mean? The page to keep open beside all others | 30 |
 #
 # **The short route**, 90 minutes without exercises:
@@ -677,7 +677,7 @@ figure = draw("AMINet")
 # | 10 | [08](08_aminet_and_its_bill.ipynb): "Assembling" |
 # | 5 | [09](09_train_aminet.ipynb): "The loop" |
 #
-# **The long route**, about 20 hours with all exercises: chapters 00 to 10 in this order, then 11, 12 and 13 in any order. In chapters 03 to 09 you write the network yourself, module by module, and train it.
+# **The long route**, 22 hours with all exercises: chapters 00 to 10 in this order, then 11, 12 and 13 in any order. In chapters 03 to 09 you write the network yourself, module by module, and train it.
 #
 # ## What to remember
 #

@@ -40,13 +40,13 @@ begin(globals(), PARAMETERS)
 #
 # > "To measure the quality of FSR results, we use PSNR [42], SSIM [42], LPIPS [43], VIF [44], and FID [45]." (Sec. IV-A)
 #
-# PSNR, SSIM and VIF are the subject here. LPIPS and FID compare features of trained networks; [notebook 10](10_train_amigan.ipynb) uses them.
+# PSNR, SSIM and VIF are the subject here. [LPIPS and FID](A_symbols_and_shapes.ipynb#Words) compare features of trained networks: [10](10_train_amigan.ipynb) uses them, [13](13_compared_gans.ipynb) explains FID.
 #
 # The **peak signal-to-noise ratio** (PSNR) is the mean squared error on a logarithmic scale, against the largest value that a byte can have:
 #
 # $$\mathrm{MSE} = \frac{1}{n} \sum_{p} (x_p - y_p)^2, \qquad \mathrm{PSNR} = 10 \log_{10} \frac{255^2}{\mathrm{MSE}} \ \text{dB}.$$
 
-# %%
+# %% tags=["setup"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt

@@ -33,7 +33,7 @@ from page import begin
 
 begin(globals(), PARAMETERS)
 
-# %%
+# %% tags=["setup"]
 import matplotlib.pyplot as plt
 import torch
 from torch import nn

@@ -3,7 +3,7 @@
 #
 # Which part of AMINet helps? We read the paper's Tables I to VI, and first ask how large a difference chance alone makes.
 #
-# *45 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/11_ablations.ipynb) · previous: [10 · Train AMIGAN](10_train_amigan.ipynb) · next: [12 · Comparisons](12_comparisons.ipynb)
+# *90 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/11_ablations.ipynb) · previous: [10 · Train AMIGAN](10_train_amigan.ipynb) · next: [12 · Comparisons](12_comparisons.ipynb)
 #
 # Before this: AMINet's parts in chapters [06](06_lgfi.ipynb) and [07](07_edff.ipynb), PSNR in [02](02_measuring_a_face.ipynb), and what a standard deviation is. [Appendix A](A_symbols_and_shapes.ipynb#Words) explains the words.
 #
@@ -40,7 +40,7 @@ from page import begin
 
 begin(globals(), PARAMETERS)
 
-# %%
+# %% tags=["setup"]
 import copy
 import json
 
@@ -270,7 +270,7 @@ plt.show()
 # %%
 factors = {1: norm.ppf(0.975), 3: student.ppf(0.975, 2), 5: student.ppf(0.975, 4)}
 table([[f"{d} dB", *(d / (factor * (2 / n) ** 0.5) for n, factor in factors.items())] for d in (0.04, 0.08, 0.11, 0.32)],
-      ["difference d", "1 training each", "3 trainings", "5 trainings"], digits=3)
+      ["difference d", "σ below, 1 training each", "σ below, 3 trainings", "σ below, 5 trainings"], digits=3)
 trained = {cell.records: cell.row for cell in CELLS.values() if len(cell.seeds) > 1}
 trained |= {one.records: one.row for one in readings(RECORDS) if one.metric == "psnr"}
 SPREADS = {row: np.std(means(files, "psnr", RECORDS), ddof=1) for files, row in trained.items()}
@@ -314,13 +314,10 @@ COLOURS = {"holds": "C2", "reversed": "C4", "cannot be told": "C1"}
 FOUND = {(one.number, one.row): one for one in VERDICTS if one.metric == "psnr"}
 rows = []
 for place, cell in ROWS.items():
-    line = [ROMAN[place[0]], cell.row, f"{cell.published_difference:+.2f}"]
-    if one := FOUND.get(place):
-        line += [f"{one.mean:+.2f} ± {one.half:.2f}", *(f"{p:.2g}" for p in (one.paired, one.welch, one.holm)), one.word]
-    else:
-        line += ["pending"] + 4 * [""]
-    rows.append(line)
-table(rows, ["table", "row", "paper's, dB", "ours, dB", "p, paired", "p, Welch", "p, Holm", "the paper's difference"])
+    one, printed = FOUND.get(place), f"{cell.published_difference:+.2f}"
+    measured = [f"{one.mean:+.2f} ± {one.half:.2f}", *(f"{p:.2g}" for p in (one.paired, one.welch, one.holm))] if one else 4 * [""]
+    rows.append([ROMAN[place[0]], cell.row, one.word if one else "pending", printed, *measured])
+table(rows, ["table", "row", "verdict", "paper's, dB", "ours, dB", "p, paired", "p, Welch", "p, Holm"])
 
 # %% tags=["plot"]
 figure, axis = plt.subplots(figsize=(9.5, 6.6), layout="constrained")
@@ -346,7 +343,7 @@ plt.show()
 #
 # ## Tables I to VI, the paper's numbers and ours
 #
-# *Pending*: a row has fewer than three trainings. Bold: the best of a column, **even within chance**. Compare our rows with each other, not with the paper's.
+# *Pending*: the trainings of a row are not all done; an ablation needs three. Bold: the best of a column, **even within chance**. Compare our rows with each other, not with the paper's.
 
 # %%
 def side_by_side(cells):
@@ -385,7 +382,7 @@ display(Markdown(f"Ours: {'; '.join(dict.fromkeys(said)) or 'pending'}."))
 #
 # ## What holds, and what cannot be told
 #
-# The verdict per table in PSNR, then per metric. Both change when more trainings arrive.
+# The verdict per table in PSNR, then per metric. Both change when more trainings arrive. The last column of the second table is the strictest reading: what Holm's correction leaves.
 
 # %%
 QUESTIONS = {1: "do SA, RDFE and SKAF help?", 2: "LGFI or Transformer blocks?", 3: "RDFE or an FFN?",

@@ -3,7 +3,7 @@
 #
 # FSRGAN, DICGAN, SPARGAN, SFMGAN and AMIGAN: five generators trained against five different discriminators. What does that change, and what does Table VIII tell?
 #
-# *60 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/13_compared_gans.ipynb) · previous: [12 · Comparisons](12_comparisons.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# *75 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/13_compared_gans.ipynb) · previous: [12 · Comparisons](12_comparisons.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
 #
 # Before this: one GAN's losses and training in [10 · Train AMIGAN](10_train_amigan.ipynb), PSNR, LPIPS and FID in [02 · Measuring a face](02_measuring_a_face.ipynb).
 #
@@ -40,7 +40,7 @@ from page import begin
 
 begin(globals(), PARAMETERS)
 
-# %%
+# %% tags=["setup"]
 import inspect
 import json
 import os
@@ -50,7 +50,7 @@ from textwrap import dedent
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import HTML, Code, Markdown, display
+from IPython.display import HTML, Markdown, display
 from scipy.stats import kendalltau
 from tabulate import tabulate
 from torch.nn import functional as F
@@ -77,7 +77,7 @@ from aminet.protocol import PROTOCOLS, psnr
 from aminet.train import restore
 from aminet.training.weights import PRETRAINED, load_weights
 from exercises import check
-from page import error_map, eyes, show, table
+from page import code, error_map, eyes, show, table
 
 RECORDS = Path(records or DATA / "records")
 
@@ -172,9 +172,7 @@ table(rows, ["GAN", "generator", "discriminators", "logits for a face", "their p
 
 # %%
 pieces = [FSRGAN.judge, MaxFeatureMap.forward, SPARGAN.features, SPARGAN.parts, SFMGAN.judge]
-source = "\n".join(f"# {piece.__qualname__}\n{dedent(inspect.getsource(piece))}" for piece in pieces)
-style = "<style>.jp-OutputArea-output .highlight pre { font-family: monospace }</style>"
-display(HTML(style), Code(source, language="python"))
+code("\n".join(f"# {piece.__qualname__}\n{dedent(inspect.getsource(piece))}" for piece in pieces))
 
 # %% [markdown]
 # ### Where a discriminator looks
@@ -444,7 +442,7 @@ for faces in ("celeba_test", "flickr_test", "london"):
     MEASURED[faces] = {metric: [first["means"][f"bicubic_{metric}"]["mean"], first["means"][metric]["mean"],
                                 second["means"][metric]["mean"]] for metric in known}
     columns = [[*MEASURED[faces][metric], *change(second, first, metric).split(" ", 1)] for metric in known]
-    headers = [f"{faces}, {first['faces']['images']:,} faces", *(METRICS[metric][0] for metric in known)]
+    headers = [f"pocket, {faces}, {first['faces']['images']:,} faces", *(METRICS[metric][0] for metric in known)]
     table(zip(["bicubic", "AMINet", "AMIGAN", "AMIGAN − AMINet", "its 95 % interval"], *columns), headers,
           best={METRICS[metric][0]: METRICS[metric][2] for metric in known},
           digits={METRICS[metric][0]: METRICS[metric][1] for metric in known})
@@ -475,7 +473,7 @@ plt.show()
 #
 # ## Table VIII, the paper's numbers and ours
 #
-# This notebook can train every row of ours; by default one, for some seconds, to a number that means nothing. Compare our rows with each other, not with the paper's: the faces are others. Below Table VIII stands each GAN beside its own generator.
+# This notebook can train every row of ours; by default one, for some seconds, to a number that means nothing. Compare our rows with each other, not with the paper's: the faces are others. Below Table VIII stands each GAN beside its own generator, at scale `mini`. So "AMINet" is another training here than above.
 #
 # <details><summary>How to train rows that count</summary>
 #

@@ -57,7 +57,7 @@ begin(globals(), PARAMETERS)
 #
 # $I_{LR}$ is "low resolution" in content only: Fig. 2 draws it with 128×128 pixels. Sec. III-A calls the output $I_{HR}$ once. Here the output is always $I_{SR}$.
 
-# %%
+# %% tags=["setup"]
 import torch
 
 from aminet.degrade import degrade, to_float, upsample
@@ -680,6 +680,7 @@ plt.show()
 # | **luma** | The brightness $Y$ of a pixel, a weighted sum of red, green and blue. | [02](02_measuring_a_face.ipynb) |
 # | **MAC** | One multiplication with one addition: the unit in which a network's work is counted. | [08](08_aminet_and_its_bill.ipynb) |
 # | **parameter** | A number that training changes; a weight or a bias. | [08](08_aminet_and_its_bill.ipynb) |
+# | **pending** | Said of a number whose trainings are not all done: three for a row of an ablation, one for a compared method. | [11](11_ablations.ipynb) |
 # | **perceptual loss** | A loss that compares features of a trained network, VGG19, instead of pixels. | [10](10_train_amigan.ipynb) |
 # | **pixel shuffle** | A rearrangement in which four channels become one channel of twice the height and width. | [08](08_aminet_and_its_bill.ipynb) |
 # | **pointwise convolution** | A 1×1 convolution: it mixes the channels of each pixel and sees no neighbours. | [04](04_rdfe.ipynb) |

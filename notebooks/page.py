@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython import get_ipython
 from IPython.core.pylabtools import print_figure
-from IPython.display import HTML, display
+from IPython.display import HTML, Code, display
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image
@@ -43,9 +43,7 @@ def begin(names: dict, parameters: dict) -> None:
     plt.style.use(HERE / "aminet.mplstyle")
     if shell := get_ipython():
         set_matplotlib_formats()  # none of its own
-        formatters = shell.display_formatter.formatters
-        formatters["image/svg+xml"].for_type(Figure, as_svg)
-        formatters["image/jpeg"].for_type(Figure, as_jpeg)
+        shell.display_formatter.mimebundle_formatter.for_type(Figure, rendered)
     torch.manual_seed(0)
 
 
@@ -71,22 +69,26 @@ def check_parameters(values: dict, defaults: dict) -> None:
             raise BadInput(f"{name} is {value!r}: spaces separate sources; rename it to one without, or link to it")
 
 
-def as_svg(figure: Figure) -> tuple[str, dict] | None:
-    """Return a figure of lines as SVG, with its words; None for one with pictures or very many points."""
+def rendered(figure: Figure, *asked) -> tuple[dict, dict]:
+    """Return a figure and its words by MIME type: lines as SVG, pictures as JPEG of two pixels for each of the page's.
+
+    asked: the MIME types that IPython includes and excludes, not used.
+    """
+    said = {"alt": words_of(figure)}
+    if svg := as_svg(figure):
+        return {"image/svg+xml": svg}, {"image/svg+xml": said}
+    data = print_figure(figure, "jpeg", dpi=2 * CSS_PIXELS, pil_kwargs={"quality": 75, "optimize": True})
+    width, height = Image.open(BytesIO(data)).size
+    return {"image/jpeg": data}, {"image/jpeg": said | {"width": width // 2, "height": height // 2}}
+
+
+def as_svg(figure: Figure) -> str | None:
+    """Return a figure of lines as SVG; None for one with pictures or very many points."""
     if any(axis.images for axis in figure.axes):
         return None
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "aminet"}):  # the same bytes in every run
         svg = print_figure(figure, "svg", metadata={"Date": None, "Creator": None})
-    return (svg, {"alt": words_of(figure)}) if len(svg) < 200_000 else None
-
-
-def as_jpeg(figure: Figure) -> tuple[bytes, dict] | None:
-    """Return a figure with pictures as JPEG of two pixels for each of the page's, with its words; None for the others."""
-    if as_svg(figure):
-        return None
-    data = print_figure(figure, "jpeg", dpi=2 * CSS_PIXELS, pil_kwargs={"quality": 75, "optimize": True})
-    width, height = Image.open(BytesIO(data)).size
-    return data, {"alt": words_of(figure), "width": width // 2, "height": height // 2}
+    return svg if len(svg) < 200_000 else None
 
 
 def words_of(figure: Figure) -> str:
@@ -178,14 +180,21 @@ def table(rows: Iterable[Sequence], headers: Sequence[str], best: Mapping[str, C
 
     def cell(value, column: int) -> str:
         form = f",.{places[column]}f" if isinstance(value, float) else "," if type(value) is int else ""
-        text = escape(format(value, form) if form else str(value))
+        text = escape(format(value, form) if form else str(value).replace(" ± ", "\u00a0±\u00a0"))  # in one line
         return f"<b>{text}</b>" if column in bold and value == bold[column] else text
 
     numeric = [any(isinstance(row[j], (int, float)) for row in rows) for j in range(len(headers))]
     html = tabulate([[cell(value, j) for j, value in enumerate(row)] for row in rows],
                     [escape(header) for header in headers], tablefmt="unsafehtml", disable_numparse=True,
                     colalign=["right" if right else "left" for right in numeric])
+    html = html.replace("<table>", '<table style="margin-bottom: 1.2em;">', 1)  # two in a row stay apart
     display(HTML(re.sub("<(td|th)>", r'<\1 style="text-align: left;">', html)))  # Jupyter's default is right
+
+
+def code(source: str) -> None:
+    """Show Python code as an output of the page, in the notebook's letters of equal width."""
+    display(HTML("<style>.jp-OutputArea-output .highlight pre { font-family: monospace }</style>"),
+            Code(source, language="python"))
 
 
 def live() -> bool:

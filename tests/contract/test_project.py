@@ -3,11 +3,11 @@ import hashlib
 import json
 import re
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+import readme
 import yaml
 
 from aminet import __version__
@@ -16,10 +16,6 @@ from aminet.paper.runs import find_run
 from aminet.training.weights import load_weights, read_header
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "figures"))
-
-import readme  # noqa: E402
-
 PAGES = ("README.md", "RESULTS.md", "CONTRIBUTING.md", "aminet/baselines/README.md", "data/published/README.md")
 
 

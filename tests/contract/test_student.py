@@ -6,14 +6,12 @@ import symtable
 import sys
 from pathlib import Path
 
+import build
+import exercises
 import pytest
+from exercises import EXERCISES
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "notebooks"))
-import build  # noqa: E402
-import exercises  # noqa: E402
-from exercises import EXERCISES  # noqa: E402
-
 NUMBER = re.compile(r'check\("(.+?)"')
 
 

@@ -1,20 +1,16 @@
 """What the notebooks share: wrong parameters fail, faces have their size, tables their best, figures their words."""
 import io
-import sys
-from pathlib import Path
 
+import diagrams
 import matplotlib.pyplot as plt
 import numpy as np
+import page
 import pytest
 import torch
+from page import as_svg, begin, explore, eyes, picture_of, rendered, show, table, words_of
 from PIL import Image
 
 from aminet import BadInput
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "notebooks"))
-import diagrams  # noqa: E402
-import page  # noqa: E402
-from page import as_jpeg, as_svg, begin, explore, eyes, picture_of, show, table, words_of  # noqa: E402
 
 DEFAULTS = {"faces": "synthetic:8", "out": "", "images": 360, "lr": 1e-3, "resume": False}
 
@@ -108,12 +104,12 @@ def test_lines_become_svg_and_faces_jpeg_of_two_pixels_each_with_words():
     lines, axis = plt.subplots()
     axis.plot([1, 2], [3, 4])
     axis.set(title="PSNR of\n$x_1$", xlabel="faces", ylabel="dB")
-    svg, said = as_svg(lines)
-    assert svg == as_svg(lines)[0] and "faces</text>" in svg and said == {"alt": "PSNR of x_1; across: faces; up: dB"}
-    assert as_jpeg(lines) is None
+    svg = as_svg(lines)
+    assert rendered(lines) == ({"image/svg+xml": svg}, {"image/svg+xml": {"alt": "PSNR of x_1; across: faces; up: dB"}})
+    assert "faces</text>" in svg
     faces = show([[torch.zeros(3, 128, 128)]], ["a face"])
-    data, said = as_jpeg(faces)
-    assert as_svg(faces) is None and said["alt"] == "a face"
+    (kind, data), (_, said) = (part.popitem() for part in rendered(faces))
+    assert as_svg(faces) is None and kind == "image/jpeg" and said["alt"] == "a face"
     assert Image.open(io.BytesIO(data)).width in (2 * said["width"], 2 * said["width"] + 1)
     faces.set_label("Nobody")
     assert words_of(faces) == "Nobody"
@@ -150,6 +146,7 @@ def test_a_diagrams_blocks_do_not_touch_and_its_arrows_are_known(name):
         assert all(abs(x - u) > w + a or abs(y - v) > h + b for u, v, a, b in boxes[:i]), list(texts)[i]
     ends = {word for arrow in diagram.arrows for word in arrow.split()[::2]}
     assert ends <= diagram.blocks.keys() and {*diagram.dashed} <= {*diagram.blocks, *diagram.arrows}
-    svg, said = as_svg(diagrams.draw(name, next(iter(texts.values())), links={"SKAF": "05_skaf.html"}))
-    assert said["alt"] == diagram.title
+    figure = diagrams.draw(name, next(iter(texts.values())), links={"SKAF": "05_skaf.html"})
+    svg = as_svg(figure)
+    assert words_of(figure) == diagram.title
     assert ("05_skaf.html" in svg) is any(text.startswith("SKAF") for text in texts.values())
