@@ -685,4 +685,6 @@ figure = draw("AMINet")
 # * A score belongs to its pictures, its protocol and its weights. Only gains on the same faces compare.
 # * The network has learned to undo one way of reducing a face. For another way, or noise, it can be worse than bicubic, and it never says so.
 #
+# To read on: J. Jiang et al., [Deep Learning-based Face Super-Resolution: A Survey](https://arxiv.org/abs/2101.03749) (2021); the paper of this course, [AMINet](https://arxiv.org/abs/2409.00591) (2024).
+#
 # Next: [01 the problem](01_the_problem.ipynb), on what is lost and why no network can simply invert it.

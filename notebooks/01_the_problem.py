@@ -683,4 +683,6 @@ passed = check("01.4", zoom)
 # * 98.4 % of the dimensions of a face are free once its LR picture is given. What fills them is knowledge of faces, not of the picture.
 # * The mean of all plausible faces is blurred and has the best PSNR. A higher PSNR alone does not show a better face.
 #
+# To read on: S. Baker and T. Kanade, [Limits on Super-Resolution and How to Break Them](https://doi.org/10.1109/TPAMI.2002.1033210) (2002); S. Menon et al., [PULSE](https://arxiv.org/abs/2003.03808) (2020), many faces for one small picture.
+#
 # Next: [02 measuring a face](02_measuring_a_face.ipynb), on what the numbers of the tables mean.

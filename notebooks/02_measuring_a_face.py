@@ -713,4 +713,6 @@ plt.show()
 # * PSNR does not know what a face is: it prefers a blur to a shift of one pixel. SSIM and VIF ask other questions, and there are two VIFs.
 # * Compare two methods face by face, with a paired interval. Choose on validation, and test once.
 #
+# To read on: Z. Wang et al., [Image Quality Assessment](https://doi.org/10.1109/TIP.2003.819861) (2004), for SSIM; H. Sheikh and A. Bovik, [Image Information and Visual Quality](https://doi.org/10.1109/TIP.2005.859378) (2006), for VIF.
+#
 # Next: [03 SA](03_sa.ipynb), the first module of the network.

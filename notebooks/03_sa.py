@@ -689,4 +689,6 @@ figure = show(pictures, ["all weights equal", "trained", "the original"], names,
 # - Heads are blocks on the diagonal: $h$ times cheaper, one temperature each.
 # - In `pocket`, uniform weights in all eight SAs cost only 0.01 to 0.15 dB.
 #
+# To read on: A. Vaswani et al., [Attention Is All You Need](https://arxiv.org/abs/1706.03762) (2017); A. El-Nouby et al., [XCiT](https://arxiv.org/abs/2106.09681) (2021) and S. Zamir et al., [Restormer](https://arxiv.org/abs/2111.09881) (2022), both with attention between channels.
+#
 # Next: [04 RDFE](04_rdfe.ipynb), the branch that looks at places.

@@ -917,4 +917,6 @@ passed = check("04.4", receptive_field)
 # - Depthwise branches and the attention unit are cheap; the refinement is nearly the whole price. Table IV's
 #   differences are within 0.12 dB.
 #
+# To read on: A. Howard et al., [MobileNets](https://arxiv.org/abs/1704.04861) (2017), for depthwise convolutions; A. Newell et al., [Stacked Hourglass Networks](https://arxiv.org/abs/1603.06937) (2016).
+#
 # Next: [05 SKAF](05_skaf.ipynb), which weighs SA against RDFE.

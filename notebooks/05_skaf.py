@@ -669,4 +669,6 @@ passed = check("05.4", log_size)
 # - Maps as gates keep the size of a feature proportional. Features as gates (Fig. 2) square it, and eight squares in a row vanish or overflow, unless LayerNorm and a shortcut hold them.
 # - Fusion is 45% of AMINet's parameters and 60% of its MACs. The text draws conclusions from Table V that the table does not support.
 #
+# To read on: X. Li et al., [Selective Kernel Networks](https://arxiv.org/abs/1903.06586) (2019); Y. Li et al., [LSKNet](https://arxiv.org/abs/2303.09030) (2023); S. Woo et al., [CBAM](https://arxiv.org/abs/1807.06521) (2018), for maps from pooled channels.
+#
 # Next: [06 · LGFI](06_lgfi.ipynb) puts SA, RDFE and SKAF together.

@@ -646,4 +646,6 @@ passed = check("06.4", share)
 # - Parameter counts decode ablations: a removed branch passes $u$ on, "w/o SKAF" is a plain sum, and the Transformer of Table II has 15 blocks in each of 7 stages. They do not say whether 0.08 dB is more than chance.
 # - You can measure what a figure suggests: the sizes of the terms, and the heat inside masks.
 #
+# To read on: J. Ba et al., [Layer Normalization](https://arxiv.org/abs/1607.06450) (2016); G. Gao et al., [CTCNet](https://arxiv.org/abs/2204.08696) (2023), which puts convolutions and Transformers one after the other.
+#
 # Next: [07 · EDFF](07_edff.ipynb) uses the same fusion where encoder and decoder meet.

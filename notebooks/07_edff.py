@@ -450,4 +450,6 @@ table(rows, ["network", "counted (M)", "Table VI", "agrees", "increase"])
 # - It costs 1.25 M parameters where an addition costs none. Its cost is quadratic in the width, so a 1×1 halves the channels first.
 # - A map shows what a network does, not what it needs. Remove a side, or flatten the maps, and measure the loss.
 #
+# To read on: O. Ronneberger et al., [U-Net](https://arxiv.org/abs/1505.04597) (2015); C. Chen et al., [SPARNet](https://arxiv.org/abs/2012.01211) (2021), to which Table VI adds EDFF.
+#
 # Next: [08 · AMINet and its bill](08_aminet_and_its_bill.ipynb) puts the whole network together and counts it.

@@ -702,4 +702,6 @@ passed = check("08.3", depthwise_rate)
 # 2. Parameters sit where the network is wide, MACs where the image is large. Their ratio shows the shape of a network even if its widths are unknown.
 # 3. A count needs its counter: 15.61 G by PyTorch and 15.57 G by thop are one network. $8C$ with 15.6 G is no network.
 #
+# To read on: V. Dumoulin and F. Visin, [A Guide to Convolution Arithmetic for Deep Learning](https://arxiv.org/abs/1603.07285) (2016); W. Shi et al., [ESPCN](https://arxiv.org/abs/1609.05158) (2016), for pixel shuffle.
+#
 # Next: [09 · Train AMINet](09_train_aminet.ipynb)

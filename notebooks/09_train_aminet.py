@@ -639,4 +639,6 @@ figure.set_label("a portrait and its eyes: bicubic, restored by the network trai
 # 2. A network that starts as bicubic has only the missing part to learn.
 # 3. Batches that depend on their number alone make a training resumable and repeatable. Validation chooses the weights, the test set never.
 #
+# To read on: D. Kingma and J. Ba, [Adam](https://arxiv.org/abs/1412.6980) (2015); I. Loshchilov and F. Hutter, [SGDR](https://arxiv.org/abs/1608.03983) (2017), for cosine schedules.
+#
 # Next: [10 · Train AMIGAN](10_train_amigan.ipynb)

@@ -821,4 +821,6 @@ passed = check("10.4", slopes)
 # 2. Two networks, two losses, one batch: Eq. 22 must not move the discriminator, Eq. 20 must not move the generator. A falling discriminator loss is a warning, not progress.
 # 3. The weights 1, 0.01 and 0.01 mean nothing without the VGG19 and the discriminator behind them. The paper names neither; a record must.
 #
+# To read on: I. Goodfellow et al., [Generative Adversarial Networks](https://arxiv.org/abs/1406.2661) (2014); J. Johnson et al., [Perceptual Losses](https://arxiv.org/abs/1603.08155) (2016); T. Miyato et al., [Spectral Normalization](https://arxiv.org/abs/1802.05957) (2018); L. Mescheder et al., [Which Training Methods for GANs do actually Converge?](https://arxiv.org/abs/1801.04406) (2018), for R1.
+#
 # Next: [11 · Ablations](11_ablations.ipynb)

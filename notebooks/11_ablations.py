@@ -803,4 +803,6 @@ table([[f"{sigma:.2f} dB", *(trainings(d, sigma) for d in (0.32, 0.1, 0.05))] fo
 # 3. The published differences are small, and the paper gives no spread over trainings.
 # 4. A lesion, a heat map or one chosen face is no ablation.
 #
+# To read on: X. Bouthillier et al., [Accounting for Variance in Machine Learning Benchmarks](https://arxiv.org/abs/2103.03098) (2021).
+#
 # Next: [12 · Comparisons](12_comparisons.ipynb)

@@ -1011,4 +1011,6 @@ passed = check("12.3", chance)
 # 3. A place is an interval. One training each tells large differences only.
 # 4. A printed table has a history: look for equal digits and missing rows.
 #
+# To read on: K. Musgrave et al., [A Metric Learning Reality Check](https://arxiv.org/abs/2003.08505) (2020), a comparison repeated under equal rules; H. Zhang et al., [Fixup Initialization](https://arxiv.org/abs/1901.09321) (2019), for last layers of zeros.
+#
 # Next: [13 · The GANs compared](13_compared_gans.ipynb)

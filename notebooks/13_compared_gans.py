@@ -803,4 +803,6 @@ passed = check("13.3", line)
 # 2. PSNR is highest for an average, and an average does not look real. Show both kinds of metrics, before and after, with paired intervals.
 # 3. A FID belongs to its number of faces. With few it is largely bias, and even the order can be wrong.
 #
+# To read on: M. Heusel et al., [GANs Trained by a Two Time-Scale Update Rule](https://arxiv.org/abs/1706.08500) (2017), for FID; M. Chong and D. Forsyth, [Effectively Unbiased FID](https://arxiv.org/abs/1911.07023) (2020); R. Zhang et al., [The Unreasonable Effectiveness of Deep Features](https://arxiv.org/abs/1801.03924) (2018), for LPIPS; Y. Blau and T. Michaeli, [The Perception-Distortion Tradeoff](https://arxiv.org/abs/1711.06077) (2018).
+#
 # Next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
