@@ -459,7 +459,7 @@ axes[0].invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# The crop moves the PSNR by 1.10 dB, the channel by 1.44 dB, the averaging by 0.26 dB. Most pairs of neighbouring rows of Table VII differ by less.
+# The crop moves the PSNR by 1.10 dB, the channel by 1.44 dB, the averaging by 0.26 dB. Most neighbours in the ranking of Table VII differ by less.
 # In a live notebook, the next cell gives you every switch:
 
 # %%

@@ -804,9 +804,10 @@ plt.show()
 # - **The three branches cost almost nothing; the refinement costs almost everything.** Nearly all of RDFE's weights
 #   are the dense 3×3 of the FRM: 4.9 M in the whole network, for 0.08 dB. The second and third branch cost some 0.3 M
 #   and bring 0.10 to 0.12 dB. The attention unit costs 0.2 M and brings 0.07 dB.
-# - A larger single kernel is not better: 27.73, 27.71, 27.72 dB for 3, 5, 7. The gain comes with the
-#   combination.
-# - All differences in Table IV lie within 0.12 dB, from one training each, and no spread is given. The order of the
+# - A larger single kernel is not better: 27.73, 27.71, 27.72 dB for 3, 5, 7. In print the three together
+#   have 0.10 to 0.12 dB more. In our short trainings a single path was 0.05 dB better, within chance
+#   ([chapter 11](11_ablations.ipynb)).
+# - All differences in Table IV lie within 0.12 dB. Neither a spread nor the number of trainings is given. The order of the
 #   first three rows means nothing.
 #
 # <details><summary>What the paper leaves open</summary>

@@ -256,7 +256,7 @@ plt.show()
 # <details><summary>What the paper leaves open</summary>
 #
 # - Fig. 2 shows $X$ entering both branches directly, and $X_{out} = X_{SA}\,w_1 + X_{RD}\,w_2$ leaving: no norm, no shortcut. The text mentions neither. The published counts cannot tell, since all LayerNorms together hold 1,232 of 12.62 million parameters. So both are switches, `norm` and `residual`.
-# - Which version learns faces better is a question for trainings with several seeds. Our three short ones of a small network do not decide it. Without both, two were better and one was worse. Without the norm alone, or the shortcut alone, all three were better, by 0.01 to 0.14 dB. In PSNR that is within chance, too ([notebook 11](11_ablations.ipynb)).
+# - Which version learns faces better is a question for trainings with several seeds. Our three short ones of a small network do not decide it. Without both, two were better and one was worse. Without the norm alone, or the shortcut alone, all three were better, by 0.01 to 0.14 dB. In PSNR that is within chance, too. In SSIM the network without the norm is better by both tests, but not after Holm's correction ([notebook 11](11_ablations.ipynb)).
 #
 # </details>
 #
@@ -334,7 +334,7 @@ axis.set(title="Table I: what a removal saves, and what it loses", xlabel="param
 plt.show()
 
 # %% [markdown]
-# The sizes are exact: SKAF is eighteen times as large as SA. The decibels are not. The paper gives no spread over several trainings, and a difference of 0.08 dB between two single trainings is within chance ([notebook 11](11_ablations.ipynb)). So Table I does not show what SA is worth, nor that SA gives more per parameter than SKAF. Only RDFE's 0.32 dB is large.
+# The sizes are exact: SKAF is eighteen times as large as SA. The decibels are not. The paper gives no spread over several trainings, and our short trainings spread by 0.04 dB: a difference of 0.08 dB may be chance ([notebook 11](11_ablations.ipynb)). So Table I does not show what SA is worth, nor that SA gives more per parameter than SKAF. Only RDFE's 0.32 dB is large.
 #
 # <details><summary>What our trainings say</summary>
 #
@@ -520,7 +520,7 @@ plt.show()
 # %% [markdown]
 # The grey part is what a block without a shortcut would have to compute again. The blue and the orange part are the balance that SKAF chose for this face. With `FACE = "hopper"` the global term has 4 to 8% in seven blocks, and 22% in the last.
 #
-# A small term is not an unimportant one. [Notebook 11](11_ablations.ipynb) cuts SA out of this finished network: the two portraits lose 1.1 and 2.3 dB. That shows how far the other parts rely on SA after training with it. It does not show what SA is worth to a network that is trained without it; the 0.08 dB of Table I are within chance.
+# A small term is not an unimportant one. [Notebook 11](11_ablations.ipynb) cuts SA out of this finished network: the two portraits lose 1.1 and 2.3 dB. That shows how far the other parts rely on SA after training with it. It does not show what SA is worth to a network that is trained without it; the 0.08 dB of Table I may be chance.
 #
 # ## Heat maps: SA, RDFE, and both
 #

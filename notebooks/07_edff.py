@@ -400,9 +400,9 @@ for name, rule in (("learned maps", lambda w: w), ("their means", flat), ("plain
 table(rows, ["weights", "PSNR (dB)", "change"], best={"PSNR (dB)": max})
 
 # %% [markdown]
-# The second row measures the choice by *place*: it is worth about 0.1 dB in `pocket`, less than the maps suggest. The rest of the drop in the third row, about 4 dB, comes from the two mean weights of each EDFF.
+# The second row measures the choice by *place*: it is worth about 0.1 dB in `pocket`, on four synthetic faces: less than the maps suggest. The rest of the drop in the third row, about 4 dB, comes from the two mean weights of each EDFF.
 #
-# The same caution holds: the other layers were trained with the maps. Only a network trained with additions, Table V's first row, would be a fair comparison.
+# The same caution holds: the other layers were trained with the maps. Only a network trained with additions would be a fair comparison. No printed row is one: Table V's first row drops SKAF from the LGFIs, too.
 #
 # ## EDFF in other networks: Table VI
 #

@@ -402,7 +402,7 @@ agree(["MACs of AMINet", convolutions + products, macs(net, 3, 128)])
 #
 # <details><summary>What the paper leaves open</summary>
 #
-# The paper does not name its counter. We ran thop on the public code of CTCNet and SCTANet. It gives 22.397 M, 47.227 G and 27.712 M, 10.412 G, the digits of Table X. So the tables' counts come from thop.
+# The paper does not name its counter. We ran thop on the public code of CTCNet and SCTANet. It gives 22.397 M, 47.227 G and 27.712 M, 10.412 G, the digits of Table X. So these rows come from thop. AMINet's 15.6 G fits both counters.
 #
 # </details>
 

@@ -5,7 +5,7 @@
 #
 # *75 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/13_compared_gans.ipynb) · previous: [12 · Comparisons](12_comparisons.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
 #
-# Before this: one GAN's losses and training in [10 · Train AMIGAN](10_train_amigan.ipynb), PSNR, LPIPS and FID in [02 · Measuring a face](02_measuring_a_face.ipynb).
+# Before this: one GAN's losses and training in [10 · Train AMIGAN](10_train_amigan.ipynb), PSNR in [02 · Measuring a face](02_measuring_a_face.ipynb), LPIPS and FID in [Appendix A](A_symbols_and_shapes.ipynb#Words).
 #
 # You will be able to
 #
@@ -84,7 +84,7 @@ RECORDS = Path(records or DATA / "records")
 # %% [markdown]
 # ## Before and after, in the paper
 #
-# A [GAN](A_symbols_and_shapes.ipynb#Words) trains two networks against each other. The generator restores faces. The discriminator learns to tell them from real ones, and its gradient teaches the generator. All five GANs of Table VIII start from a generator of Table VII, so we can compare before and after.
+# A [GAN](A_symbols_and_shapes.ipynb#Words) trains two networks against each other. The generator restores faces. The discriminator learns to tell them from real ones, and its gradient teaches the generator. Each GAN of Table VIII has a relative in Table VII, so we can compare before and after. Whether it started from it, the paper does not say.
 #
 # Edit the prediction before you run on. As it stands, the GAN with the lowest FID loses most PSNR.
 
@@ -114,7 +114,7 @@ table(rows, ["Helen, as printed", "PSNR before", "after", "lost, dB", "VIF befor
              "FID before", "after"], best={"lost, dB": min})
 
 # %% [markdown]
-# All five lose PSNR and VIF. The paper prints LPIPS before and FID after, but neither twice: it shows what adversarial training costs, and not what it gains.
+# All five lose PSNR and VIF. The paper prints LPIPS before and FID after, but neither twice: one sees what a GAN costs beside its relative, and not what it gains.
 #
 # <details><summary>What the paper leaves open</summary>
 #
@@ -123,7 +123,7 @@ table(rows, ["Helen, as printed", "PSNR before", "after", "lost, dB", "VIF befor
 # - Within Table VIII nothing is traded: higher PSNR goes with lower FID, for all pairs but SPARGAN's with FSRGAN and with DICGAN. One sees this when the *generators* differ more than their adversarial trainings.
 # - SPARGAN's authors start from the wider SPARNetHD; Table VII has SPARNet. Its difference above is between two networks.
 # - AMIGAN's discriminator is not described.
-# - One training, no spread, and a number of faces that is not stated: how sure the printed order is, nobody can tell.
+# - No number of trainings, no spread and no number of faces is stated: how sure the printed order is, nobody can tell.
 #
 # </details>
 #
@@ -473,7 +473,7 @@ plt.show()
 #
 # ## Table VIII, the paper's numbers and ours
 #
-# This notebook can train every row of ours; by default one, for some seconds, to a number that means nothing. Compare our rows with each other, not with the paper's: the faces are others. Below Table VIII stands each GAN beside its own generator, at scale `mini`. So "AMINet" is another training here than above.
+# This notebook can train every row of ours; by default one, for some seconds, to a number that means nothing. Compare our rows with each other, not with the paper's: the faces are others. Below Table VIII stands each GAN beside its own generator, at scale `mini`. So AMINet is another training here than above: seed 0 of the three whose mean stands in [chapter 12](12_comparisons.ipynb).
 #
 # <details><summary>How to train rows that count</summary>
 #
@@ -705,7 +705,7 @@ for metric, words in (("fid", "FID"), ("lpips", "LPIPS"), ("psnr", "PSNR")):
     print(f"AMIGAN against its own AMINet: {words} is lower on {lower} of {len(sets)} sets of faces")
 
 # %% [markdown]
-# **It holds**, as far as these counts say so, that adversarial training trades PSNR for LPIPS and FID.
+# **It holds**, as far as these counts say so, that the perceptual and the adversarial loss together trade PSNR for LPIPS and FID. Which of the two does it cannot be told: no training has one alone.
 #
 # **It cannot be told** whether AMIGAN's adversarial training is the best. Each GAN has its own generator, and AMINet leads Table VII before any discriminator. One generator against five discriminators would separate the two. And an order of single trainings may change with the next ones.
 #

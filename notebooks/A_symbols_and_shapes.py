@@ -552,7 +552,7 @@ table(rows, ["preset", "C", "widths at 128, 64, 32, 16", "parameters (millions)"
              "published"])
 
 # %% [markdown]
-# The [MACs](#words), multiplications with an addition, are for one 128×128 face. The published ones come from the tool `thop`, which counts a little more ([chapter 08](08_aminet_and_its_bill.ipynb)).
+# The [MACs](#words), multiplications with an addition, are for one 128×128 face. Three published rows have the digits of the tool `thop`, which counts in its own way ([chapter 08](08_aminet_and_its_bill.ipynb)).
 #
 # ## Where the paper contradicts itself
 #
@@ -578,7 +578,7 @@ axis.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# The cross lies beside $C = 28$ on the blue line, $4C$. With $8C$, a network of 12.62 M parameters has 10.2 billion MACs instead of 15.6.
+# The cross lies beside $C = 28$ on the blue line, $4C$. With $8C$ and these hourglasses, 12.62 M parameters have about 8.9 billion MACs. `aminet-8c`, with shallower hourglasses, has 10.2. No $8C$ network reaches 15.6 ([chapter 08](08_aminet_and_its_bill.ipynb)).
 #
 # <details><summary>Ten places where the paper contradicts itself, or seems to</summary>
 #
@@ -587,14 +587,14 @@ plt.show()
 # | | one side | other side | decision here | more in |
 # |---|---|---|---|---|
 # | 1 | bottleneck of $8C$ (Sec. III-A) | $4C$ (label in Fig. 2); 12.62 M with 15.6 G (Table X) | $4C$, switch `cap` | [08](08_aminet_and_its_bill.ipynb) |
-# | 2 | w/o SKAF has 8.21 M (Table I) | w/o SA has 12.3 M (Table I): any interpretation with the first has 12.35 M or more here | 12.3 is truncated, not rounded | [08](08_aminet_and_its_bill.ipynb) |
-# | 3 | SPARNet has 10.6 M (Table VI) | SPARNet has 16.6 M (Table X) | its public code has 10.5 M: 16.6 is a misprint | [08](08_aminet_and_its_bill.ipynb) |
+# | 2 | w/o SKAF has 8.21 M (Table I) | w/o SA has 12.3 M (Table I): any interpretation with the first has 12.36 M or more here | 12.3 is truncated, not rounded | [08](08_aminet_and_its_bill.ipynb) |
+# | 3 | SPARNet has 10.6 M (Table VI) | SPARNet has 16.6 M (Table X) | its public code has 10.5 M: 16.6 looks like a slip | [08](08_aminet_and_its_bill.ipynb) |
 # | 4 | Eqs. 8, 9 and 13 as printed | the shapes: $H_{cat}$ of one tensor, $f_1$ of $X$, $X_3$ on both sides | $F_{conv1}(H_{cat}(\cdot)) + X$, and new names | [04](04_rdfe.ipynb), [05](05_skaf.ipynb) |
 # | 5 | $X_E$ is the decoder's (Sec. III-C) | $X_E$ is the encoder's (Fig. 2) | Fig. 2 | [07](07_edff.ipynb) |
 # | 6 | average pooling alone is worse than maximum alone (Sec. IV-C5) | 27.79 dB (average) against 27.78 dB (maximum) (Table V) | the table; 0.01 dB decides nothing | [05](05_skaf.ipynb) |
 # | 7 | full model 27.83 dB (Tables I to V) | full model 28.26 dB (Tables VII, X) | two trainings: never compare across | [08](08_aminet_and_its_bill.ipynb) |
 # | 8 | one learning rate, $2 \cdot 10^{-4}$ (Sec. IV-B) | $1 \cdot 10^{-4}$ and $4 \cdot 10^{-4}$ in the same sentence | the first is AMINet's, the others AMIGAN's | [09](09_train_aminet.ipynb) |
-# | 9 | best of all methods (Table VII) | CTCNet 28.37 dB above AMINet 28.26 dB (Table X); it is missing from Table VII | both tables are quoted; older rows equal those of CTCNet's paper digit for digit | [02](02_measuring_a_face.ipynb) |
+# | 9 | best of all methods (Table VII) | CTCNet 28.37 dB above AMINet 28.26 dB (Table X); it is missing from Table VII | both tables are quoted; older rows equal those of CTCNet's paper digit for digit | [12](12_comparisons.ipynb) |
 # | 10 | SKAF's maps are the weights (Eqs. 13–16) | each map multiplies SKAF's own input (Fig. 2) | maps, switch `gate` | [05](05_skaf.ipynb) |
 #
 # </details>
