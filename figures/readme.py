@@ -121,7 +121,7 @@ def reproduced() -> str:
     done = [row for row, cell in compared().items() if row in others and cell.ours is not None]
     held = "".join(f" ({one.row}: {one.mean:+.2f} dB)" for one in ablations("psnr") if one.word == "holds")
     points = [
-        f"- **The size is {'reproduced' if met else 'another one'}:** {params}, which fix C, and {macs}; "
+        f"- **The size is {'reproduced' if met else 'another one'}:** {params} (they fix C), {macs}; "
         f"the paper prints {paper['params_m']} M and {paper['macs_g']} G.",
         f"- **The quality is {'measured in part' if quality else 'pending'}.** "
         f"The paper reports {paper['psnr']} dB on 1,000 CelebA faces, whose list is unpublished. "
