@@ -122,7 +122,7 @@ def reproduced() -> str:
     held = "".join(f" ({one.row}: {one.mean:+.2f} dB)" for one in ablations("psnr") if one.word == "holds")
     points = [
         f"- **The size is {'reproduced' if met else 'another one'}:** {params} (they fix C), {macs}; "
-        f"the paper prints {paper['params_m']} M and {paper['macs_g']} G.",
+        f"the paper: {paper['params_m']} M and {paper['macs_g']} G.",
         f"- **The quality is {'measured in part' if quality else 'pending'}.** "
         f"The paper reports {paper['psnr']} dB on 1,000 CelebA faces, whose list is unpublished. "
         f"{quality or 'The full network is not trained here yet.'} "
