@@ -201,7 +201,7 @@ def difference(given, expected, tolerance: float) -> str:
         if not isinstance(given, (tuple, list, range, np.ndarray, torch.Tensor)) or getattr(given, "ndim", 1) == 0:
             return f"{named(given)} instead of a {type(expected).__name__} of {len(expected)} values"
         if len(given) != len(expected):
-            return f"{len(given)} values instead of {len(expected)}"
+            return f"{len(given)} value{'s' * (len(given) != 1)} instead of {len(expected)}"
         found = enumerate(difference(g, e, tolerance) for g, e in zip(given, expected))
         return next((f"value {i}: {words}" for i, words in found if words), "")
     if isinstance(given, (tuple, list)) and any(isinstance(value, torch.Tensor) for value in given):
@@ -220,7 +220,8 @@ def difference(given, expected, tolerance: float) -> str:
     gap = (numbers - expected).abs().nan_to_num(torch.inf)
     place = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape)) if gap.dim() else ()
     where = f" at {place}; {int((gap > tolerance).sum()):,} of {gap.numel():,} values differ" if place else ""
-    return f"{numbers[place]:.5g} instead of {expected[place]:.5g}{where}"
+    texts = ([f"{value[place]:.{digits}g}" for value in (numbers, expected)] for digits in (5, 10, 17))
+    return " instead of ".join(next(pair for pair in texts if pair[0] != pair[1])) + where
 
 
 def doubles(value: object) -> torch.Tensor | None:
@@ -306,7 +307,7 @@ def keep(kind: type, forward: Callable, cases: Sequence[tuple]) -> str:
         source = dedent(getsource(forward))
         problem = trouble(defined(source), cases)
     except Exception as error:
-        problem = str(error)
+        problem = explained(error, forward)
     if problem:
         return f", but not kept for chapter 09, where `forward` must hold all it uses: {problem}"
     MINE.mkdir(exist_ok=True)
@@ -314,9 +315,11 @@ def keep(kind: type, forward: Callable, cases: Sequence[tuple]) -> str:
     return ": chapter 09 trains with it"
 
 
-def defined(source: str, file: str = "forward") -> Callable:
+def defined(source: str, file: str = "<forward>") -> Callable:
     """Return the forward that a source defines, with the names of this module; raises what is wrong with it."""
     names, code = dict(globals()), ast.parse(source)
+    if not code.body or not isinstance(code.body[-1], ast.FunctionDef):
+        raise ValueError("there is no `def forward(self, ...)` at its end")
     exec(compile(code, file, "exec"), names)
     return names[code.body[-1].name]
 
@@ -341,7 +344,7 @@ def use_own() -> None:
                 forward = defined(path.read_text(), str(path))
                 problem = trouble(forward, places(kind))
             except Exception as error:
-                problem = str(error)
+                problem = f"{type(error).__name__}: {error}"
             if problem:
                 raise BadInput(f"{path}: {problem}; pass its check again, or delete the file")
             kind.forward = forward
@@ -424,8 +427,8 @@ def largest_first(values):
 
 def hardest_cases():
     """Spectra of faces, and the faces' order by the PSNR of bicubic over all channels, the lowest first."""
-    pool = torch.cat([faces_and_input()[0], synthetic_faces(8)])
-    chosen = pool[[5, 7, 0, 2, 1]], pool[[1, 5, 7]]
+    pool = torch.cat([faces_and_input()[0], synthetic_faces(21)])
+    chosen = pool[[22, 19, 4, 21, 16]], pool[[5, 7, 0, 2, 1]]  # in the first other bands than above 8 give other orders
     return [((spectra(x),), np.argsort(psnr(upsample(degrade(x)), x, PROTOCOLS["rgb"])).tolist()) for x in chosen]
 
 
@@ -452,6 +455,11 @@ def mean_of(stack, loss=""):
 
 def median_of(stack, loss=""):
     return stack.double().median(0).values
+
+
+def whole_face(stack, loss):
+    gaps = (stack.double()[:, None] - stack.double()).abs() ** int(loss[1])
+    return stack[gaps.flatten(1).mean(1).argmin()].double()
 
 
 def zoom_cases():
@@ -1049,6 +1057,8 @@ def step_of(answer: Callable) -> Callable:
         loss = given[0] if isinstance(given, tuple) else given  # the package's methods return their parts, too
         if loss is None:
             return None
+        if any(p.grad is not None for network in (adversary, generator) for p in network.parameters()):
+            raise ValueError("return the loss, and leave `backward` to the check")
         if isinstance(loss, torch.Tensor) and loss.requires_grad and loss.numel() == 1:
             loss.backward()
         learns = all(p.requires_grad for p in adversary.parameters())
@@ -1105,12 +1115,14 @@ def eq20_exchanged(self, sr, target, x):
     return discriminator_loss(self.discriminator(sr.detach()), self.discriminator(target))
 
 
-def eq20_of_restored_faces(self, sr, target, x):
-    return F.softplus(self.discriminator(sr.detach())).mean()
+def eq20_with(parts: Callable = lambda real, fake: (F.softplus(-real).mean(), F.softplus(fake).mean())) -> Callable:
+    """Return an answer to 10.1 with other parts, of D's logits of real and of restored faces."""
+    return lambda self, sr, target, x: sum(parts(self.discriminator(target), self.discriminator(sr.detach())))
 
 
-def eq20_halved(self, sr, target, x):
-    return eq20_with_history(self, sr.detach(), target, x) / 2
+def eq20_frozen(self, sr, target, x):
+    self.requires_grad_(False)
+    return eq20_with()(self, sr, target, x)
 
 
 def eq20_without_history(self, sr, target, x):
@@ -1149,6 +1161,24 @@ def eq22_stays_frozen(self, sr, target, x, perceptual):
 
 def eq22_without_history(self, sr, target, x, perceptual):
     return eq22(self, sr, target, perceptual, shown=sr.detach())
+
+
+def eq22_of_swapped_perceptual(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, lambda first, second: perceptual(second, first))
+
+
+def eq22_by_the_paper(self, sr, target, x, perceptual):
+    parts = eq22_parts(self, sr, target, perceptual)
+    return sum(weight * parts[name] for name, weight in AMIGAN.WEIGHTS.items())
+
+
+def eq22_without_adversary(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, names=("pixel", "perceptual"))
+
+
+def eq22_squared(self, sr, target, x, perceptual):
+    change = self.weights["pixel"] * (F.mse_loss(sr, target) - F.l1_loss(sr, target))
+    return eq22(self, sr, target, perceptual) + change
 
 
 def eq22_unweighted(self, sr, target, x, perceptual):
@@ -1204,6 +1234,12 @@ def interval_of(means_of: Callable, ends: tuple = (0.025, 0.975)) -> Callable:
     return lambda a, b, seeds, images: ((a - b).mean(), *np.quantile(means_of(a, b, seeds, images), ends))
 
 
+def interval_with(case: tuple, order: Callable) -> tuple:
+    """Return other numbers of a right answer to 11.1, of its mean, its ends and the means of the draws."""
+    a, b, seeds, images = case
+    return order(*interval_by_counts(*case), drawn(a - b, seeds, images))
+
+
 def drawn(values, seeds, images) -> np.ndarray:
     return np.array([values[np.ix_(*draw)].mean() for draw in zip(seeds, images)])
 
@@ -1237,12 +1273,13 @@ def trainings_with(designs: int = 2, z: float = 1.960 + 0.842, whole: Callable =
 
 
 def front_cases() -> list[tuple[tuple, list[int]]]:
-    """Return Table X's PSNRs with each of its costs, and two equal networks; with the indices that nothing dominates."""
+    """Return Table X's PSNRs with each of its costs, and ties of every kind; with the indices that nothing dominates."""
     def printed(name):
         return [float(row[name]) for row in published(10)]
 
     cases = [(printed("psnr"), printed(name)) for name in ("macs_g", "params_m", "speed_ms")]
-    return [(case, not_dominated(*map(np.array, case))) for case in (*cases, ([1, 1, 2], [3, 3, 5]), ([3, 1, 3], [2, 1, 4]))]
+    return [(case, not_dominated(*map(np.array, case))) for case in (
+        *cases, ([1, 1, 2], [3, 3, 5]), ([3, 1, 3], [2, 1, 4]), ([2, 1], [3, 3]), ([2], [3]))]
 
 
 def not_dominated(quality: np.ndarray, cost: np.ndarray) -> list[int]:
@@ -1456,7 +1493,16 @@ EXERCISES = {
             (median_of, "your answer is the median for both losses: l2 has another best answer"),
             (lambda stack, loss: mean_of(stack) if loss == "l1" else median_of(stack), "the two losses are exchanged"),
             (lambda stack, loss: (mean_of(stack) if loss == "l2" else median_of(stack)).floor(),
-             "your answer is cut to whole numbers: it is to be in double precision")]),
+             "your answer is cut to whole numbers: it is to be in double precision"),
+            (lambda stack, loss: (mean_of(stack) if loss == "l2" else median_of(stack)).round(),
+             "your answer is rounded: the mean of whole numbers need not be one"),
+            (lambda stack, loss: mean_of(stack) if loss == "l2" else stack.double().median(0),
+             "`median` returns two tensors, the values and their places: take `.values`"),
+            (lambda stack, loss: mean_of(stack) if loss == "l2" else stack.double().mode(0).values,
+             "for l1 you take the most frequent value: nearly right ones count, too"),
+            (lambda stack, loss: sum(stack) / len(stack) if loss == "l2" else median_of(stack),
+             "you add bytes: there 200 + 100 is 44. Make the stack double first"),
+            (whole_face, "you choose one whole face of the stack: each pixel has a best value of its own")]),
     "01.4": Exercise(
         "index the last two dimensions, rows first, then call resize",
         cases=zoom_cases, mistakes=[
@@ -1484,7 +1530,7 @@ EXERCISES = {
             (by_protocol(crop=0), "nothing is cut from the borders"),
             (by_protocol(channel="rgb"), "you measure all three channels: here Y alone counts")]),
     "02.3": Exercise(
-        "what happens to the half width when there are four times as many faces?",
+        "solve the half width for n, and take the next whole number: four times the faces bring half the width",
         cases=needed_cases, mistakes=[
             (lambda values, half: int(np.ceil(1.96 * values.std(ddof=1) / half)),
              "the square root of n stands below: half the width takes four times the faces"),
@@ -1505,7 +1551,7 @@ EXERCISES = {
             (sa_without_lengths, "q and k must have length 1 over the pixels: the temperature multiplies a cosine"),
             (sa_without_projection, "Eq. 5 ends with a 1x1 convolution, self.project")]),
     "03.2": Exercise(
-        "the depthwise 3x3 works on Q, K and V: how many channels is that?",
+        "count the four parts one by one: the depthwise 3x3 works on Q, K and V, and each head has a temperature",
         cases=lambda: [((c, h), sum(p.numel() for p in SelfAttention(c, h).parameters()))
                        for c, h in zip(AMINET.widths, AMINET.heads)],
         mistakes=[(lambda c, h: 4 * c * c + 9 * c + h, "the depthwise 3x3 has a kernel for each of 3c channels, not of c"),
@@ -1518,9 +1564,14 @@ EXERCISES = {
         mistakes=[(lambda n, p: log(p / (1 - p)), "this is the answer for two channels: there are n - 1 others"),
                   (lambda n, p: log(p * (n - 1)), "p is the share of one channel: its odds are p / (1 - p)")]),
     "04.1": Exercise(
-        "join the three features along the channels, in the order in which they come",
+        "three steps: join the features along the channels in their order, then self.mix, then a sigmoid",
         module=AttentionUnit, mistakes=[
             (unit_without_sigmoid, "these weights can be below 0 and above 1: what brings them into (0, 1)?"),
+            (lambda self, features: self.mix(torch.cat(features, 1).sigmoid()),
+             "your sigmoid comes before self.mix: the weights are what it makes of self.mix's output"),
+            (lambda self, features: self.mix(torch.cat(features, 1)).tanh(), "a tanh goes from -1 to 1: a weight lies in (0, 1)"),
+            (lambda self, features: self.mix(torch.stack(features, 2).flatten(1, 2)).sigmoid(),
+             "the channels of the three features alternate: self.mix expects one feature after the other"),
             (unit_with_softmax, "your channels compete, their weights sum to 1; each weight stands for itself"),
             (unit_with_products, "this is Eq. 8 already: the unit gives the one map, and RDFE multiplies"),
             (unit_from_large_to_small, "self.mix expects the 3x3 branch first and the 7x7 branch last")]),
@@ -1549,7 +1600,11 @@ EXERCISES = {
         mistakes=[(lambda kernels, strides: 1 + sum(k - 1 for k in kernels),
                    "you leave the strides out: after a stride of 2, neighbours are two input pixels apart"),
                   (with_strides_too_early, "you count a stride in its own layer: it acts on the layers after it"),
-                  (lambda kernels, strides: sum(kernels), "you add whole kernels: their windows overlap")]),
+                  (lambda kernels, strides: sum(kernels), "you add whole kernels: their windows overlap"),
+                  (lambda kernels, strides: 1 + sum(k * s for k, s in zip(kernels, np.cumprod([1, *strides]))),
+                   "each layer adds k steps here: one of its k pixels is seen already"),
+                  (lambda kernels, strides: 1 + sum((k - 1) * s for k, s in zip(kernels, [1, *strides])),
+                   "only the stride of the layer before counts here: the strides of all layers before multiply")]),
     "05.1": Exercise(
         "join what both convolutions make of x, pool it over the channels (axis 1), and send both results through self.mix",
         module=SKAF, mistakes=[
@@ -1569,13 +1624,15 @@ EXERCISES = {
     "05.3": Exercise(
         "count each convolution by itself: k*k weights per pair of channels that it reads and writes, and its biases",
         cases=lambda: [((c, kernels, len(pools)), sum(p.numel() for p in SKAF(c, kernels, pools).parameters()))
-                       for c in (28, 112) for kernels, pools in (((5, 7), ("avg", "max")), ((7,), ("max",)), ((7,), ()))],
+                       for c in (28, 112) for kernels, pools in (((5, 7), ("avg", "max")), ((7,), ("max",)), ((7,), ()), ((5, 7), ()))],
         mistakes=[(lambda c, kernels, pools: sum(k * k * c * c for k in kernels) + 98 * pools,
                    "there are no biases in this, and the mixing reads nothing where there is no pooling"),
                   (lambda c, kernels, pools: sum(k * k * c * c for k in kernels) + 98 * (pools or len(kernels) * c),
                    "the biases are missing"),
                   (lambda c, kernels, pools: sum(k * k * c * c + c for k in kernels) + 98 * pools + 2,
                    "without a pooling the mixing reads nothing in this: it reads all channels of X3"),
+                  (lambda c, kernels, pools: sum(k * k * c * c + c for k in kernels) + 98 * (pools or c) + 2,
+                   "without a pooling the mixing reads c channels in this: X3 has c of each convolution"),
                   (lambda c, kernels, pools: sum(k * k * c + c for k in kernels) + 98 * (pools or len(kernels) * c) + 2,
                    "these kernels are depthwise: SKAF's are dense, from all channels to all channels")]),
     "05.4": Exercise(
@@ -1616,6 +1673,9 @@ EXERCISES = {
                    "the budget also pays for what lies outside the stages"),
                   (lambda budget, fixed, per_block: (budget - fixed) // sum(per_block),
                    "this is the largest network below the budget: one above it may be closer"),
+                  (lambda budget, fixed, per_block: ceil((budget - fixed) / sum(per_block)),
+                   "this is the smallest network above the budget: one below it may be closer"),
+                  (lambda budget, fixed, per_block: (budget - fixed) / sum(per_block), "blocks are whole: round the number"),
                   (lambda budget, fixed, per_block: round(7 * (budget - fixed) / sum(per_block)),
                    "this counts the blocks of all seven stages together")]),
     "06.4": Exercise(
@@ -1704,6 +1764,7 @@ EXERCISES = {
                    "each of your steps is a first step: m and v have forgotten g1"),
                   (adam_with(correct=lambda b, t: 1 - b),  # 0.1 and 0.01, which cancel in m / sqrt(v): as without any
                    "the corrections are missing, or do not change with t: they have powers of beta"),
+                  (lambda *case: -adam_with()(*case), "the sign is wrong: a step goes against the gradient"),
                   (adam_with(b2=0.999), "this is PyTorch's default beta_2, not the paper's")]),
     "09.4": Exercise(
         "the first decay is 2/11: the first weights replace the start almost at once", tolerance=1e-6,
@@ -1719,17 +1780,36 @@ EXERCISES = {
         cases=lambda: step_cases(cross_entropy_of_both, 0), wrap=step_of, mistakes=[
             (eq20_with_history, "the generator gets a gradient of Eq. 20: it would learn to be caught"),
             (eq20_exchanged, "real and restored faces are exchanged: your discriminator learns to call restored ones real"),
-            (eq20_of_restored_faces, "the real faces are missing: a discriminator that always says no would win"),
-            (eq20_halved, "you take the mean of both halves: Eq. 20 adds them"),
+            (eq20_with(lambda real, fake: [F.softplus(fake).mean()]),
+             "the real faces are missing: a discriminator that always says no would win"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).mean()]),
+             "the restored faces are missing: a discriminator that always says yes would win"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).mean() / 2, F.softplus(fake).mean() / 2]),
+             "you take the mean of both halves: Eq. 20 adds them"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).sum(), F.softplus(fake).sum()]),
+             "you add up the faces of the batch: Eq. 20 has their mean"),
+            (eq20_with(lambda real, fake: [-F.softplus(-real).mean(), -F.softplus(fake).mean()]),
+             "the sign is wrong: this is largest when D is right, and a step makes it smaller"),
+            (eq20_with(lambda real, fake: [F.relu(1 - real).mean(), F.relu(1 + fake).mean()]),
+             "this is the hinge loss: Eq. 20 has logarithms"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).mean(), F.softplus(-fake).mean()]),
+             "of restored faces you take -log D, too: there it is -log(1 - D)"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).mean(), F.softplus(fake).mean().detach()]),
+             "you detach D's answer: D must learn from the restored face, only its history ends, sr.detach()"),
+            (eq20_frozen, "D is frozen: in its own step it must learn"),
             (eq20_without_history, "the loss has no history: nothing reaches the discriminator")]),
     "10.2": Exercise(
-        "self.requires_grad_(False) freezes D, self.requires_grad_(True) ends that: only D's answer to sr comes in between",
+        "weigh three parts by self.weights; self.requires_grad_(False) freezes D, only while it judges sr, (True) ends that",
         cases=lambda: step_cases(sum_of_three, 1), wrap=step_of, mistakes=[
             (eq22_saturating, "your adversarial part is log(1 - D), whose slope vanishes for who is losing: see Eq. 21"),
             (eq22_exchanged, "your adversarial part is -log(1 - D): your generator learns to be caught"),
             (eq22_teaches_discriminator, "the discriminator gets a gradient of Eq. 22: it would learn to call fakes real"),
             (eq22_stays_frozen, "the discriminator is still frozen after your step: it can never learn again"),
             (eq22_without_history, "the discriminator sees sr without its history: the generator learns nothing from it"),
+            (eq22_of_swapped_perceptual, "`perceptual` takes sr first, then target: only through the first does a gradient come"),
+            (eq22_by_the_paper, "these weights are the paper's: take them from self.weights"),
+            (eq22_without_adversary, "the adversarial part is missing"),
+            (eq22_squared, "your pixel part squares the differences: Eq. 18 has their absolute values"),
             (eq22_unweighted, "the three parts are added without their weights"),
             (eq22_without_perceptual, "the perceptual part is missing"),
             (eq22_without_pixels, "the pixel part is missing")]),
@@ -1749,7 +1829,7 @@ EXERCISES = {
                   (lambda z: (1 - probability(z), probability(z)), "the signs are wrong: both losses fall as z rises"),
                   (lambda z: (probability(z) - 1, probability(z)), "you take -log(1 - D): the second loss has no minus")]),
     "11.1": Exercise(
-        "first a - b, then draw rows and columns of it, the same for both networks", tolerance=1e-6,
+        "of a - b return the mean, then the low and the high quantile of the means of all draws of rows and columns", tolerance=1e-6,
         cases=lambda: [(case, interval_by_counts(*case)) for case in (two_designs(1, 30), two_designs(3, 20))],
         mistakes=[(interval_of(lambda a, b, seeds, images: drawn(a, seeds, images) - drawn(b, seeds, images[::-1])),
                    "each network has draws of its own here: both were measured on the same faces"),
@@ -1762,7 +1842,21 @@ EXERCISES = {
                   (interval_of(lambda a, b, seeds, images: drawn(a - b, seeds, images), (0.05, 0.95)),
                    "this is a 90 % interval: each end leaves out 5 % of the draws"),
                   (interval_of(lambda a, b, seeds, images: drawn(b - a, seeds, images)),
-                   "the mean is a - b, but the ends are of b - a")]),
+                   "the mean is a - b, but the ends are of b - a"),
+                  (lambda a, b, *draws: interval_by_counts(b, a, *draws), "this is b - a in all three numbers"),
+                  (interval_of(lambda a, b, seeds, images: drawn(a - b, seeds, images), (0.00025, 0.00975)),
+                   "np.percentile takes 2.5 and 97.5: 0.025 and 0.975 are for np.quantile"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (means.mean(), low, high)),
+                   "your first number is the mean of the draws: it is to be that of a - b itself"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (low, mean, high)),
+                   "these are the right numbers in another order: first the mean, then the two ends"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (mean, high, low)),
+                   "the two ends are exchanged: first the low one"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (mean, (low, high))),
+                   "the two ends are in a tuple of their own: return three numbers"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (
+                      mean, mean - 1.96 * means.std(), mean + 1.96 * means.std())),
+                   "these are 1.96 standard deviations: take the quantiles of the draws")]),
     "11.2": Exercise(
         "take the difference of each pair first: its standard error is the standard deviation over the root of n",
         cases=lambda: [(case, half_by_scipy(*case)) for case in (
@@ -1772,13 +1866,14 @@ EXERCISES = {
                   (half_with(lambda n: student.ppf(0.95, n - 1)), "only one side of the interval leaves out 5 %: here two sides share them"),
                   (half_with(lambda n: student.ppf(0.975, n)), "this is Student's factor for n degrees of freedom: n values have n - 1"),
                   (half_with(lambda n: 2 * student.ppf(0.975, n - 1)), "this is the whole interval from end to end"),
+                  (half_with(lambda n: 4.30), "4.30 is the factor for three trainings: here are also five"),
                   (half_with(ddof=0), "this standard deviation divides by n: of a sample it divides by n - 1, ddof=1"),
                   (half_with(root=lambda n: 1), "this is the interval of one training: the mean of n varies less"),
                   (half_with(spread=lambda a, b: np.hypot(np.std(a, ddof=1), np.std(b, ddof=1))),
                    "the spreads of both lists are added: trainings of equal seeds are pairs")]),
     "11.3": Exercise(
         "follow the formula; math.ceil rounds up",
-        cases=lambda: [(case, trainings_by_power(*case)) for case in ((0.05, 0.05), (0.05, 0.02), (0.1, 0.06), (0.03, 0.1))],
+        cases=lambda: [(case, trainings_by_power(*case)) for case in ((0.05, 0.05), (0.05, 0.02), (0.1, 0.06), (0.03, 0.1), (0.01, 0.07))],
         mistakes=[(trainings_with(designs=1), "this is as if only one of the two designs varied: their variances add"),
                   (trainings_with(z=1.960), "this finds d in half of the studies: the 0.842 is for 80 %"),
                   (trainings_with(whole=round), "this rounds to the nearest number: with less than n trainings it is too few"),
@@ -1790,6 +1885,12 @@ EXERCISES = {
             (best_ratio, "this keeps the best ratio of quality to cost: a front compares quality and cost one by one"),
             (front_by(lambda p, d, j, q, c, i: p > q and d < c),
              "another one beats a network here only if it is better in both: a tie in one of them saves the network"),
+            (front_by(lambda p, d, j, q, c, i: p > q and d <= c),
+             "of equal quality, the cheaper one must beat the other: here it does not"),
+            (front_by(lambda p, d, j, q, c, i: p >= q and d < c),
+             "of equal cost, the better one must beat the other: here it does not"),
+            (front_by(lambda p, d, j, q, c, i: p > q or d < c),
+             "here being better in one of the two is enough: the other must be at least as good"),
             (front_by(lambda p, d, j, q, c, i: p >= q and d <= c and i != j), "two equal networks remove each other here"),
             (front_by(lambda p, d, j, q, c, i: p >= q and d <= c), "each network is compared with itself here, and removed"),
             (front_by(lambda p, d, j, q, c, i: p >= q and d >= c and (p, d) != (q, c)),
