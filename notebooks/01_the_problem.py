@@ -154,20 +154,20 @@ print("bicubic, dB over RGB:", np.round(psnr_rgb(large, pool).numpy(), 1))
 #
 # ### Exercise 1: which face is hardest?
 #
-# *Level 2, 15 minutes.* Put faces in the order of their bicubic PSNR, the worst first, **without** degrading them: use only the spectrum of HR.
-# Write `hardest_first(images)`. It takes uint8 (N, 3, 128, 128) and returns a list of the N positions.
+# *Level 2, 15 minutes.* Put faces in the order of their bicubic PSNR, the worst first, **without** degrading them. All you get is the spectra of HR.
+# Write `hardest_first(spectra)`. Row $i$ is what `spectrum` gives for face $i$ alone: its energy at 0 to 91 cycles. Return a list of the N positions.
 
 # %% tags=["exercise"]
-def hardest_first(images):
-    """Positions of the faces, the lowest bicubic PSNR first. uint8 (N, 3, 128, 128) -> list of N whole numbers."""
+def hardest_first(spectra):
+    """Positions of the faces, the lowest bicubic PSNR first. double (N, 92) -> list of N whole numbers."""
     ...  # your turn
 
 
 passed = check("01.1", hardest_first)
 
 # %% tags=["solution"]
-def hardest_first(images):
-    lost = torch.stack([spectrum(x[None])[9:].sum() for x in images])  # energy above 8 cycles
+def hardest_first(spectra):
+    lost = spectra[:, 9:].sum(1)  # energy above 8 cycles
     return lost.argsort(descending=True).tolist()
 
 

@@ -171,7 +171,7 @@ print("the class equals the steps above;", sum(p.numel() for p in ours.parameter
 #
 # ### Exercise 2: exchange the inputs
 #
-# *Level 2, 10 minutes.* The trained network calls an EDFF as `edff(e, d)`. Write `exchange(edff, d, e)`: change the weights of this `edff`, then return `edff(d, e)`. It must be what `edff(e, d)` was before the change. `edff.state_dict()` lists all tensors: which of them depend on the order?
+# *Level 2, 10 minutes.* The trained network calls an EDFF as `edff(e, d)`. Write `exchange(edff, d, e)`: change the weights of this `edff`, then return `edff(d, e)`. It must be what `edff(e, d)` was before the change. `edff.state_dict()` lists all tensors: which of them depend on the order? The check compares value 0, what you return, and value 1, what `edff(d, e)` is afterwards.
 
 # %% tags=["exercise"]
 def exchange(edff: nn.Module, d: torch.Tensor, e: torch.Tensor) -> torch.Tensor:

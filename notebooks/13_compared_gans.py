@@ -713,7 +713,7 @@ for metric, words in (("fid", "FID"), ("lpips", "LPIPS"), ("psnr", "PSNR")):
 #
 # ### Exercise 1: a gain or a trade?
 #
-# *Level 1, 10 minutes.* You get the 95 % intervals of two paired changes by adversarial training, after − before: `psnr_change` and `lpips_change`, each `(low, high)`. A metric has clearly changed if its interval does not contain 0. Write `reading(psnr_change, lpips_change)`, which returns
+# *Level 1, 10 minutes.* You get the 95 % intervals of two paired changes by adversarial training, after − before: `psnr_change` and `lpips_change`, each `(low, high)`. A metric has clearly changed if its interval does not contain 0; an interval that ends at 0 contains it. Write `reading(psnr_change, lpips_change)`, which returns
 #
 # - `"trade"`: one metric is clearly better, the other clearly worse;
 # - `"better"` or `"worse"`: at least one clearly is, and the other is not clearly the opposite;
@@ -749,7 +749,7 @@ passed = check("13.1", reading)
 # %% [markdown]
 # ### Exercise 2: feature matching
 #
-# *Level 2, 15 minutes.* Write SPARGAN's feature matching, `matching(fake, real)`. Both have one entry for each discriminator: the list of its layers' maps, of which the last holds the logits. Take the mean absolute difference of each layer's maps, without the logits. Sum over a discriminator's layers, and average over the discriminators.
+# *Level 2, 15 minutes.* Write SPARGAN's feature matching, `matching(fake, real)`. Both have one entry for each discriminator: the list of its layers' maps, of which the last holds the logits. Take the mean absolute difference of each layer's maps, without the logits. Sum over a discriminator's layers, and average over the discriminators. The check compares value 0, the loss, and value 1, its slope for each map of `fake`: a loss must train.
 
 # %% tags=["exercise"]
 def matching(fake: list[list[torch.Tensor]], real: list[list[torch.Tensor]]) -> torch.Tensor:

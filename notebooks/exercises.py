@@ -8,17 +8,19 @@ import ast
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache, wraps
-from inspect import getsource, unwrap
-from itertools import count
+from inspect import getsource, iscoroutinefunction, unwrap
+from io import StringIO
+from itertools import count, product
 from math import ceil, comb, exp, log, log10, sqrt
 from pathlib import Path
 from statistics import stdev
 from textwrap import dedent
-from types import MethodType
+from types import FunctionType
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -71,32 +73,30 @@ class Exercise:
     wrap: Callable = lambda answer: answer
 
 
+@torch.enable_grad()
 def check(number: str, answer: Callable) -> bool:
     """Check a learner's answer to an exercise, `answer(*arguments)` in every case; print the verdict.
 
-    Of an exercise on a module `answer` is its `forward(self, x)`: it must equal the package's within 1e-5 at every place
+    Of an exercise on a module `answer` is its `forward(self, x)`: it must equal the package's at every place
     of the trained network `pocket`, and the figure shows the faces that the network then restores.
     """
     exercise = EXERCISES[number]
-    if isinstance(answer, type) or not callable(answer):
-        print(f"not yet: hand over the function itself, not {answer!r}")
-        return False
-    if untouched(answer):
-        print(f"your turn: {answer.__name__}")
+    if words := not_begun(answer, exercise.module):
+        print(words)
         return False
     cases = places(exercise.module) if exercise.module else [("", *case) for case in exercise.cases()]
-    tolerance = 1e-5 if exercise.module else exercise.tolerance
     given = exercise.wrap(answer)
-    problems = ((place, fault(given, arguments, expected, tolerance)) for place, arguments, expected in cases)
-    problem = next((place + words for place, words in problems if words), "")
-    if exercise.module and not problem and not trains(answer, cases[0][1]):
-        problem = "all values are right, but no gradient reaches the weights: a `detach` or `no_grad` is in your way"
-    known = [words for wrong, words in exercise.mistakes
-             if problem and same(given, exercise.wrap(wrong), cases, tolerance)]
+    values, errors, printed = zip(*(outcome(given, arguments) for _, arguments, _ in cases))
+    problems = [error or difference(value, case[-1], exercise.tolerance) for value, error, case in zip(values, errors, cases)]
+    shown = next((i for i, words in enumerate(problems) if words), 0)  # of many cases, the first that is wrong
+    problem = problems[shown] and cases[shown][0] + problems[shown]
+    print(printed[shown], end="")
+    known = [words for wrong, words in exercise.mistakes if problem and not any(errors)
+             and same(values, exercise.wrap(wrong), cases, exercise.tolerance)]
     if exercise.module:
-        restore_with(exercise.module, answer)
+        problem = problem or in_the_network(exercise.module, answer) or untrained(exercise.module, answer, cases[0][1])
     if not problem:
-        print("right" + ": chapter 09 trains with it" * (exercise.module is not None and keep(exercise.module, answer)))
+        print("right" + (keep(exercise.module, answer, cases) if exercise.module else ""))
         return True
     TRIES[number] += 1
     advice = known[:1] or [f"hint: {exercise.hint}"] * (TRIES[number] > 1)
@@ -104,28 +104,47 @@ def check(number: str, answer: Callable) -> bool:
     return False
 
 
-def same(answer: Callable, wrong: Callable, cases: Sequence[tuple], tolerance: float) -> bool:
-    """Return whether an answer gives what a known mistake gives, in every case."""
-    with suppress(Exception), torch.no_grad():  # a mistake that fails in a case is not the learner's
-        return not any(fault(answer, arguments, wrong(*deepcopy(arguments)), tolerance) for _, arguments, _ in cases)
-    return False
+def not_begun(answer: object, module: type | None) -> str:
+    """Return what to say of what is no function yet, or a stub; "" if it can be checked."""
+    if isinstance(answer, type) or not callable(answer) or module and not isinstance(answer, FunctionType):
+        return f"not yet: hand over the function itself, not {named(answer)}"
+    if iscoroutinefunction(answer):
+        return "not yet: begin your function with `def`, without `async`"
+    return f"your turn: {answer.__name__}" if untouched(answer) else ""
 
 
-def trains(forward: Callable, arguments: tuple) -> bool:
-    """Return whether gradients come through a forward to its module's weights, for a training to move them."""
-    def inside(value):
-        """A feature as a network hands it on: what changes it in place spoils the gradients."""
-        if isinstance(value, torch.Tensor):
-            return value.clone().requires_grad_() * 1
-        return [inside(part) for part in value] if isinstance(value, (list, tuple)) else value
+def same(values: Sequence, wrong: Callable, cases: Sequence[tuple], tolerance: float) -> bool:
+    """Return whether an answer's values are those of a known mistake, in every case."""
+    for value, (_, arguments, _) in zip(values, cases):
+        other, error, _ = outcome(wrong, arguments)
+        if error or difference(value, other, tolerance):  # a mistake that fails in a case is not the learner's
+            return False
+    return True
 
-    with suppress(Exception):
-        module, *features = arguments
-        output = forward(module, *inside(features))
+
+def untrained(kind: type, forward: Callable, arguments: tuple) -> str:
+    """Return what is wrong if a forward has other gradients than its module's own, of weights or of inputs; else ""."""
+    def gradients(forward: Callable) -> tuple:
+        module, *features = deepcopy(arguments)
+        leaves = [*module.requires_grad_().parameters()]
+
+        def inside(value):
+            """A feature as a network hands it on: what changes it in place spoils the gradients."""
+            if isinstance(value, (list, tuple)):
+                return [inside(part) for part in value]
+            leaves.append(value.clone().requires_grad_())
+            return leaves[-1] * 1
+
+        output = forward(module, *map(inside, features))
         parts = output if isinstance(output, (tuple, list)) else [output]
-        sum(part.sum() for part in parts).backward()
-        return all(weight.grad is not None for weight in module.parameters())
-    return False
+        total = sum((part * torch.arange(part.numel()).cos().reshape(part.shape)).sum() for part in parts)
+        return torch.autograd.grad(total, leaves, allow_unused=True)
+
+    with suppress(Exception), redirect_stdout(StringIO()):
+        pairs = zip(gradients(forward), gradients(kind.forward))
+        if all(a is b or (a - b).norm() <= 0.01 * b.norm() for a, b in pairs):
+            return ""
+    return "all values are right, but not their gradients: a `detach`, `no_grad`, `.data` or NumPy is in your way"
 
 
 def untouched(answer: Callable) -> bool:
@@ -142,16 +161,34 @@ def untouched(answer: Callable) -> bool:
     return code.co_code in stubs and {*code.co_consts} <= {None, answer.__doc__}
 
 
+def outcome(answer: Callable, arguments: tuple) -> tuple[object, str, str]:
+    """Return an answer's value for copies of these arguments, its error in words, and what it printed.
+
+    Autograd is on, for an answer by it; but one that works only without it counts as well.
+    """
+    failures = []
+    for gradients in (True, False):
+        with redirect_stdout(StringIO()) as printed, torch.set_grad_enabled(gradients):
+            try:
+                return answer(*deepcopy(arguments)), "", printed.getvalue()
+            except Exception as error:  # a learner's mistake of any kind is explained, not raised
+                failures.append((None, explained(error, answer), printed.getvalue()))
+    return failures[0]
+
+
+def explained(error: Exception, answer: Callable) -> str:
+    """Return an error in one line, with the line of the answer where it happened."""
+    code = getattr(unwrap(answer), "__code__", None)
+    own = [frame for frame in traceback.extract_tb(error.__traceback__)
+           if code and (frame.filename, frame.name) == (code.co_filename, code.co_name)]
+    place = f" in line {own[-1].lineno}" + f", `{own[-1].line}`" * bool(own[-1].line) if own else ""
+    return f"{type(error).__name__}{place}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
 def fault(answer: Callable, arguments: tuple, expected: object, tolerance: float) -> str:
     """Return what is wrong with an answer to one case, an error with its line or the difference; "" if it is right."""
-    try:
-        with torch.no_grad():
-            return difference(answer(*deepcopy(arguments)), expected, tolerance)
-    except Exception as error:  # a learner's mistake of any kind is explained, not raised
-        own = [frame for frame in traceback.extract_tb(error.__traceback__)
-               if frame.filename == unwrap(answer).__code__.co_filename and frame.name == answer.__name__]
-        place = f" in line {own[-1].lineno}, `{own[-1].line}`" if own else ""
-        return f"{type(error).__name__}{place}: {error}"
+    value, error, _ = outcome(answer, arguments)
+    return error or difference(value, expected, tolerance)
 
 
 def difference(given, expected, tolerance: float) -> str:
@@ -159,25 +196,50 @@ def difference(given, expected, tolerance: float) -> str:
     if given is None:
         return "nothing is returned"
     if isinstance(expected, (str, bool)):
-        return "" if given == expected else f"{given!r} instead of {expected!r}"
+        return "" if isinstance(given, type(expected)) and given == expected else f"{named(given)} instead of {expected!r}"
     if isinstance(expected, (tuple, list)):
+        if not isinstance(given, (tuple, list, range, np.ndarray, torch.Tensor)) or getattr(given, "ndim", 1) == 0:
+            return f"{named(given)} instead of a {type(expected).__name__} of {len(expected)} values"
         if len(given) != len(expected):
-            return f"{len(given)} values instead of {len(expected)}"
+            return f"{len(given)} value{'s' * (len(given) != 1)} instead of {len(expected)}"
         found = enumerate(difference(g, e, tolerance) for g, e in zip(given, expected))
         return next((f"value {i}: {words}" for i, words in found if words), "")
     if isinstance(given, (tuple, list)) and any(isinstance(value, torch.Tensor) for value in given):
-        return f"{len(given)} tensors instead of one"
-    given, expected = (torch.as_tensor(value, dtype=torch.float64) for value in (given, expected))
-    if not expected.dim() and given.numel() == 1:  # one number is one number, in whatever shape
-        given = given.reshape(())
-    if given.shape != expected.shape:
-        return f"the shape is {tuple(given.shape)} instead of {tuple(expected.shape)}"
-    if torch.allclose(given, expected, rtol=0, atol=tolerance):
+        return f"a {type(given).__name__} of tensors instead of one"
+    relative = 1e-6 * isinstance(expected, float)  # a large one may come in single precision, a count may not
+    numbers, expected = doubles(given), doubles(expected)
+    if numbers is None:
+        return f"{named(given)} instead of " + (f"numbers of shape {tuple(expected.shape)}" if expected.dim() else "a number")
+    if not expected.dim() and numbers.numel() == 1:  # one number is one number, in whatever shape
+        numbers = numbers.reshape(())
+    if numbers.shape != expected.shape:
+        shape, wanted = (tuple(value.shape) or "that of one number" for value in (numbers, expected))
+        return f"the shape is {shape} instead of {wanted}"
+    if torch.allclose(numbers, expected, rtol=relative, atol=tolerance):
         return ""
-    gap = (given - expected).abs().nan_to_num(torch.inf)
+    gap = (numbers - expected).abs().nan_to_num(torch.inf)
     place = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape)) if gap.dim() else ()
     where = f" at {place}; {int((gap > tolerance).sum()):,} of {gap.numel():,} values differ" if place else ""
-    return f"{given[place]:.5g} instead of {expected[place]:.5g}{where}"
+    texts = ([f"{value[place]:.{digits}g}" for value in (numbers, expected)] for digits in (5, 10, 17))
+    return " instead of ".join(next(pair for pair in texts if pair[0] != pair[1])) + where
+
+
+def doubles(value: object) -> torch.Tensor | None:
+    """Return one or more numbers in double precision; None for text, truth values, complex numbers and all else."""
+    if isinstance(value, torch.Tensor):
+        return None if value.dtype == torch.bool or value.is_complex() else value.detach().double()
+    with suppress(Exception):
+        array = np.asarray(value)
+        if array.dtype.kind in "iufO":  # O: fractions, for example
+            return torch.tensor(array.astype(float))
+    return None
+
+
+def named(value: object) -> str:
+    """Return a value for a line of text: itself if it is short, else what it is."""
+    text, kind = repr(value), getattr(value, "dtype", "")
+    short = len(text) <= 40 and "\n" not in text and " at 0x" not in text
+    return text if short else f"a value of type {type(value).__name__}" + f" ({kind})" * bool(kind)
 
 
 # Modules in the trained network
@@ -191,7 +253,7 @@ def faces_and_input() -> tuple[torch.Tensor, torch.Tensor]:
 
 def places(kind: type) -> list[tuple[str, tuple, torch.Tensor]]:
     """Return every place of a module in the trained network: its name, (module, input) and its output there."""
-    network, calls = load_weights("pocket")[0], []
+    network, calls = load_weights("pocket")[0].requires_grad_(False), []
     modules = [(name, module) for name, module in network.named_modules() if isinstance(module, kind)]
 
     def note(name):
@@ -207,37 +269,64 @@ def places(kind: type) -> list[tuple[str, tuple, torch.Tensor]]:
     return calls
 
 
-def restore_with(kind: type, forward: Callable) -> None:
-    """Show two faces as the trained network restores them, and as it does with this forward in all modules of a kind."""
+def in_the_network(kind: type, forward: Callable) -> str:
+    """Show two faces as the trained network restores them, and as it does with this forward in all modules of a kind.
+
+    Return what is wrong in it, or "". It gets the faces one by one: no forward may count on two.
+    """
     hr, image = faces_and_input()
-    networks = {"right": load_weights("pocket")[0], "yours": load_weights("pocket")[0]}
-    for module in networks["yours"].modules():
-        if isinstance(module, kind):
-            module.forward = MethodType(forward, module)
-    faces = {"input": image}
-    for name, network in networks.items():
-        with torch.no_grad(), suppress(Exception):  # a forward that fails is explained in words
-            faces[name] = network(image)
-    values = {name: psnr(face, hr, PROTOCOLS["paper"]).mean() for name, face in faces.items()}
+    network, faces, values, problem = load_weights("pocket")[0], {"input": image}, {}, ""
+    for name, used in {"right": kind.forward, "yours": forward}.items():
+        with patch.object(kind, "forward", used), torch.no_grad(), redirect_stdout(StringIO()):
+            try:
+                restored = torch.cat([network(face[None]) for face in image])
+                values[name] = psnr(restored, hr, PROTOCOLS["paper"]).mean()
+                faces[name] = restored
+            except Exception as error:  # a forward that fails is explained in words
+                problem = f"right by itself, but not in the network with one face: {explained(error, forward)}"
+    if not problem and (words := difference(faces["yours"], faces["right"], 1e-4)):
+        problem = f"right by itself, but not in the network: does it change its input? {words}"
     faces["original"] = to_float(hr)
     titles = [f"{name}\n{values[name]:.2f} dB" if name in values else name for name in faces]
     show([[face[i] for face in faces.values()] for i in range(len(hr))], titles)
+    return problem
 
 
 MINE = Path("mine")  # in the notebooks' folder: a learner's own forwards that passed their checks
 
 
-def keep(kind: type, forward: Callable) -> bool:
-    """Keep a learner's right forward for chapter 09, in a live notebook; return whether it was kept.
+def keep(kind: type, forward: Callable, cases: Sequence[tuple]) -> str:
+    """Keep a learner's right forward for chapter 09, in a live notebook; return what to say of it.
 
-    A method, as the solution cells give it, is the course's.
+    A method, as the solution cells give it, is the course's. What needs a name of the notebook is not kept.
     """
     owner = forward.__qualname__.rpartition(".")[0]
-    own = live() and (not owner or owner.endswith("<locals>"))
-    if own:
-        MINE.mkdir(exist_ok=True)
-        (MINE / f"{kind.__name__}.py").write_text(dedent(getsource(forward)))
-    return own
+    if not live() or owner and not owner.endswith("<locals>"):
+        return ""
+    try:
+        source = dedent(getsource(forward))
+        problem = trouble(defined(source), cases)
+    except Exception as error:
+        problem = explained(error, forward)
+    if problem:
+        return f", but not kept for chapter 09, where `forward` must hold all it uses: {problem}"
+    MINE.mkdir(exist_ok=True)
+    (MINE / f"{kind.__name__}.py").write_text(source)
+    return ": chapter 09 trains with it"
+
+
+def defined(source: str, file: str = "<forward>") -> Callable:
+    """Return the forward that a source defines, with the names of this module; raises what is wrong with it."""
+    names, code = dict(globals()), ast.parse(source)
+    if not code.body or not isinstance(code.body[-1], ast.FunctionDef):
+        raise ValueError("there is no `def forward(self, ...)` at its end")
+    exec(compile(code, file, "exec"), names)
+    return names[code.body[-1].name]
+
+
+def trouble(forward: Callable, cases: Sequence[tuple]) -> str:
+    """Return what is wrong with a forward at the first place of its module where it is, or ""."""
+    return next(filter(None, (fault(forward, arguments, expected, 1e-4) for _, arguments, expected in cases)), "")
 
 
 def use_own() -> None:
@@ -251,16 +340,13 @@ def use_own() -> None:
         path = MINE / f"{kind.__name__}.py"
         whose["yours" if path.exists() else "the course's"].append(kind.__name__)
         if path.exists():
-            names = dict(globals())
             try:
-                code = ast.parse(path.read_text())
-                exec(compile(code, str(path), "exec"), names)
-                forward = names[code.body[-1].name]
-                problems = [fault(forward, arguments, expected, 1e-5) for _, arguments, expected in places(kind)]
+                forward = defined(path.read_text(), str(path))
+                problem = trouble(forward, places(kind))
             except Exception as error:
-                problems = [str(error)]
-            if any(problems):  # else one that needs a name of the learner's notebook would fail in the training
-                raise BadInput(f"{path}: {next(filter(None, problems))}; pass its check again, or delete the file")
+                problem = f"{type(error).__name__}: {error}"
+            if problem:
+                raise BadInput(f"{path}: {problem}; pass its check again, or delete the file")
             kind.forward = forward
     print("; ".join(f"{owner}: {', '.join(modules)}" for owner, modules in whose.items() if modules))
 
@@ -293,12 +379,14 @@ def removed_cases() -> list[tuple[tuple, float]]:
 
 
 def upside_down_cases() -> list[tuple[tuple, float]]:
-    """Return two faces, and the gain on them upside down; NumPy turns them over, PIL reduces and enlarges them."""
-    hr = faces_and_input()[0]
-    over = torch.from_numpy(hr.numpy()[:, :, ::-1].copy())
-    bicubic = torch.stack([pil_degrade(face)[1] for face in over])
-    with torch.no_grad():
-        return [((hr,), gain_over(bicubic, load_weights("pocket")[0](to_float(bicubic)), over))]
+    """Return faces, and the gain on them upside down; NumPy turns them over, PIL reduces and enlarges them."""
+    cases = []
+    for hr in (faces_and_input()[0], synthetic_faces(3)):  # an answer must not take the notebook's faces for its own
+        over = torch.from_numpy(hr.numpy()[:, :, ::-1].copy())
+        bicubic = torch.stack([pil_degrade(face)[1] for face in over])
+        with torch.no_grad():
+            cases.append(((hr,), gain_over(bicubic, load_weights("pocket")[0](to_float(bicubic)), over)))
+    return cases
 
 
 def gain_over(bicubic: torch.Tensor, sr: torch.Tensor, hr: torch.Tensor) -> float:
@@ -324,12 +412,13 @@ def mirrored(images: torch.Tensor) -> torch.Tensor:
 # 01 The problem
 
 
-def energy(images, low: int, high: int):
-    """The squared amplitudes of each face's waves of `low` to `high` cycles, by the rounded radius. (N, 3, H, W) -> (N,)"""
+def spectra(images):
+    """Return each face's energy by cycles, as the notebook's `spectrum` has it. uint8 (N, 3, 128, 128) -> (N, 92)"""
     x = images.double()
+    energy = torch.fft.fft2(x - x.mean((-2, -1), keepdim=True)).abs().square().mean(1) / x[0, 0].numel() ** 2
     cycles = torch.fft.fftfreq(x.shape[-1], 1 / x.shape[-1])
     radius = (cycles[:, None] ** 2 + cycles**2).sqrt().round()
-    return (torch.fft.fft2(x).abs().square() * ((low <= radius) & (radius <= high))).sum((1, 2, 3))
+    return torch.stack([(energy * (radius == k)).sum((1, 2)) for k in range(92)], dim=1)
 
 
 def largest_first(values):
@@ -337,10 +426,10 @@ def largest_first(values):
 
 
 def hardest_cases():
-    """Faces, and their order by the PSNR of their bicubic faces over all channels, the lowest first."""
-    pool = torch.cat([faces_and_input()[0], synthetic_faces(8)])
-    chosen = pool[[5, 7, 0, 2, 1]], pool[[1, 5, 7]]
-    return [((x,), np.argsort(psnr(upsample(degrade(x)), x, PROTOCOLS["rgb"])).tolist()) for x in chosen]
+    """Spectra of faces, and the faces' order by the PSNR of bicubic over all channels, the lowest first."""
+    pool = torch.cat([faces_and_input()[0], synthetic_faces(21)])
+    chosen = pool[[22, 19, 4, 21, 16]], pool[[5, 7, 0, 2, 1]]  # in the first other bands than above 8 give other orders
+    return [((spectra(x),), np.argsort(psnr(upsample(degrade(x)), x, PROTOCOLS["rgb"])).tolist()) for x in chosen]
 
 
 def freedom_by_rank(n: int, m: int, channels: int) -> int:
@@ -350,12 +439,14 @@ def freedom_by_rank(n: int, m: int, channels: int) -> int:
 
 def best_cases():
     """Faces, and the best answer: by least squares for l2, for l1 the face's own value that loses least, by trial."""
-    stack = synthetic_faces(7, seed=3)[..., 40:72, 40:72].double()
-    n, rest = len(stack), stack.shape[1:]
-    least_squares = torch.linalg.lstsq(torch.ones(n, 1).double(), stack.reshape(n, -1)).solution.reshape(rest)
-    losses = torch.stack([(stack - value).abs().mean(0) for value in stack])
-    least = stack.gather(0, losses.argmin(0, keepdim=True))[0]
-    return [((stack.to(torch.uint8), "l2"), least_squares), ((stack.to(torch.uint8), "l1"), least)]
+    cases = []
+    for n in (7, 5):
+        stack = synthetic_faces(n, seed=3)[..., 40:72, 40:72].double()
+        mean = torch.linalg.lstsq(torch.ones(n, 1).double(), stack.reshape(n, -1)).solution.reshape(stack.shape[1:])
+        losses = torch.stack([(stack - value).abs().mean(0) for value in stack])
+        least = stack.gather(0, losses.argmin(0, keepdim=True))[0]
+        cases += [((stack.to(torch.uint8), "l2"), mean), ((stack.to(torch.uint8), "l1"), least)]
+    return cases
 
 
 def mean_of(stack, loss=""):
@@ -366,11 +457,15 @@ def median_of(stack, loss=""):
     return stack.double().median(0).values
 
 
+def whole_face(stack, loss):
+    gaps = (stack.double()[:, None] - stack.double()).abs() ** int(loss[1])
+    return stack[gaps.flatten(1).mean(1).argmin()].double()
+
+
 def zoom_cases():
     """Squares cut out and enlarged by PIL, whose corners are (left, top, right, bottom)."""
-    hr = faces_and_input()[0]
     cases = []
-    for side, top, left in ((100, 20, 6), (64, 40, 32)):
+    for hr, side, top, left in ((faces_and_input()[0], 100, 20, 6), (synthetic_faces(3), 64, 40, 32)):
         squares = [Image.fromarray(x.permute(1, 2, 0).numpy()).crop((left, top, left + side, top + side)) for x in hr]
         large = [np.array(square.resize((128, 128), Image.Resampling.BICUBIC)) for square in squares]
         cases.append(((hr, side, top, left), torch.from_numpy(np.stack(large)).permute(0, 3, 1, 2)))
@@ -427,7 +522,8 @@ def needed_cases():
     few = np.array([20.0, 21.5, 24.0, 22.0, 26.5])
     hr = synthetic_faces(8, seed=2)
     many = psnr(upsample(degrade(hr)), hr, PROTOCOLS["paper"])
-    return [((v, half), needed_by_trial(v, half)) for v, half in ((few, 0.5), (few, 0.1), (many, 0.2), (many, 0.07))]
+    return [((v, half), needed_by_trial(v, half)) for v, half in (
+        (few, 0.5), (few, 0.1), (many, 0.2), (many, 0.07), (np.array([21.0, 22.0, 23.0]), 0.98))]  # exactly 0.98 by four
 
 
 # 03 SA
@@ -682,11 +778,11 @@ def blocks_cases() -> list[tuple[tuple, int]]:
 
 
 def share_cases() -> list[tuple[tuple, tuple]]:
-    """Return terms whose RMS can be read off, 2.5, 2.5, 5 and 1, 1, 3, and their shares."""
+    """Return terms whose RMS can be read off, 2.5, 2.5, 5 and 1, 2, 4, and their shares."""
     mixed = torch.tensor([0.0, 0.0, 3.0, -4.0]).reshape(2, 1, 1, 2)
     flat = torch.ones(1, 2, 3, 3)
     return [((mixed, torch.full_like(mixed, 2.5), torch.full_like(mixed, -5.0)), (25, 25, 50)),
-            ((flat, -flat, 3 * flat), (20, 20, 60))]
+            ((flat, -2 * flat, 4 * flat), (100 / 7, 200 / 7, 400 / 7))]
 
 
 def shares_of(size: Callable, whole: float = 100) -> Callable:
@@ -723,17 +819,16 @@ def edff_of_mixture(self, encoder, decoder):
 
 
 def exchange_cases():
-    """Return each EDFF of the trained network with the decoder's feature and the encoder's, and its output there."""
-    def order(encoder):
-        def hook(module, arguments):
-            if torch.equal(arguments[0], encoder):
-                raise ValueError("the decoder's feature goes first here: edff(d, e)")
-        return hook
+    """Return each EDFF of the trained network with the decoder's feature and the encoder's, and its output there, twice."""
+    return [((edff, d, e), (out, out)) for _, (edff, e, d), out in places(EDFF)]
 
-    found = places(EDFF)
-    for _, (edff, e, _), _ in found:
-        edff.register_forward_pre_hook(order(e))
-    return [((edff, d, e), out) for _, (edff, e, d), out in found]
+
+def exchange_of(answer: Callable) -> Callable:
+    """Return an answer's value, and what this EDFF has become: its output for the exchanged features."""
+    @wraps(answer)
+    def exchange(edff, d, e):
+        return answer(edff, d, e), EDFF.forward(edff, d, e)
+    return exchange
 
 
 def exchanged(edff, d, e, reads=True, maps=("weight", "bias"), axis=0):
@@ -808,7 +903,7 @@ def descended(network, optimizer, batches, decay: float = 1.0) -> tuple[list[flo
     """Return the losses of a training and the weights after it: with autograd.grad, PyTorch's schedule and |a - b|."""
     network, optimizer = deepcopy((network, optimizer))
     weights, losses = list(network.parameters()), []
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: decay**k)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: decay ** (k + 1))
     for x, target in batches:
         loss = (network(x) - target).abs().mean()
         for weight, gradient in zip(weights, torch.autograd.grad(loss, weights)):
@@ -834,8 +929,7 @@ def steps_of(step: Callable) -> Callable:
     """Return what a step leads to: the losses of one step for each batch, and the weights after them."""
     @wraps(step)
     def answer(network, optimizer, batches):
-        with torch.enable_grad():
-            losses = [step(network, optimizer, x, target) for x, target in batches]
+        losses = [step(network, optimizer, x, target) for x, target in batches]
         return losses, parameters_to_vector(network.parameters())
     return answer
 
@@ -856,7 +950,7 @@ class Duet(nn.Module):
     def __init__(self):
         super().__init__()
         self.parts = nn.ModuleList([seeded(2)[0], seeded(3, channels=2)[0]])
-        self.adams = {name: torch.optim.Adam(part.parameters(), lr=lr, betas=(0.9, 0.99))
+        self.adams = {name: torch.optim.Adam([{"params": [p]} for p in part.parameters()], lr=lr, betas=(0.9, 0.99))
                       for name, part, lr in zip(("first", "second"), self.parts, (0.01, 0.03))}
 
     def optimizers(self):
@@ -890,15 +984,14 @@ def fit_of(loop: Callable) -> Callable:
             losses.append(values["loss"].item())
             return len(losses) == end
 
-        with torch.enable_grad():
-            loop(game, iter(batches), lambda: decay ** len(losses), on_step)
+        loop(game, iter(batches), lambda: decay ** (len(losses) + 1), on_step)
         return losses, parameters_to_vector(game.parameters())
     return answer
 
 
 def fit_with(zero: bool = True, size: Callable = lambda group, own, factor: own * factor, players: int = 2,
-             early: bool = False, stops: bool = True) -> Callable:
-    """Return an answer to 09.2 in which something is left out or comes too early."""
+             early: bool = False, stops: bool = True, groups: int | None = None, late: bool = False) -> Callable:
+    """Return an answer to 09.2 in which something is left out or comes too early or too late."""
     def loop(game, batches, rate, on_step):
         optimizers = list(game.optimizers().values())[:players]
         for batch in batches:
@@ -906,11 +999,14 @@ def fit_with(zero: bool = True, size: Callable = lambda group, own, factor: own 
                 optimizer.zero_grad()
             loss, values = game.loss(*batch)
             loss.backward()
-            for group, own in [(group, adam.defaults["lr"]) for adam in optimizers for group in adam.param_groups]:
-                group["lr"] = size(group["lr"], own, rate())
+            for optimizer in optimizers * late:
+                optimizer.step()
+            for adam in optimizers:
+                for group in adam.param_groups[:groups]:
+                    group["lr"] = size(group["lr"], adam.defaults["lr"], rate())
             if early and on_step(values):
                 break
-            for optimizer in optimizers:
+            for optimizer in optimizers * (not late):
                 optimizer.step()
             if not early and on_step(values) and stops:
                 break
@@ -926,13 +1022,14 @@ def two_steps_of_adam(g1: float, g2: float, lr: float) -> float:
     return weight.item()
 
 
-def adam_with(b1: float = 0.9, b2: float = 0.99, correct: Callable = lambda b, t: 1 - b**t) -> Callable:
-    """Return an answer to 09.3 with other betas or corrections."""
+def adam_with(b1: float = 0.9, b2: float = 0.99, correct: Callable = lambda b, t: 1 - b**t,
+              root: Callable = lambda v: v**0.5 + 1e-8) -> Callable:
+    """Return an answer to 09.3 with other betas, corrections or roots."""
     def answer(g1, g2, lr):
         weight = m = v = 0.0
         for t, g in enumerate((g1, g2), 1):
             m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
-            weight -= lr * (m / correct(b1, t)) / ((v / correct(b2, t)) ** 0.5 + 1e-8)
+            weight -= lr * (m / correct(b1, t)) / root(v / correct(b2, t))
         return weight
     return answer
 
@@ -956,16 +1053,16 @@ def step_of(answer: Callable) -> Callable:
 
     @wraps(answer)
     def step(adversary, generator, x, target, *perceptual):
-        with torch.enable_grad():
-            given = answer(adversary, generator(x), target, x, *perceptual)
-            loss = given[0] if isinstance(given, tuple) else given  # the package's methods return their parts, too
-            if loss is None:
-                return None
-            loss = torch.as_tensor(loss)
-            if loss.requires_grad:
-                loss.backward()
+        given = answer(adversary, generator(x), target, x, *perceptual)
+        loss = given[0] if isinstance(given, tuple) else given  # the package's methods return their parts, too
+        if loss is None:
+            return None
+        if any(p.grad is not None for network in (adversary, generator) for p in network.parameters()):
+            raise ValueError("return the loss, and leave `backward` to the check")
+        if isinstance(loss, torch.Tensor) and loss.requires_grad and loss.numel() == 1:
+            loss.backward()
         learns = all(p.requires_grad for p in adversary.parameters())
-        return loss.detach(), gradient(adversary), gradient(generator), learns
+        return loss, gradient(adversary), gradient(generator), learns
 
     return step
 
@@ -1018,12 +1115,14 @@ def eq20_exchanged(self, sr, target, x):
     return discriminator_loss(self.discriminator(sr.detach()), self.discriminator(target))
 
 
-def eq20_of_restored_faces(self, sr, target, x):
-    return F.softplus(self.discriminator(sr.detach())).mean()
+def eq20_with(parts: Callable = lambda real, fake: (F.softplus(-real).mean(), F.softplus(fake).mean())) -> Callable:
+    """Return an answer to 10.1 with other parts, of D's logits of real and of restored faces."""
+    return lambda self, sr, target, x: sum(parts(self.discriminator(target), self.discriminator(sr.detach())))
 
 
-def eq20_halved(self, sr, target, x):
-    return eq20_with_history(self, sr.detach(), target, x) / 2
+def eq20_frozen(self, sr, target, x):
+    self.requires_grad_(False)
+    return eq20_with()(self, sr, target, x)
 
 
 def eq20_without_history(self, sr, target, x):
@@ -1064,6 +1163,24 @@ def eq22_without_history(self, sr, target, x, perceptual):
     return eq22(self, sr, target, perceptual, shown=sr.detach())
 
 
+def eq22_of_swapped_perceptual(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, lambda first, second: perceptual(second, first))
+
+
+def eq22_by_the_paper(self, sr, target, x, perceptual):
+    parts = eq22_parts(self, sr, target, perceptual)
+    return sum(weight * parts[name] for name, weight in AMIGAN.WEIGHTS.items())
+
+
+def eq22_without_adversary(self, sr, target, x, perceptual):
+    return eq22(self, sr, target, perceptual, names=("pixel", "perceptual"))
+
+
+def eq22_squared(self, sr, target, x, perceptual):
+    change = self.weights["pixel"] * (F.mse_loss(sr, target) - F.l1_loss(sr, target))
+    return eq22(self, sr, target, perceptual) + change
+
+
 def eq22_unweighted(self, sr, target, x, perceptual):
     return sum(eq22_parts(self, sr, target, perceptual).values())
 
@@ -1077,10 +1194,12 @@ def eq22_without_pixels(self, sr, target, x, perceptual):
 
 
 def r1_cases() -> list[tuple[tuple, torch.Tensor]]:
-    """Return quadratic discriminators, pictures, and R1 by autograd."""
-    pictures = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(2)).requires_grad_()
-    return [((a, pictures.detach()), r1_penalty(a * pictures.square().sum((1, 2, 3)), pictures).detach())
-            for a in (0.1, 0.5, -0.3)]
+    """Return quadratic discriminators, so many pictures, and R1 by autograd."""
+    cases, random = [], torch.Generator().manual_seed(2)
+    for a, number in ((0.1, 3), (0.5, 2), (-0.3, 5)):
+        pictures = torch.rand(number, 3, 4, 4, generator=random).requires_grad_()
+        cases.append(((a, pictures.detach()), r1_penalty(a * pictures.square().sum((1, 2, 3)), pictures).detach()))
+    return cases
 
 
 def slopes_by_autograd(z):
@@ -1113,6 +1232,12 @@ def interval_by_counts(a, b, seeds, images) -> tuple:
 def interval_of(means_of: Callable, ends: tuple = (0.025, 0.975)) -> Callable:
     """Return an answer to 11.1 with other means of the draws, or other ends."""
     return lambda a, b, seeds, images: ((a - b).mean(), *np.quantile(means_of(a, b, seeds, images), ends))
+
+
+def interval_with(case: tuple, order: Callable) -> tuple:
+    """Return other numbers of a right answer to 11.1, of its mean, its ends and the means of the draws."""
+    a, b, seeds, images = case
+    return order(*interval_by_counts(*case), drawn(a - b, seeds, images))
 
 
 def drawn(values, seeds, images) -> np.ndarray:
@@ -1148,12 +1273,13 @@ def trainings_with(designs: int = 2, z: float = 1.960 + 0.842, whole: Callable =
 
 
 def front_cases() -> list[tuple[tuple, list[int]]]:
-    """Return Table X's PSNRs with each of its costs, and two equal networks; with the indices that nothing dominates."""
+    """Return Table X's PSNRs with each of its costs, and ties of every kind; with the indices that nothing dominates."""
     def printed(name):
         return [float(row[name]) for row in published(10)]
 
     cases = [(printed("psnr"), printed(name)) for name in ("macs_g", "params_m", "speed_ms")]
-    return [(case, not_dominated(*map(np.array, case))) for case in (*cases, ([1, 1, 2], [3, 3, 5]), ([3, 1, 3], [2, 1, 4]))]
+    return [(case, not_dominated(*map(np.array, case))) for case in (
+        *cases, ([1, 1, 2], [3, 3, 5]), ([3, 1, 3], [2, 1, 4]), ([2, 1], [3, 3]), ([2], [3]))]
 
 
 def not_dominated(quality: np.ndarray, cost: np.ndarray) -> list[int]:
@@ -1192,7 +1318,7 @@ def places_alike(a, b):
 def tau_cases() -> list[tuple[tuple, float]]:
     """Return pairs of lists without ties, and SciPy's tau of them."""
     rng = np.random.default_rng(0)
-    pairs = [tuple(rng.permutation(n).tolist() for _ in "ab") for n in (4, 9, 16)]
+    pairs = [(rng.permutation(n).tolist(), rng.normal(size=n).tolist()) for n in (4, 9, 16)]
     return [(pair, float(kendalltau(*pair).statistic)) for pair in pairs]
 
 
@@ -1217,12 +1343,13 @@ def chance_with(width: float = 1, spread: float = 2**0.5, join: Callable = np.pr
 
 def reading_cases() -> list[tuple[tuple, str]]:
     """Return intervals of PSNR's and LPIPS's change, better, worse or open each, and what both say together."""
-    psnr_change = {"better": (0.2, 0.4), "worse": (-0.7, -0.5), "open": (-0.1, 0.3)}
-    lpips_change = {"better": (-0.12, -0.1), "worse": (0.02, 0.05), "open": (-0.03, 0.01)}
+    psnr_change = {"better": [(0.2, 0.4)], "worse": [(-0.7, -0.5)], "open": [(-0.1, 0.3), (0.0, 0.3), (-0.3, 0.0)]}
+    lpips_change = {"better": [(-0.12, -0.1)], "worse": [(0.02, 0.05)],
+                    "open": [(-0.03, 0.01), (-0.03, 0.0), (0.0, 0.02)]}  # 0 at an end: it is contained
     together = {"better": ("better better", "better open", "open better"), "trade": ("worse better", "better worse"),
                 "worse": ("worse worse", "worse open", "open worse"), "open": ("open open",)}
-    return [((psnr_change[a], lpips_change[b]), word) for word, pairs in together.items()
-            for a, b in map(str.split, pairs)]
+    return [(case, word) for word, pairs in together.items() for a, b in map(str.split, pairs)
+            for case in product(psnr_change[a], lpips_change[b])]
 
 
 def clear(low: float, high: float) -> int:
@@ -1239,7 +1366,10 @@ def reading_with(way: Callable = clear, lpips_sign: int = -1, trades: Callable =
 
 
 def matching_cases() -> list[tuple[tuple, float]]:
-    """Return features of SPARGAN with the value that SPARGAN itself has, and maps of one value each, added by hand."""
+    """Return features of SPARGAN with the value that SPARGAN itself has, and maps of one value each, added by hand.
+
+    With each the slopes: a map that moves away from the real one by 1 counts as one layer, the logits not at all.
+    """
     def flat(*values):
         return [torch.full((2, 3, 4, 4), value) for value in values]
 
@@ -1249,7 +1379,24 @@ def matching_cases() -> list[tuple[tuple, float]]:
         own = adversary.parts(*faces, faces[0])["matching"].item()
         case = tuple(adversary.features(face) for face in faces)
     nothing = [flat(0.0, 0.0, 0.0), flat(0.0, 0.0)]
-    return [(case, own), (([flat(1.0, -2.0, 50.0), flat(5.0, 50.0)], nothing), (1 + 2 + 5) / 2)]
+    by_hand = [flat(1.0, -2.0, 50.0), flat(5.0, 50.0)], nothing
+    return [(case, (value, [float(i < len(maps) - 1) / len(case[0]) for maps in case[0] for i in range(len(maps))]))
+            for case, value in ((case, own), (by_hand, (1 + 2 + 5) / 2))]
+
+
+def matching_of(answer: Callable) -> Callable:
+    """Return an answer's loss, and for each map the slope of the loss if the map moves away from the real one."""
+    @wraps(answer)
+    def matching(fake, real):
+        fake = [[layer.clone().requires_grad_() for layer in maps] for maps in fake]
+        loss = answer(fake, real)
+        if loss is None:
+            return None
+        if isinstance(loss, torch.Tensor) and loss.requires_grad and loss.numel() == 1:
+            loss.backward()
+        pairs = [pair for maps in zip(fake, real) for pair in zip(*maps)]
+        return loss, [0.0 if a.grad is None else (a.grad * (a - b).sign()).sum() for a, b in pairs]
+    return matching
 
 
 def matching_with(gap: Callable = F.l1_loss, of_layers: Callable = sum, last: int | None = -1,
@@ -1323,13 +1470,13 @@ EXERCISES = {
     "01.1": Exercise(
         "bicubic loses the energy above 8 cycles: how much of it does each face have?",
         cases=hardest_cases, mistakes=[
-            (lambda images: largest_first(images.double().var((-2, -1)).mean(1)),
+            (lambda spectra: largest_first(spectra.sum(1)),
              "this is the order of the contrast: a strong contrast that is smooth survives"),
-            (lambda images: largest_first(energy(images, 1, 8)), "you sum the part of the spectrum that LR keeps"),
-            (lambda images: largest_first(energy(images, 9, 99) / energy(images, 1, 99)),
+            (lambda spectra: largest_first(spectra[:, :9].sum(1)), "you sum the part of the spectrum that LR keeps"),
+            (lambda spectra: largest_first(spectra[:, 9:].sum(1) / spectra.sum(1)),
              "you take the lost share of each face's contrast: PSNR measures the amount that is lost, not the share"),
-            (lambda images: largest_first(energy(images, 9, 99))[::-1], "this order begins with the easiest face"),
-            (lambda images: energy(images, 9, 99).argsort(descending=True).argsort().tolist(),
+            (lambda spectra: largest_first(spectra[:, 9:].sum(1))[::-1], "this order begins with the easiest face"),
+            (lambda spectra: spectra[:, 9:].sum(1).argsort(descending=True).argsort().tolist(),
              "you return the rank of each face: position by position, which face comes there?")]),
     "01.2": Exercise(
         "count unknowns minus independent equations: D has m independent rows; how many has D x D^T?",
@@ -1346,7 +1493,16 @@ EXERCISES = {
             (median_of, "your answer is the median for both losses: l2 has another best answer"),
             (lambda stack, loss: mean_of(stack) if loss == "l1" else median_of(stack), "the two losses are exchanged"),
             (lambda stack, loss: (mean_of(stack) if loss == "l2" else median_of(stack)).floor(),
-             "your answer is cut to whole numbers: it is to be in double precision")]),
+             "your answer is cut to whole numbers: it is to be in double precision"),
+            (lambda stack, loss: (mean_of(stack) if loss == "l2" else median_of(stack)).round(),
+             "your answer is rounded: the mean of whole numbers need not be one"),
+            (lambda stack, loss: mean_of(stack) if loss == "l2" else stack.double().median(0),
+             "`median` returns two tensors, the values and their places: take `.values`"),
+            (lambda stack, loss: mean_of(stack) if loss == "l2" else stack.double().mode(0).values,
+             "for l1 you take the most frequent value: nearly right ones count, too"),
+            (lambda stack, loss: sum(stack) / len(stack) if loss == "l2" else median_of(stack),
+             "you add bytes: there 200 + 100 is 44. Make the stack double first"),
+            (whole_face, "you choose one whole face of the stack: each pixel has a best value of its own")]),
     "01.4": Exercise(
         "index the last two dimensions, rows first, then call resize",
         cases=zoom_cases, mistakes=[
@@ -1374,7 +1530,7 @@ EXERCISES = {
             (by_protocol(crop=0), "nothing is cut from the borders"),
             (by_protocol(channel="rgb"), "you measure all three channels: here Y alone counts")]),
     "02.3": Exercise(
-        "what happens to the half width when there are four times as many faces?",
+        "solve the half width for n, and take the next whole number: four times the faces bring half the width",
         cases=needed_cases, mistakes=[
             (lambda values, half: int(np.ceil(1.96 * values.std(ddof=1) / half)),
              "the square root of n stands below: half the width takes four times the faces"),
@@ -1382,6 +1538,8 @@ EXERCISES = {
              "your s divides by n: the standard deviation of a sample has ddof=1"),
             (lambda values, half: int((1.96 * values.std(ddof=1) / half) ** 2),
              "you round down: with so few faces the interval is still too wide"),
+            (lambda values, half: int((1.96 * values.std(ddof=1) / half) ** 2) + 1,
+             "you always take one more: a half width of exactly `half` is enough"),
             (lambda values, half: int(np.ceil((1.96 * values.std(ddof=1) / (half / 2)) ** 2)),
              "you take `half` for the whole width of the interval"),
             (lambda values, half: int(np.ceil((1.96 * values.var(ddof=1) / half) ** 2)),
@@ -1393,7 +1551,7 @@ EXERCISES = {
             (sa_without_lengths, "q and k must have length 1 over the pixels: the temperature multiplies a cosine"),
             (sa_without_projection, "Eq. 5 ends with a 1x1 convolution, self.project")]),
     "03.2": Exercise(
-        "the depthwise 3x3 works on Q, K and V: how many channels is that?",
+        "count the four parts one by one: the depthwise 3x3 works on Q, K and V, and each head has a temperature",
         cases=lambda: [((c, h), sum(p.numel() for p in SelfAttention(c, h).parameters()))
                        for c, h in zip(AMINET.widths, AMINET.heads)],
         mistakes=[(lambda c, h: 4 * c * c + 9 * c + h, "the depthwise 3x3 has a kernel for each of 3c channels, not of c"),
@@ -1406,9 +1564,14 @@ EXERCISES = {
         mistakes=[(lambda n, p: log(p / (1 - p)), "this is the answer for two channels: there are n - 1 others"),
                   (lambda n, p: log(p * (n - 1)), "p is the share of one channel: its odds are p / (1 - p)")]),
     "04.1": Exercise(
-        "join the three features along the channels, in the order in which they come",
+        "three steps: join the features along the channels in their order, then self.mix, then a sigmoid",
         module=AttentionUnit, mistakes=[
             (unit_without_sigmoid, "these weights can be below 0 and above 1: what brings them into (0, 1)?"),
+            (lambda self, features: self.mix(torch.cat(features, 1).sigmoid()),
+             "your sigmoid comes before self.mix: the weights are what it makes of self.mix's output"),
+            (lambda self, features: self.mix(torch.cat(features, 1)).tanh(), "a tanh goes from -1 to 1: a weight lies in (0, 1)"),
+            (lambda self, features: self.mix(torch.stack(features, 2).flatten(1, 2)).sigmoid(),
+             "the channels of the three features alternate: self.mix expects one feature after the other"),
             (unit_with_softmax, "your channels compete, their weights sum to 1; each weight stands for itself"),
             (unit_with_products, "this is Eq. 8 already: the unit gives the one map, and RDFE multiplies"),
             (unit_from_large_to_small, "self.mix expects the 3x3 branch first and the 7x7 branch last")]),
@@ -1437,7 +1600,11 @@ EXERCISES = {
         mistakes=[(lambda kernels, strides: 1 + sum(k - 1 for k in kernels),
                    "you leave the strides out: after a stride of 2, neighbours are two input pixels apart"),
                   (with_strides_too_early, "you count a stride in its own layer: it acts on the layers after it"),
-                  (lambda kernels, strides: sum(kernels), "you add whole kernels: their windows overlap")]),
+                  (lambda kernels, strides: sum(kernels), "you add whole kernels: their windows overlap"),
+                  (lambda kernels, strides: 1 + sum(k * s for k, s in zip(kernels, np.cumprod([1, *strides]))),
+                   "each layer adds k steps here: one of its k pixels is seen already"),
+                  (lambda kernels, strides: 1 + sum((k - 1) * s for k, s in zip(kernels, [1, *strides])),
+                   "only the stride of the layer before counts here: the strides of all layers before multiply")]),
     "05.1": Exercise(
         "join what both convolutions make of x, pool it over the channels (axis 1), and send both results through self.mix",
         module=SKAF, mistakes=[
@@ -1457,13 +1624,15 @@ EXERCISES = {
     "05.3": Exercise(
         "count each convolution by itself: k*k weights per pair of channels that it reads and writes, and its biases",
         cases=lambda: [((c, kernels, len(pools)), sum(p.numel() for p in SKAF(c, kernels, pools).parameters()))
-                       for c in (28, 112) for kernels, pools in (((5, 7), ("avg", "max")), ((7,), ("max",)), ((7,), ()))],
+                       for c in (28, 112) for kernels, pools in (((5, 7), ("avg", "max")), ((7,), ("max",)), ((7,), ()), ((5, 7), ()))],
         mistakes=[(lambda c, kernels, pools: sum(k * k * c * c for k in kernels) + 98 * pools,
                    "there are no biases in this, and the mixing reads nothing where there is no pooling"),
                   (lambda c, kernels, pools: sum(k * k * c * c for k in kernels) + 98 * (pools or len(kernels) * c),
                    "the biases are missing"),
                   (lambda c, kernels, pools: sum(k * k * c * c + c for k in kernels) + 98 * pools + 2,
                    "without a pooling the mixing reads nothing in this: it reads all channels of X3"),
+                  (lambda c, kernels, pools: sum(k * k * c * c + c for k in kernels) + 98 * (pools or c) + 2,
+                   "without a pooling the mixing reads c channels in this: X3 has c of each convolution"),
                   (lambda c, kernels, pools: sum(k * k * c + c for k in kernels) + 98 * (pools or len(kernels) * c) + 2,
                    "these kernels are depthwise: SKAF's are dense, from all channels to all channels")]),
     "05.4": Exercise(
@@ -1504,6 +1673,9 @@ EXERCISES = {
                    "the budget also pays for what lies outside the stages"),
                   (lambda budget, fixed, per_block: (budget - fixed) // sum(per_block),
                    "this is the largest network below the budget: one above it may be closer"),
+                  (lambda budget, fixed, per_block: ceil((budget - fixed) / sum(per_block)),
+                   "this is the smallest network above the budget: one below it may be closer"),
+                  (lambda budget, fixed, per_block: (budget - fixed) / sum(per_block), "blocks are whole: round the number"),
                   (lambda budget, fixed, per_block: round(7 * (budget - fixed) / sum(per_block)),
                    "this counts the blocks of all seven stages together")]),
     "06.4": Exercise(
@@ -1522,8 +1694,9 @@ EXERCISES = {
             (edff_without_reduction, "SKAF gets the sum of both features: self.reduce is not used"),
             (edff_of_mixture, "the maps weigh the mixture: in Eq. 16 they weigh the two features themselves")]),
     "07.2": Exercise(
-        "one tensor reads E and D, two write w1 and w2", cases=exchange_cases, mistakes=[
+        "one tensor reads E and D, two write w1 and w2", cases=exchange_cases, wrap=exchange_of, mistakes=[
             (lambda edff, d, e: edff(d, e), "no weight has changed"),
+            (lambda edff, d, e: edff(e, d), "you call edff(e, d), as before: the weights are to change, and D goes first"),
             (lambda edff, d, e: exchanged(edff, d, e, maps=()), "the maps have an order, too: it is still the old one"),
             (lambda edff, d, e: exchanged(edff, d, e, reads=False), "the 1x1 still reads in the old order"),
             (lambda edff, d, e: exchanged(edff, d, e, maps=("weight",)), "the biases of the maps are in the old order"),
@@ -1575,6 +1748,8 @@ EXERCISES = {
              "your factors multiply up: each one is applied to the step size of the batch before"),
             (fit_with(size=lambda group, own, factor: factor),
              "you take the factor itself for the step size: it multiplies the optimiser's own"),
+            (fit_with(groups=1), "only the first group of each optimiser has the new step size: go through them all"),
+            (fit_with(late=True), "you set the step size after the step: it comes one batch too late"),
             (fit_with(stops=False), "on_step said that the training ends, and it went on"),
             (fit_with(early=True), "the last batch is not learned from: on_step ended the training before the step"),
             (fit_with(players=1), "only the first network learns: a game can have several optimisers"),
@@ -1582,11 +1757,14 @@ EXERCISES = {
     "09.3": Exercise(
         "after the first step both corrections give back g and g^2; the second has t = 2", tolerance=1e-6,
         cases=lambda: [(case, two_steps_of_adam(*case))
-                       for case in ((3.0, 1.0, 0.1), (3000.0, 1000.0, 0.1), (0.5, -2.0, 0.1))],
-        mistakes=[(lambda g1, g2, lr: -lr * (g1 / abs(g1) + g2 / abs(g2)),
+                       for case in ((3.0, 1.0, 0.1), (3000.0, 1000.0, 0.1), (0.5, -2.0, 0.02), (1e-6, 2e-6, 0.1))],
+        mistakes=[(adam_with(root=lambda v: (v + 1e-8) ** 0.5), "your 1e-8 is under the root: it is added after it"),
+                  (adam_with(root=lambda v: v**0.5), "the 1e-8 is missing: it counts where gradients are small"),
+                  (lambda g1, g2, lr: -lr * (g1 / abs(g1) + g2 / abs(g2)),
                    "each of your steps is a first step: m and v have forgotten g1"),
                   (adam_with(correct=lambda b, t: 1 - b),  # 0.1 and 0.01, which cancel in m / sqrt(v): as without any
                    "the corrections are missing, or do not change with t: they have powers of beta"),
+                  (lambda *case: -adam_with()(*case), "the sign is wrong: a step goes against the gradient"),
                   (adam_with(b2=0.999), "this is PyTorch's default beta_2, not the paper's")]),
     "09.4": Exercise(
         "the first decay is 2/11: the first weights replace the start almost at once", tolerance=1e-6,
@@ -1602,17 +1780,36 @@ EXERCISES = {
         cases=lambda: step_cases(cross_entropy_of_both, 0), wrap=step_of, mistakes=[
             (eq20_with_history, "the generator gets a gradient of Eq. 20: it would learn to be caught"),
             (eq20_exchanged, "real and restored faces are exchanged: your discriminator learns to call restored ones real"),
-            (eq20_of_restored_faces, "the real faces are missing: a discriminator that always says no would win"),
-            (eq20_halved, "you take the mean of both halves: Eq. 20 adds them"),
+            (eq20_with(lambda real, fake: [F.softplus(fake).mean()]),
+             "the real faces are missing: a discriminator that always says no would win"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).mean()]),
+             "the restored faces are missing: a discriminator that always says yes would win"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).mean() / 2, F.softplus(fake).mean() / 2]),
+             "you take the mean of both halves: Eq. 20 adds them"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).sum(), F.softplus(fake).sum()]),
+             "you add up the faces of the batch: Eq. 20 has their mean"),
+            (eq20_with(lambda real, fake: [-F.softplus(-real).mean(), -F.softplus(fake).mean()]),
+             "the sign is wrong: this is largest when D is right, and a step makes it smaller"),
+            (eq20_with(lambda real, fake: [F.relu(1 - real).mean(), F.relu(1 + fake).mean()]),
+             "this is the hinge loss: Eq. 20 has logarithms"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).mean(), F.softplus(-fake).mean()]),
+             "of restored faces you take -log D, too: there it is -log(1 - D)"),
+            (eq20_with(lambda real, fake: [F.softplus(-real).mean(), F.softplus(fake).mean().detach()]),
+             "you detach D's answer: D must learn from the restored face, only its history ends, sr.detach()"),
+            (eq20_frozen, "D is frozen: in its own step it must learn"),
             (eq20_without_history, "the loss has no history: nothing reaches the discriminator")]),
     "10.2": Exercise(
-        "self.requires_grad_(False) freezes D, self.requires_grad_(True) ends that: only D's answer to sr comes in between",
+        "weigh three parts by self.weights; self.requires_grad_(False) freezes D, only while it judges sr, (True) ends that",
         cases=lambda: step_cases(sum_of_three, 1), wrap=step_of, mistakes=[
             (eq22_saturating, "your adversarial part is log(1 - D), whose slope vanishes for who is losing: see Eq. 21"),
             (eq22_exchanged, "your adversarial part is -log(1 - D): your generator learns to be caught"),
             (eq22_teaches_discriminator, "the discriminator gets a gradient of Eq. 22: it would learn to call fakes real"),
             (eq22_stays_frozen, "the discriminator is still frozen after your step: it can never learn again"),
             (eq22_without_history, "the discriminator sees sr without its history: the generator learns nothing from it"),
+            (eq22_of_swapped_perceptual, "`perceptual` takes sr first, then target: only through the first does a gradient come"),
+            (eq22_by_the_paper, "these weights are the paper's: take them from self.weights"),
+            (eq22_without_adversary, "the adversarial part is missing"),
+            (eq22_squared, "your pixel part squares the differences: Eq. 18 has their absolute values"),
             (eq22_unweighted, "the three parts are added without their weights"),
             (eq22_without_perceptual, "the perceptual part is missing"),
             (eq22_without_pixels, "the pixel part is missing")]),
@@ -1632,7 +1829,7 @@ EXERCISES = {
                   (lambda z: (1 - probability(z), probability(z)), "the signs are wrong: both losses fall as z rises"),
                   (lambda z: (probability(z) - 1, probability(z)), "you take -log(1 - D): the second loss has no minus")]),
     "11.1": Exercise(
-        "first a - b, then draw rows and columns of it, the same for both networks", tolerance=1e-6,
+        "of a - b return the mean, then the low and the high quantile of the means of all draws of rows and columns", tolerance=1e-6,
         cases=lambda: [(case, interval_by_counts(*case)) for case in (two_designs(1, 30), two_designs(3, 20))],
         mistakes=[(interval_of(lambda a, b, seeds, images: drawn(a, seeds, images) - drawn(b, seeds, images[::-1])),
                    "each network has draws of its own here: both were measured on the same faces"),
@@ -1645,7 +1842,21 @@ EXERCISES = {
                   (interval_of(lambda a, b, seeds, images: drawn(a - b, seeds, images), (0.05, 0.95)),
                    "this is a 90 % interval: each end leaves out 5 % of the draws"),
                   (interval_of(lambda a, b, seeds, images: drawn(b - a, seeds, images)),
-                   "the mean is a - b, but the ends are of b - a")]),
+                   "the mean is a - b, but the ends are of b - a"),
+                  (lambda a, b, *draws: interval_by_counts(b, a, *draws), "this is b - a in all three numbers"),
+                  (interval_of(lambda a, b, seeds, images: drawn(a - b, seeds, images), (0.00025, 0.00975)),
+                   "np.percentile takes 2.5 and 97.5: 0.025 and 0.975 are for np.quantile"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (means.mean(), low, high)),
+                   "your first number is the mean of the draws: it is to be that of a - b itself"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (low, mean, high)),
+                   "these are the right numbers in another order: first the mean, then the two ends"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (mean, high, low)),
+                   "the two ends are exchanged: first the low one"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (mean, (low, high))),
+                   "the two ends are in a tuple of their own: return three numbers"),
+                  (lambda *case: interval_with(case, lambda mean, low, high, means: (
+                      mean, mean - 1.96 * means.std(), mean + 1.96 * means.std())),
+                   "these are 1.96 standard deviations: take the quantiles of the draws")]),
     "11.2": Exercise(
         "take the difference of each pair first: its standard error is the standard deviation over the root of n",
         cases=lambda: [(case, half_by_scipy(*case)) for case in (
@@ -1655,13 +1866,14 @@ EXERCISES = {
                   (half_with(lambda n: student.ppf(0.95, n - 1)), "only one side of the interval leaves out 5 %: here two sides share them"),
                   (half_with(lambda n: student.ppf(0.975, n)), "this is Student's factor for n degrees of freedom: n values have n - 1"),
                   (half_with(lambda n: 2 * student.ppf(0.975, n - 1)), "this is the whole interval from end to end"),
+                  (half_with(lambda n: 4.30), "4.30 is the factor for three trainings: here are also five"),
                   (half_with(ddof=0), "this standard deviation divides by n: of a sample it divides by n - 1, ddof=1"),
                   (half_with(root=lambda n: 1), "this is the interval of one training: the mean of n varies less"),
                   (half_with(spread=lambda a, b: np.hypot(np.std(a, ddof=1), np.std(b, ddof=1))),
                    "the spreads of both lists are added: trainings of equal seeds are pairs")]),
     "11.3": Exercise(
         "follow the formula; math.ceil rounds up",
-        cases=lambda: [(case, trainings_by_power(*case)) for case in ((0.05, 0.05), (0.05, 0.02), (0.1, 0.06), (0.03, 0.1))],
+        cases=lambda: [(case, trainings_by_power(*case)) for case in ((0.05, 0.05), (0.05, 0.02), (0.1, 0.06), (0.03, 0.1), (0.01, 0.07))],
         mistakes=[(trainings_with(designs=1), "this is as if only one of the two designs varied: their variances add"),
                   (trainings_with(z=1.960), "this finds d in half of the studies: the 0.842 is for 80 %"),
                   (trainings_with(whole=round), "this rounds to the nearest number: with less than n trainings it is too few"),
@@ -1673,6 +1885,12 @@ EXERCISES = {
             (best_ratio, "this keeps the best ratio of quality to cost: a front compares quality and cost one by one"),
             (front_by(lambda p, d, j, q, c, i: p > q and d < c),
              "another one beats a network here only if it is better in both: a tie in one of them saves the network"),
+            (front_by(lambda p, d, j, q, c, i: p > q and d <= c),
+             "of equal quality, the cheaper one must beat the other: here it does not"),
+            (front_by(lambda p, d, j, q, c, i: p >= q and d < c),
+             "of equal cost, the better one must beat the other: here it does not"),
+            (front_by(lambda p, d, j, q, c, i: p > q or d < c),
+             "here being better in one of the two is enough: the other must be at least as good"),
             (front_by(lambda p, d, j, q, c, i: p >= q and d <= c and i != j), "two equal networks remove each other here"),
             (front_by(lambda p, d, j, q, c, i: p >= q and d <= c), "each network is compared with itself here, and removed"),
             (front_by(lambda p, d, j, q, c, i: p >= q and d >= c and (p, d) != (q, c)),
@@ -1707,12 +1925,16 @@ EXERCISES = {
             (reading_with(lpips_sign=1), "you take a higher LPIPS for the better one"),
             (reading_with(way=lambda low, high: (low + high > 0) - (low + high < 0)),
              "you use the middle of an interval: while it contains 0, the direction is open"),
+            (reading_with(way=lambda low, high: (low >= 0) - (high <= 0)),
+             "an interval that ends at 0 contains it: this metric is open"),
             (reading_with(trades=lambda a, b: a != b), "an open metric is no price: a trade has a clear loss"),
             (reading_with(word=lambda a, b: "better" if a + b == 2 else "worse" if a + b == -2 else "open"),
              "you want a clear change in both: one is enough if the other metric is open")]),
     "13.2": Exercise(
         "one mean for each layer, their sum for each discriminator, and the mean of these sums",
-        cases=matching_cases, mistakes=[
+        cases=matching_cases, wrap=matching_of, mistakes=[
+            (lambda fake, real: matching_with()(fake, real).item(),
+             "the value is right, but has no history: as a loss it trains nothing"),
             (matching_with(of_layers=lambda gaps: sum(gaps) / len(gaps)), "you average over the layers: they are summed"),
             (matching_with(last=None), "you count the logits: they belong to the adversarial loss"),
             (matching_with(of_networks=sum), "you add the discriminators: SPARGAN takes their mean"),

@@ -1,7 +1,10 @@
 """Exercises: a stub is no try, every known mistake has its own message, and a right answer is right."""
 import sys
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -96,8 +99,23 @@ def test_stubs():
 
 @pytest.mark.parametrize("given, expected, words", [
     (2, 2.00001, ""), (torch.tensor([2.0]), 2, ""), (None, 2, "nothing is returned"), ("a", "b", "'a' instead of 'b'"),
-    ((1, 2), (1, 3), "value 1: 2 instead of 3"), ((1,), (1, 3), "1 values instead of 2"),
+    ((1, 2), (1, 3), "value 1: 2 instead of 3"), ((1,), (1, 3), "1 value instead of 2"),
     (torch.zeros(2, 3), torch.zeros(3), "the shape is (2, 3) instead of (3,)"),
+    ([1, 2], 3, "the shape is (2,) instead of that of one number"), ("3", 3, "'3' instead of a number"),
+    (True, 1, "True instead of a number"), (1 + 2j, 1, "(1+2j) instead of a number"), (Fraction(6, 2), 3, ""),
+    (np.float32(3), 3, ""), (np.array([1, 2]), [1, 2], ""), (float("nan"), 3, "nan instead of 3"),
+    (3.5, (1, 2), "3.5 instead of a tuple of 2 values"),
+    (np.array(3), (1, 2), "array(3) instead of a tuple of 2 values"),
+    ({1, 2}, [1, 2], "{1, 2} instead of a list of 2 values"),
+    ({1: 0, 2: 0}, [1, 2], "{1: 0, 2: 0} instead of a list of 2 values"),
+    ((n for n in (1, 2)), [1, 2], "a value of type generator instead of a list of 2 values"),
+    ((1, None), (1, 2), "value 1: nothing is returned"),
+    (np.array(["a"]), "a", "array(['a'], dtype='<U1') instead of 'a'"),
+    (torch.zeros(2, 64, dtype=torch.bool), torch.zeros(2, 64),
+     "a value of type Tensor (torch.bool) instead of numbers of shape (2, 64)"),
+    ([torch.zeros(2)] * 2, torch.zeros(2), "a list of tensors instead of one"),
+    (torch.tensor(2e3 + 1 / 3), 2e3 + 1 / 3, ""),
+    (torch.ones(2, requires_grad=True), torch.ones(2), ""), (2_000_001, 2_000_000, "2000001 instead of 2000000"),
     (torch.tensor([0.0, 2.0]), torch.zeros(2), "2 instead of 0 at (1,); 1 of 2 values differ"),
     (torch.tensor([0.0, torch.nan]), torch.zeros(2), "nan instead of 0 at (1,); 1 of 2 values differ"),
 ])
@@ -155,13 +173,129 @@ def test_the_courses_own_answer_is_not_kept(mine, capsys):
     assert check("07.1", EDFF.forward) and capsys.readouterr().out == "right\n" and not mine.exists()
 
 
-def test_a_forward_that_cannot_train_is_not_right(mine, capsys):
-    def forward(self, encoder, decoder):
-        w1, w2 = self.skaf(self.reduce(torch.cat([encoder, decoder], 1)))
-        return (encoder * w1 + decoder * w2).detach()
+def fused(self, encoder, decoder):
+    w1, w2 = self.skaf(self.reduce(torch.cat([encoder, decoder], 1)))
+    return encoder * w1 + decoder * w2
 
-    assert not check("07.1", forward) and "no gradient reaches the weights" in capsys.readouterr().out
+
+def spoils_its_input(self, encoder, decoder):
+    y = fused(self, encoder, decoder)
+    decoder.zero_()
+    encoder.zero_()
+    return y
+
+
+@pytest.mark.parametrize("forward, words", [
+    (lambda self, e, d: fused(self, e, d).detach(), "not their gradients: a `detach`"),
+    (lambda self, e, d: fused(self, e.detach(), d), "not their gradients: a `detach`"),
+    (spoils_its_input, "not their gradients"),
+    (lambda self, e, d: fused(self, e, d).double(),
+     "right by itself, but not in the network with one face: RuntimeError"),
+    (lambda self, e, d: fused(self, e, d).reshape(2, *e.shape[1:]), "with one face: RuntimeError in line"),
+    (lambda self, e, d: EDFF.forward(self, e, d), "with one face: RecursionError in line"),
+    (partial(fused), "hand over the function itself, not a value of type partial"),
+    (EDFF(8).forward, "hand over the function itself, not a value of type method"),
+    (EDFF(8), "hand over the function itself, not a value of type EDFF"),
+])
+def test_a_forward_must_work_in_a_network_and_train(mine, forward, words, capsys):
+    assert not check("07.1", forward) and words in capsys.readouterr().out
     assert not mine.exists()
+
+
+def test_a_forward_that_changes_what_the_network_still_needs(capsys):
+    def forward(self, features):
+        features[0] *= 2
+        return self.mix(torch.cat([features[0] / 2, *features[1:]], 1)).sigmoid()
+
+    assert not check("04.1", forward) and "does it change its input?" in capsys.readouterr().out
+
+
+def test_a_forward_that_needs_the_notebook_is_right_but_not_kept(mine, capsys):
+    def forward(self, encoder, decoder):
+        return fused(self, encoder, decoder)
+
+    assert check("07.1", forward) and not mine.exists()
+    assert capsys.readouterr().out == ("right, but not kept for chapter 09, where `forward` must hold all it uses: "
+                                       "NameError in line 2: name 'fused' is not defined\n")
+    assert check("07.1", lambda self, e, d: fused(self, e, d)) and not mine.exists()
+    assert capsys.readouterr().out.endswith("ValueError: there is no `def forward(self, ...)` at its end\n")
+
+
+def formula(c, h, more=0):
+    return 4 * c * c + 27 * c + h + more
+
+
+class Formula:
+    def method(self, c, h):
+        return formula(c, h)
+
+    __call__ = method
+
+
+async def later(c, h):
+    return formula(c, h)
+
+
+def without_end(c, h):
+    return without_end(c, h)
+
+
+@pytest.mark.parametrize("answer, words", [
+    (partial(formula, more=0), "right"), (Formula(), "right"), (Formula().method, "right"),
+    (lambda c, h: np.int64(formula(c, h)), "right"),
+    (partial(formula, more=1), "not yet: 3894 instead of 3893"),
+    (partial(formula, more=""), "not yet: TypeError: unsupported"),
+    (len, "not yet: TypeError: len() takes exactly one argument"), (later, "not yet: begin your function with `def`"),
+    (without_end, "not yet: RecursionError in line "), (Formula, "not yet: hand over the function itself"),
+    (torch.zeros(3, 4), "not yet: hand over the function itself, not a value of type Tensor"),
+])
+def test_any_callable_is_an_answer_and_any_error_one_line(answer, words, capsys):
+    assert check("03.2", answer) is (words == "right")
+    out = capsys.readouterr().out
+    assert out.startswith(words) and out.count("\n") == 1
+
+
+def test_of_what_an_answer_prints_the_first_wrong_case_is_shown(capsys):
+    def answer(c, h):
+        print("c is", c)
+        return formula(c, h) if c < 100 else 0
+
+    assert not check("03.2", answer)
+    assert capsys.readouterr().out.startswith("c is 112\nnot yet: 0 instead of ")
+
+
+def by_autograd(a, images):
+    gradient, = torch.autograd.grad(a * images.requires_grad_().square().sum(), images)
+    return gradient.square().sum((1, 2, 3)).mean() / 2
+
+
+def slopes_by_autograd(z):
+    z = torch.tensor(z, requires_grad=True)
+    return tuple(torch.autograd.grad(y, z)[0] for y in (-z.sigmoid().log(), (1 - z.sigmoid()).log()))
+
+
+def exchanged_in_place(edff, d, e):
+    first, second = edff.reduce.weight.chunk(2, dim=1)
+    edff.reduce.weight.copy_(torch.cat([second, first], dim=1))
+    for tensor in edff.skaf.mix.parameters():
+        tensor.copy_(tensor.flip(0))
+    return edff(d, e)
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("10.3", by_autograd), ("10.4", slopes_by_autograd), ("07.2", exchanged_in_place)])
+def test_another_way_is_right(number, answer):
+    with torch.no_grad():  # of a notebook that has switched autograd off
+        assert check(number, answer)
+
+
+@pytest.mark.parametrize("number, answer", [
+    ("07.2", lambda edff, d, e: edff.forward(e, d)),
+    ("10.3", lambda a, images: 2 * a**2 * images.square().sum() / images.shape[1]),
+    ("13.2", lambda fake, real: EXERCISES["13.2"].mistakes[1][0](fake, [[x + 0 for x in maps] for maps in real])),
+])
+def test_what_once_passed_is_wrong(number, answer):
+    assert not check(number, answer)
 
 
 def test_a_number_of_any_precision_is_a_number_and_a_class_is_no_answer(capsys):
@@ -179,7 +313,8 @@ def test_without_a_live_notebook_nothing_is_kept(mine, monkeypatch, capsys):
 
 @pytest.mark.parametrize("text, words", [
     ("def forward(self, encoder, decoder:\n", "was never closed"),
-    ("", "list index out of range"),
+    ("", "there is no `def forward(self, ...)` at its end"),
+    ("check('07.1', lambda self, e, d: e)", "there is no `def forward(self, ...)` at its end"),
     ("def forward(self, encoder, decoder):\n    return rearranged(encoder)\n", "name 'rearranged' is not defined"),
     ("def forward(self, encoder, decoder):\n    return encoder + decoder\n", "instead of"),
 ])
