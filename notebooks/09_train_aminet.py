@@ -285,7 +285,7 @@ if images:
 #
 # | missing | our choice | why |
 # |---|---|---|
-# | batch size | a parameter; 32 or 64 on a GPU | about as in SPARNet and CTCNet |
+# | batch size | a parameter; 32 or 64 on a GPU | 32 as in WFEN |
 # | epochs, or images seen | a parameter | the paper must have trained at least two networks: 27.83 dB in Tables I to V, 28.26 dB in VII and X |
 # | the learning rate after the "initial" one | constant, or cosine to zero | the word suggests a schedule, and none follows |
 # | augmentation | flip, scale and crop up to 1.3 | as in SPARNet and CTCNet |

@@ -5,7 +5,7 @@
 #
 # *120 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/10_train_amigan.ipynb) · previous: [09 · Train AMINet](09_train_aminet.ipynb) · next: [11 · Ablations](11_ablations.ipynb)
 #
-# Before this: the training loop from [09 · Train AMINet](09_train_aminet.ipynb), LPIPS and FID from [02 · Measuring a face](02_measuring_a_face.ipynb), and what a gradient is in PyTorch.
+# Before this: the training loop from [09 · Train AMINet](09_train_aminet.ipynb), LPIPS and FID ([Appendix A](A_symbols_and_shapes.ipynb#Words)), and what a gradient is in PyTorch.
 #
 # You will be able to
 #
@@ -116,12 +116,12 @@ for width_of_line in (4, 2):
     truth = lines(width_of_line)
     lr_rows = truth.reshape(-1, 3, 8).mean(-1)                           # an LR pixel: the mean of 8
     assert torch.equal(lr_rows[0], lr_rows[-1])                          # all places have one LR picture
-    answers = {"one of the places": truth[0], "the mean": truth.mean(0), "the median": truth.median(0).values}
-    for name, answer in answers.items():
-        error = answer - truth
-        errors.append([width_of_line, name, error.abs().sum(1).mean().item(), error.square().sum(1).mean().item()])
+    mean, median = truth.mean(0), truth.median(0).values
+    for name, answer in {"a place at random": truth[:, None], "the mean": mean, "the median": median}.items():
+        error = answer - truth                                           # (..., places, 24), over all draws and truths
+        errors.append([width_of_line, name, error.abs().sum(-1).mean().item(), error.square().sum(-1).mean().item()])
     lr_row = lr_rows[0].repeat_interleave(8)
-    pictures.append([picture(row) for row in (lr_row, truth[0], truth[-1], answers["the mean"], answers["the median"])])
+    pictures.append([picture(row) for row in (lr_row, truth[0], truth[-1], mean, median)])
 table(errors, ["width", "answer", "expected L1", "expected L2"])
 figure = show(pictures, ["LR", "one place", "another place", "mean", "median"], ["4 pixels", "2 pixels"])
 figure.set_label("a line of 4 pixels and one of 2: in LR, at two places, the mean and the median of all places")
@@ -131,7 +131,7 @@ figure.set_label("a line of 4 pixels and one of 2: in LR, at two places, the mea
 #
 # > "Since the GAN-based methods [37, 38] can get better perceptual qualities, we expand our AMINet to AMIGAN to generate more high-quality SR results." (Sec. III-D)
 #
-# **Perception against distortion.** Blau and Michaeli (2018) proved that no method can have the best of both. Among the best methods, a lower FID costs PSNR: results that look more like real pictures lie further from the original. A method that draws one plausible face at random loses 3 dB against the mean. So do not ask whether AMIGAN's PSNR falls; ask what it gains for that.
+# **Perception against distortion.** Blau and Michaeli (2018) proved that no method can have the best of both. Among the best methods, a smaller distance between the *distributions* of restored and real pictures, which FID estimates, costs PSNR. A method that draws one plausible face at random has twice the squared error of the mean: it loses 3 dB. So do not ask whether AMIGAN's PSNR falls; ask what it gains for that.
 #
 # ## Two networks
 #
@@ -221,7 +221,7 @@ for block, count in enumerate((2, 2, 4, 4, 4), 1):                # VGG19's five
 table(rows, ["block", "layers", "feature", "M", "share of the loss in %", "without 1/M"], digits=0)
 
 # %% [markdown]
-# Without $1/M$ the first block would have 38 % of the loss: its layers have 32 times as many entries as the last ones. The perceptual loss would be close to a pixel loss. With $1/M$ each layer counts by the size of its features.
+# Without $1/M$ the first block would have 38 % of the loss: its layers have 32 times as many entries as the last ones. The perceptual loss would lean to the shallow layers. With $1/M$ each layer counts by the size of its features.
 #
 # ## Eqs. 20 and 21: the adversarial losses
 #
@@ -304,7 +304,7 @@ print("logits ", tuple(discriminator(target).shape), "| parameters", f"{sum(p.nu
 # %% [markdown]
 # A discriminator that becomes too sure too early has nothing left to teach. Two switches hold it back:
 #
-# **R1** (Mescheder et al., 2018) adds the squared slope of the logit at the real pictures to the loss, $\frac{1}{2}\mathbb{E}\|\nabla D(I_{HR})\|^2$. Around a real face the discriminator should be flat. This needs the gradient of a gradient, hence `create_graph` in the code. We check it by hand: the linear discriminator $z = 2\sum x$ over 48 values has slope 2 at each, so R1 is $\frac12 \cdot 48 \cdot 2^2 = 96$.
+# **R1** (Mescheder et al., 2018) adds the squared slope of the logit at the real pictures to the loss, $\frac{1}{2}\mathbb{E}\|\nabla z(I_{HR})\|^2$. Around a real face the discriminator should be flat. This needs the gradient of a gradient, hence `create_graph` in the code. We check it by hand: the linear discriminator $z = 2\sum x$ over 48 values has slope 2 at each, so R1 is $\frac12 \cdot 48 \cdot 2^2 = 96$.
 #
 # **Spectral norm** (Miyato et al., 2018) replaces batch norm. It divides the weight matrix of each layer by its largest singular value. So no patch of a picture can grow in a layer, however large the weights become. Patches overlap, so a whole convolution can still magnify, at most 3 times for our 3×3 and twice for the 4×4. The table below multiplies all weights of two discriminators by 4, as if a training had let them grow.
 
@@ -759,7 +759,7 @@ for name in ("pocket-gan", "pocket"):
     path = DATA / "records" / f"{name}-flickr_test-paper.json"
     values = read_record(path)["means"] if path.exists() else {}
     rows.append([name, *(f"{values[column]['mean']:.4g}" if column in values else "pending" for column in COLUMNS)])
-table(rows, ["ours, Flickr; Helen: pending", *(NAMES[column] for column in COLUMNS)])
+table(rows, ["ours, Flickr; Helen is not here", *(NAMES[column] for column in COLUMNS)])
 
 # %% [markdown]
 # The two tables cannot be compared with each other. The faces differ: Flickr portraits stand in for Helen. So do their number, on which FID depends, the size of the network and the training set. What can be compared is the *direction* within each table, AMIGAN against its own AMINet. In both PSNR, SSIM and VIF fall with the GAN. Our FID falls, too, from 105.8 to 92.5.
