@@ -55,7 +55,8 @@ def test_the_hint_comes_with_the_second_try_and_a_stub_is_none(capsys):
 
 def test_a_module_is_compared_at_its_places_in_the_network(monkeypatch, capsys):
     shown = []
-    monkeypatch.setattr(exercises, "show", lambda rows, titles: shown.append([" ".join(titles).count("dB"), len(rows[0])]))
+    monkeypatch.setattr(
+        exercises, "show", lambda rows, titles: shown.append([" ".join(titles).count("dB"), len(rows[0])]))
 
     def forward(self, x):
         weights, v = self.attention(x)
