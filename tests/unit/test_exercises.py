@@ -53,7 +53,11 @@ def test_the_hint_comes_with_the_second_try_and_a_stub_is_none(capsys):
         "not yet: 0 instead of 3893", "not yet: 0 instead of 3893", f"         hint: {EXERCISES['03.2'].hint}"]
 
 
-def test_a_module_is_compared_at_its_places_in_the_network(capsys):
+def test_a_module_is_compared_at_its_places_in_the_network(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(
+        exercises, "show", lambda rows, titles: shown.append([" ".join(titles).count("dB"), len(rows[0])]))
+
     def forward(self, x):
         weights, v = self.attention(x)
         return self.project((weights @ v).reshape(x.shape))
@@ -61,10 +65,15 @@ def test_a_module_is_compared_at_its_places_in_the_network(capsys):
     def half(self, x):
         return forward(self, x)[:, ::2]
 
+    def doubled(self, x):
+        return 2 * forward(self, x)
+
     assert check("03.1", forward) and capsys.readouterr().out == "right\n"
     assert not check("03.1", half)
     assert capsys.readouterr().out == (
         "not yet: encoders.0.sa: the shape is (2, 4, 128, 128) instead of (2, 8, 128, 128)\n")
+    assert not check("03.1", doubled)
+    assert shown == [[3, 4], [2, 3], [3, 4]]  # of a forward that fails in the network there is no face
 
 
 def test_of_a_training_step_the_effect_is_compared(capsys):
