@@ -28,7 +28,8 @@ from diagrams import draw  # noqa: E402
 from page import as_svg  # noqa: E402
 
 logging.getLogger("traitlets").setLevel(logging.ERROR)  # figures' words are set below
-FOLDED = {"setup": "the setup", "parameters": "the parameters", "plot": "how it is drawn", "solution": "the solution"}
+FOLDED = {"setup": "the setup", "imports": "the imports", "parameters": "the parameters", "plot": "how it is drawn",
+          "solution": "the solution"}
 
 # The landing page's maps: where a click on a block leads.
 MAPS = {

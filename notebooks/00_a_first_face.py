@@ -43,7 +43,7 @@ begin(globals(), PARAMETERS)
 #
 # Two of the faces are people: Commodore Grace M. Hopper and astronaut Eileen M. Collins. The others are drawn by a program and show nobody.
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import matplotlib.pyplot as plt
 import torch
 

@@ -45,7 +45,7 @@ begin(globals(), PARAMETERS)
 # Three pictures belong to every face of this course ([words](A_symbols_and_shapes.ipynb#Words)). **HR** is the original, **LR** is what is left of it, and **bicubic** is LR enlarged again without any learning.
 # Bicubic is the network's input and the first row of every table.
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import matplotlib.pyplot as plt
 import numpy as np
 import torch

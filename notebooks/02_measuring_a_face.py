@@ -46,7 +46,7 @@ begin(globals(), PARAMETERS)
 #
 # $$\mathrm{MSE} = \frac{1}{n} \sum_{p} (x_p - y_p)^2, \qquad \mathrm{PSNR} = 10 \log_{10} \frac{255^2}{\mathrm{MSE}} \ \text{dB}.$$
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt

@@ -46,7 +46,7 @@ begin(globals(), PARAMETERS)
 #
 # SA is half of LGFI, the block that AMINet repeats eight times. LN is layer normalisation: it gives the numbers of each pixel mean 0 and variance 1 over the channels. SA and RDFE receive the same normalised feature, and SKAF weighs their two outputs.
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import matplotlib.pyplot as plt
 import torch
 from torch import nn

@@ -41,7 +41,7 @@ begin(globals(), PARAMETERS)
 # RDFE is one of the two branches of LGFI, the block that AMINet repeats eight times.
 # [SA](03_sa.ipynb), the other branch, weighs channels. RDFE looks at places.
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import matplotlib.pyplot as plt
 import torch
 from torch import nn

@@ -33,7 +33,7 @@ from page import begin
 
 begin(globals(), PARAMETERS)
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt

@@ -33,7 +33,7 @@ from page import begin
 
 begin(globals(), PARAMETERS)
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import matplotlib.pyplot as plt
 import torch
 from torch import nn

@@ -49,7 +49,7 @@ from page import begin
 
 begin(globals(), PARAMETERS)
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import json
 import tempfile
 from collections.abc import Callable, Iterable

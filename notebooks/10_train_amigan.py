@@ -50,7 +50,7 @@ from page import begin
 
 begin(globals(), PARAMETERS)
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import csv
 import json
 import tempfile

@@ -39,7 +39,7 @@ from page import begin
 
 begin(globals(), PARAMETERS)
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import inspect
 import json
 import re

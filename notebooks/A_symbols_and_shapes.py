@@ -57,7 +57,7 @@ begin(globals(), PARAMETERS)
 #
 # $I_{LR}$ is "low resolution" in content only: Fig. 2 draws it with 128×128 pixels. Sec. III-A calls the output $I_{HR}$ once. Here the output is always $I_{SR}$.
 
-# %% tags=["setup"]
+# %% tags=["imports"]
 import torch
 
 from aminet.degrade import degrade, to_float, upsample

@@ -42,7 +42,7 @@ def empty(source: Path) -> nbformat.NotebookNode:
     notebook = jupytext.read(source, fmt="py:percent")
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"{source.stem[:2].strip('_').lower()}-{number:02d}"
-        if {"solution", "setup", "plot"} & {*cell.metadata.get("tags", [])}:
+        if {"solution", "setup", "imports", "plot"} & {*cell.metadata.get("tags", [])}:
             cell.metadata["jupyter"] = {"source_hidden": True}  # a click opens it
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
