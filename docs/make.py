@@ -55,7 +55,9 @@ def linked(text: str, folder: str = "") -> str:
             target = f"https://{ADDRESS}/blob/main/{(ROOT / folder / path).resolve().relative_to(ROOT)}"
         return f"]({target}{place and '#' + place.lower()})"
 
-    return re.sub(r"\]\((?!\w+:|#)([^)\s]+)\)", lead, text)
+    prose = re.split(r"(^```.*?^```|`[^`\n]+`)", text, flags=re.M | re.S)  # every second part is code
+    prose[::2] = [re.sub(r"\]\((?!\w+:|#)([^)\s]+)\)", lead, part) for part in prose[::2]]
+    return "".join(prose)
 
 
 def page(path: Path) -> nbformat.NotebookNode:
@@ -131,6 +133,8 @@ def lay_out(notebooks: Path, source: Path) -> None:
     for path in chapters(notebooks):
         nbformat.write(page(path), source / path.name)
     (source / "results.md").write_text(linked((ROOT / "RESULTS.md").read_text()))
+    plans = source / "teaching.md"  # Sphinx knows no page of slides: they are written beside its own
+    plans.write_text(re.sub(r"`(slides/\w+\.html)`", r'<a href="\1">slides</a>', plans.read_text()))
     draw_maps(source)
     shutil.copytree(ROOT / "figures", source / "figures", ignore=shutil.ignore_patterns("*.py"))
 

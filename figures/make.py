@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 
 import matplotlib.pyplot as plt  # noqa: E402
 import torch  # noqa: E402
-from page import picture_of  # noqa: E402
+from page import picture_of, show  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -31,32 +31,16 @@ from aminet.training.weights import load_weights  # noqa: E402
 def first_face() -> None:
     """The README's picture: five faces, enlarged, restored and original."""
     plt.style.use(ROOT / "aminet" / "aminet.mplstyle")
-    named = portraits()
-    hr = torch.cat([torch.stack(list(named.values())), faces(3, 11)])
+    hr = torch.cat([torch.stack(list(portraits().values())), faces(3, 11)])
     names = ["Grace Hopper", "Eileen Collins", "synthetic", "synthetic", "synthetic"]
     lr = degrade(hr)
-    bicubic = upsample(lr)
-    networks = {"AMINet": "pocket", "AMIGAN": "pocket-gan"}
-    restored = {label: restore(load_weights(name)[0], hr) for label, name in networks.items()}
-    paper = PROTOCOLS["paper"]
-    rows = [("input 16x16", lr.repeat_interleave(8, -1).repeat_interleave(8, -2), None),
-            ("bicubic", bicubic, psnr(bicubic, hr, paper)),
-            *((label, sr, psnr(sr, hr, paper)) for label, sr in restored.items()), ("original", hr, None)]
-    figure, axes = plt.subplots(5, 5, figsize=(8.2, 8.7), layout="constrained")
-    for line, (label, images, values) in zip(axes, rows):
-        line[0].set_ylabel(label)
-        for j, axis in enumerate(line):
-            axis.imshow(picture_of(images[j]))
-            axis.set(xticks=[], yticks=[])
-            axis.grid(False)
-            axis.spines[:].set_visible(False)
-            if values is not None:
-                axis.set_xlabel(f"{values[j]:.2f} dB")
-    for axis, name in zip(axes[0], names):
-        axis.set_title(name)
-    figure.suptitle("8x face super-resolution, Y-PSNR under protocol `paper`. None of these faces was trained on",
-                    fontsize=10)
-    figure.savefig(FIGURES / "first_face.png", dpi=110, metadata={"Software": None})
+    results = {"bicubic": upsample(lr)}
+    for label, name in (("AMINet", "pocket"), ("AMIGAN", "pocket-gan")):
+        results[label] = restore(load_weights(name)[0], hr)
+    captions = [[f"{value:.2f} dB" for value in psnr(images, hr, PROTOCOLS["paper"])] for images in results.values()]
+    figure = show([list(images) for images in (lr, *results.values(), hr)], names,
+                  ["input 16x16", *results, "original"], [[], *captions])
+    figure.savefig(FIGURES / "first_face.png", dpi=144, metadata={"Software": None})
 
 
 def before_and_after() -> None:

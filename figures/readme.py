@@ -119,19 +119,21 @@ def reproduced() -> str:
     kept = [f"{one.row} in {one.metric.upper()}" for one in every if one.holm < CHANCE]
     others = {row["row"] for number in COMPARISONS for row in published(number)} - {"Bicubic", "AMINet", "AMINet-S"}
     done = [row for row, cell in compared().items() if row in others and cell.ours is not None]
+    games = [cell for cell in table(8, RECORDS).cells if cell.metric == "psnr" and cell.ours is not None]
     held = "".join(f" ({one.row}: {one.mean:+.2f} dB)" for one in ablations("psnr") if one.word == "holds")
     points = [
-        f"- **The size is {'reproduced' if met else 'another one'}:** {params} (they fix C), {macs}; "
+        f"- **The size {'fits' if met else 'differs'}:** {params} (C is chosen for them), {macs}; "
         f"the paper: {paper['params_m']} M and {paper['macs_g']} G.",
         f"- **The quality is {'measured in part' if quality else 'pending'}.** "
         f"The paper reports {paper['psnr']} dB on 1,000 CelebA faces, whose list is unpublished. "
         f"{quality or 'The full network is not trained here yet.'} "
         "Our small networks have another split: compare differences with the paper's, never the PSNR itself.",
-        f"- **The ablations are tried in small.** In PSNR {words.count('holds')} of {len(words)} published "
-        f"differences hold{held}, {words.count('reversed')} are reversed. "
+        f"- **The ablations are tried in small.** In PSNR {words.count('holds')} of {len(words)} measured "
+        f"differences holds{held}, {words.count('reversed')} are reversed. "
         f"{words.count('cannot be told')} cannot be told from chance. "
         f"Corrected for all {len(every)} tests, what holds is: {listing(kept)}.",
-        f"- **The compared methods** are written from their papers, {len(done)} of {len(others)} trained in small. "
+        f"- **The compared methods** are written from their papers, {len(done)} of {len(others)} trained in small, "
+        f"and {len(games)} of {len(published(8))} GANs. "
         f"{equal_starts()}"]
     return "\n".join(fill(point, 120, subsequent_indent="  ", break_on_hyphens=False) for point in points)
 
@@ -154,7 +156,7 @@ def scales() -> str:
             seen += f" ({', '.join(own)})"
         rows.append([f"`{name}`", f"C = {config.channels}, {bill(config)[''].params / 1e6:.2f} M", seen,
                      str(len(scale["seeds"])), SCALES[name]])
-    return markdown(["scale", "size of AMINet", "faces seen", "seeds", "what it is"], rows)
+    return markdown(["scale", "size of AMINet", "faces seen", "seeds planned", "what it is"], rows)
 
 
 def numbers(file: str, metrics, prefix: str = "") -> list[str]:
@@ -355,8 +357,8 @@ def equal_starts() -> str:
     return "\n".join([
         f"The {len(drawing)} methods that draw the whole face gain {min(drawing):.2f} to {max(drawing):.2f} dB of PSNR "
         "when they start from the bicubic one.",
-        f"Then they lie within {after:.2f} dB, before within {before:.2f}.",
-        f"{best.row} has the most, {best.ours:.2f} dB{start}{f', {gap(best)} to AMINet' if best.reference else ''}"
+        f"Then they differ by {after:.2f} dB at most, before by {before:.2f}.",
+        f"{best.row} is best, with {best.ours:.2f} dB{start}{f', {gap(best)} to AMINet' if best.reference else ''}"
         f"{', within chance' * chance}."])
 
 

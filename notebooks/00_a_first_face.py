@@ -256,7 +256,7 @@ figure = show([[bicubic[1], 1.5 * tail[1], 1.5 * missing[1], sr[1]]],
 #
 # What share of the missing part does the network find? Compare squared lengths, over all pixels and colours:
 #
-# $$\text{share} = 1 - \frac{\lVert \text{missing} - \text{added} \rVert^2}{\lVert \text{missing} \rVert^2}.$$
+# $$\text{share} = 1 - \frac{\|\text{missing} - \text{added}\|^2}{\|\text{missing}\|^2}.$$
 
 # %%
 share = 1 - (missing - tail).square().sum((1, 2, 3)) / missing.square().sum((1, 2, 3))
@@ -311,7 +311,7 @@ figure = show([[eyes(bicubic[i]), eyes(sr[i]), eyes(hr[i])] for i in (0, 1, 5)],
 #
 # Where LR says nothing, the network draws an average, because of its [L1 loss](A_symbols_and_shapes.ipynb#Words). It is trained to minimise
 #
-# $$\mathcal L(\Theta) = \frac1N \sum_i \big\lVert F_{AMINet}(I^i_{LR}, \Theta) - I^i_{HR} \big\rVert_1 \quad \text{(Eq. 17)}.$$
+# $$\mathcal L(\Theta) = \frac1N \sum_i \|F_{AMINet}(I^i_{LR}, \Theta) - I^i_{HR}\|_1 \quad \text{(Eq. 17)}.$$
 #
 # When many faces are possible, the answer with the smallest expected error lies in the middle of them. [Chapter 01](01_the_problem.ipynb) makes this exact.
 #

@@ -65,7 +65,7 @@ figure = draw("LGFI", "SA")
 figure.set_label("Where SA sits in LGFI: x, LN, then SA and RDFE side by side, and SKAF weighs the two")
 
 # %% [markdown]
-# SA receives a feature $X$ of $C$ channels. We make one without training: the portrait as the network receives it, one convolution, one LN. The AMINet of this course has $C = 28$ at full resolution ([notebook 08](08_aminet_and_its_bill.ipynb)).
+# SA receives a feature $X$ of $C$ channels. We make one without training: the portrait as the network receives it, one convolution, one LN. The paper's AMINet has $C = 28$ at full resolution ([notebook 08](08_aminet_and_its_bill.ipynb)), the course's `pocket` has 8.
 #
 # For two channels one number answers the question: their cosine over all pixels. It is 1 if they are bright at the same places, and 0 if they are unrelated. It is −1 if one is the negative of the other. Here is channel 0, and its cosine with three others. Each map is drawn in its own range of values.
 
@@ -307,7 +307,7 @@ plt.show()
 # We can divide by what is really there: the lengths of the two vectors. That is the cosine of the first figure.
 #
 # $$\text{scale = "sqrt"}:\quad \frac{q_i \cdot k_j}{\sqrt{HW}} \qquad\qquad
-# \text{scale = "temperature"}:\quad \tau\, \frac{q_i \cdot k_j}{\lVert q_i \rVert\, \lVert k_j \rVert}$$
+# \text{scale = "temperature"}:\quad \tau\, \frac{q_i \cdot k_j}{\|q_i\|\, \|k_j\|}$$
 #
 # A cosine lies in $[-1, 1]$, whatever the size of the picture. One learned number $\tau$ per head, the [temperature](A_symbols_and_shapes.ipynb#Words), says how much it counts. It starts at 1. Restormer does it this way, and it is our default.
 #

@@ -699,7 +699,6 @@ def compare(ours, theirs):
     """A table of AMIGAN's record, AMINet's and bicubic's on the same faces."""
     a, b = read_record(ours), read_record(theirs)
     assert a["faces"]["fingerprint"] == b["faces"]["fingerprint"] and a["protocol"] == b["protocol"]
-    print(f"{a['faces']['sources'][0]}: {a['faces']['images']} faces, protocol {a['protocol']['name']}")
     metrics = [metric for metric in NAMES if metric in a["means"] and metric in b["means"]]
     rows = [["bicubic", *(b["means"][f"bicubic_{metric}"]["mean"] for metric in metrics)],
             ["AMINet", *(b["means"][metric]["mean"] for metric in metrics)],
@@ -708,7 +707,8 @@ def compare(ours, theirs):
     rows.append(["difference", *(f"{d['mean']:+.3f}" for d in differences)])
     rows.append(["95 % interval", *(f"{d['low']:+.3f} to {d['high']:+.3f}" for d in differences)])
     best = {NAMES[metric]: min if metric in ("lpips", "fid") else max for metric in metrics}
-    table(rows, ["", *(NAMES[metric] for metric in metrics)], best=best, digits=3)
+    name = f"{a['faces']['sources'][0]}, {a['faces']['images']:,} faces"
+    table(rows, [name, *(NAMES[metric] for metric in metrics)], best=best, digits=3)
 
 
 records = sorted((DATA / "records").glob("pocket-gan-*-paper.json"))

