@@ -356,7 +356,7 @@ def equal_starts() -> str:
     chance = best.difference is not None and abs(best.difference) < half_width(best)
     return "\n".join([
         f"The {len(drawing)} methods that draw the whole face gain {min(drawing):.2f} to {max(drawing):.2f} dB of PSNR "
-        "when they start from the bicubic one.",
+        "when they start from bicubic.",
         f"Then they differ by {after:.2f} dB at most, before by {before:.2f}.",
         f"{best.row} is best, with {best.ours:.2f} dB{start}{f', {gap(best)} to AMINet' if best.reference else ''}"
         f"{', within chance' * chance}."])
