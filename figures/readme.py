@@ -352,7 +352,7 @@ def equal_starts() -> str:
         return "The comparison from equal starts is pending."
     best = max((fair[row] for row in both), key=lambda cell: cell.ours)
     before, after = (np.ptp([block[row].ours for row in both if not adds(row)]) for block in (own, fair))
-    start = f" ({own[best.row].ours:.2f} with its own start)" if best.row in own else ""
+    start = f" (own start: {own[best.row].ours:.2f})" if best.row in own else ""
     chance = best.difference is not None and abs(best.difference) < half_width(best)
     return "\n".join([
         f"The {len(drawing)} methods that draw the whole face gain {min(drawing):.2f} to {max(drawing):.2f} dB of PSNR "

@@ -532,7 +532,7 @@ figure = show([up, out, odd], titles=list(cases), labels=["bicubic", "AMINet", "
 #
 # *Level 2, 10 minutes.* Predict first: the network gets the same faces upside down. Does its gain over bicubic fall to zero, shrink, or stay?
 #
-# Then write `gain_upside_down(images)`. It takes upright faces, uint8 (N, 3, 128, 128). It returns the mean gain in dB when the *input of the whole chain* is upside down. `x.flip(-2)` turns pictures over.
+# Then write `gain_upside_down(images)`. It takes upright faces, uint8 (N, 3, 128, 128). It returns the mean gain in dB, by the protocol `paper` as above, when the *input of the whole chain* is upside down. `x.flip(-2)` turns pictures over.
 
 # %% tags=["exercise"]
 def gain_upside_down(images):

@@ -470,7 +470,7 @@ figure.set_label("The refinement: norm, PReLU and 3×3 twice, then an hourglass 
 # | `self.to_map` | 3×3 convolution, $C \to 1$ channel, before the sigmoid |
 #
 # On the way up each pixel is repeated: `F.interpolate(low, scale_factor=2, mode="nearest")`. At each level
-# what comes from below and what came from the side are added.
+# enlarge, apply `self.up[i]`, and then add what came from the side.
 #
 # Write its `forward`: `x` is $(B, C, H, W)$, and so is what it returns. The map has one channel. The module also has
 # a method `attention` that goes this way; leave it aside. The check puts your forward into the eight hourglasses of

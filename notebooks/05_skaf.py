@@ -641,7 +641,7 @@ print(f"the first SKAF of AMINet: {first.params:,} parameters, {first.macs / 1e9
 # %% [markdown]
 # ### Exercise 4: how fast does a squared gate grow?
 #
-# *Level 2, 10 minutes.* Write `log_size(m, g, k)`: the base-10 logarithm of the size after $k$ fusions with $m_{k+1} = g\,m_k^2$ and $m_0 = m$, in closed form. (The logarithm, because the number itself overflows.) For a start at 4, $g = 0.5$ and eight fusions it is 77.4, twice the exponent of the largest float32.
+# *Level 2, 10 minutes.* Write `log_size(m, g, k)`: the base-10 logarithm of the size after $k$ fusions with $m_{k+1} = g\,m_k^2$ and $m_0 = m$, in closed form. (The logarithm, because the number itself soon overflows.) For a start at 4, $g = 0.5$ and eight fusions it is 77.4, twice the exponent of the largest float32.
 
 # %% tags=["exercise"]
 def log_size(m: float, g: float, k: int) -> float:

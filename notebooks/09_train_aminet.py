@@ -319,7 +319,7 @@ table(rows, ["step", "L1 before the step", "largest weight of the tail after it,
 #
 # ### Exercise 2: write fit
 #
-# *Level 2, 15 minutes.* Write the loop above for any game, with a step size that changes and with a way to stop:
+# *Level 3, 25 minutes.* Write the loop above for any game, with a step size that changes and with a way to stop:
 #
 # | what you have | what it is |
 # |---|---|

@@ -774,7 +774,7 @@ table(rows, ["ours, Flickr; Helen is not here", *(NAMES[column] for column in CO
 #
 # ### Exercise 3: R1 by hand
 #
-# *Level 2, 10 minutes.* A discriminator is quadratic: $z_b = a \sum x_b^2$ over the values of picture $b$. Write `r1_by_hand(a, images)` for images of shape (B, 3, H, W), on paper first. The check takes an answer by autograd, too.
+# *Level 2, 10 minutes.* A discriminator is quadratic: $z_b = a \sum x_b^2$ over the values of picture $b$. R1 is $\frac12\mathbb{E}\|\nabla z\|^2$. Write `r1_by_hand(a, images)` for images of shape (B, 3, H, W), on paper first. The check takes an answer by autograd, too.
 
 # %% tags=["exercise"]
 def r1_by_hand(a: float, images: Tensor) -> Tensor:

@@ -776,7 +776,7 @@ passed = check("11.2", smallest)
 #
 # $$n = 2\,(1.960 + 0.842)^2\,\frac{\sigma^2}{d^2}$$
 #
-# trainings, rounded up. Where does the 2 come from? By Student $n$ is one to three larger where it is small, and one training alone has no interval.
+# trainings, rounded up. Where does the 2 come from? Student's factor would make a small $n$ larger by one to three, and a single training has no interval. Leave both aside here.
 
 # %% tags=["exercise"]
 def trainings(d, sigma):

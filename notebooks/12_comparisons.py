@@ -979,7 +979,7 @@ passed = check("12.2", tau_of)
 # %% [markdown]
 # ### Exercise 3: copied?
 #
-# *Level 3, 15 minutes.*
+# *Level 2, 15 minutes.*
 #
 # Two trainings of a network have PSNRs with the same mean and the standard deviation $\sigma$ each, printed in steps of $s \ll \sigma$. They print the same with a probability of about $s$ times the density of their difference at zero. And in several independent columns?
 

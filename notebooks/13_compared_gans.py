@@ -774,12 +774,6 @@ passed = check("13.2", matching)
 # ### Exercise 3: the Fréchet distance on a line
 #
 # *Level 2, 15 minutes.* Take FID's formula for one feature instead of 2,048, so that $\Sigma = \sigma^2$. Simplify it, and write `line(mean_a, deviation_a, mean_b, deviation_b)`. Then think: does FID notice a generator with the right mean and a smaller $\sigma$? And one that always draws the same perfect face?
-#
-# <details><summary>Answer to the last two questions</summary>
-#
-# FID notices the smaller $\sigma$, of faces that are all a little too smooth, by the second term alone. The same face again and again has $\sigma = 0$. If it is the mean face, its distance to the real faces is their $\sigma^2$: FID counts missing variety.
-#
-# </details>
 
 # %% tags=["exercise"]
 def line(mean_a: float, deviation_a: float, mean_b: float, deviation_b: float) -> float:
@@ -797,6 +791,12 @@ def line(mean_a, deviation_a, mean_b, deviation_b):
 passed = check("13.3", line)
 
 # %% [markdown]
+# <details><summary>Answer to the last two questions</summary>
+#
+# FID notices the smaller $\sigma$, of faces that are all a little too smooth, by the second term alone. The same face again and again has $\sigma = 0$. If it is the mean face, its distance to the real faces is their $\sigma^2$: FID counts missing variety.
+#
+# </details>
+#
 # ## What to remember
 #
 # 1. A discriminator can teach only what it sees. Compare losses by their pull, not by their weights.

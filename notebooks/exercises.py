@@ -145,7 +145,7 @@ def untrained(kind: type, forward: Callable, arguments: tuple) -> str:
         pairs = zip(gradients(forward), gradients(kind.forward))
         if all(a is b or (a - b).norm() <= 0.01 * b.norm() for a, b in pairs):
             return ""
-    return "all values are right, but not their gradients: a `detach`, `no_grad`, `.data` or NumPy is in your way"
+    return "all values are right, but not their gradients: a `detach`, `no_grad`, `.data`, NumPy or a change in place (`x += ...`) is in your way"
 
 
 def untouched(answer: Callable) -> bool:
@@ -172,7 +172,7 @@ def outcome(answer: Callable, arguments: tuple) -> tuple[object, str, str]:
         with redirect_stdout(StringIO()) as printed, torch.set_grad_enabled(gradients):
             try:
                 return answer(*deepcopy(arguments)), "", printed.getvalue()
-            except Exception as error:  # a learner's mistake of any kind is explained, not raised
+            except (Exception, SystemExit) as error:  # a learner's mistake of any kind is explained, not raised
                 failures.append((None, explained(error, answer), printed.getvalue()))
     return failures[0]
 
@@ -204,7 +204,7 @@ def difference(given, expected, tolerance: float) -> str:
         if len(given) != len(expected):
             return f"{len(given)} value{'s' * (len(given) != 1)} instead of {len(expected)}"
         found = enumerate(difference(g, e, tolerance) for g, e in zip(given, expected))
-        return next((f"value {i}: {words}" for i, words in found if words), "")
+        return next((f"value {i}: {words}".replace(": value", ",", 1) for i, words in found if words), "")
     if isinstance(given, (tuple, list)) and any(isinstance(value, torch.Tensor) for value in given):
         return f"a {type(given).__name__} of tensors instead of one"
     relative = 1e-6 * isinstance(expected, float)  # a large one may come in single precision, a count may not
@@ -221,7 +221,9 @@ def difference(given, expected, tolerance: float) -> str:
     gap = (numbers - expected).abs().nan_to_num(torch.inf)
     place = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape)) if gap.dim() else ()
     where = f" at {place}; {int((gap > tolerance).sum()):,} of {gap.numel():,} values differ" if place else ""
-    texts = ([f"{value[place]:.{digits}g}" for value in (numbers, expected)] for digits in (5, 10, 17))
+    pair = numbers[place], expected[place]
+    whole = all(value == value.round() and value.abs() < 1e15 for value in pair)
+    texts = ([f"{value:{form}}" for value in pair] for form in (".0f" if whole else ".5g", ".10g", ".17g"))
     return " instead of ".join(next(pair for pair in texts if pair[0] != pair[1])) + where
 
 
@@ -287,7 +289,7 @@ def in_the_network(kind: type, forward: Callable) -> str:
             except Exception as error:  # a forward that fails is explained in words
                 problem = f"right by itself, but not in the network with one face: {explained(error, forward)}"
     if not problem and (words := difference(faces["yours"], faces["right"], 1e-4)):
-        problem = f"right by itself, but not in the network: does it change its input? {words}"
+        problem = f"right by itself, but not in the network: does it count on two faces, or change its input? {words}"
     faces["original"] = to_float(hr)
     titles = [f"{name}\n{values[name]:.2f} dB" if name in values else name for name in faces]
     show([[face[i] for face in faces.values()] for i in range(len(hr))], titles)
@@ -547,6 +549,13 @@ def sa_without_lengths(self, x):
     return self.project(((q @ k.transpose(-2, -1) * self.temperature).softmax(dim=-1) @ v).reshape(x.shape))
 
 
+def sa_by_length_and_scale(self, x, dim=-1, scale=lambda scores, temperature: scores * temperature):
+    """SA with lengths over another axis, or with another scale of the cosines."""
+    q, k, v = sa_parts(self, x)
+    cosines = F.normalize(q, dim=dim) @ F.normalize(k, dim=dim).transpose(-2, -1)
+    return self.project((scale(cosines, self.temperature).softmax(dim=-1) @ v).reshape(x.shape))
+
+
 def sa_without_projection(self, x):
     weights, v = self.attention(x)
     return (weights @ v).reshape(x.shape)
@@ -571,7 +580,7 @@ def unit_from_large_to_small(self, features):
     return self.mix(torch.cat(features[::-1], dim=1)).sigmoid()
 
 
-def walk(self, x, side=lambda skip, low: skip(low), rise=lambda up, low: up(enlarged(low)), reverse=reversed):
+def walk(self, x, side=lambda skip, low: skip(low), join=lambda up, skip, low: skip + up(enlarged(low)), reverse=reversed):
     """The hourglass's U-net up to the sigmoid, with other steps to the side and up, or self.up in another order."""
     kept, low = [], x
     for skip, down in zip(self.skip, self.down):
@@ -579,7 +588,7 @@ def walk(self, x, side=lambda skip, low: skip(low), rise=lambda up, low: up(enla
         low = down(low)
     low = self.middle(low)
     for skip, up in zip(reversed(kept), reverse(self.up)):
-        low = skip + rise(up, low)
+        low = join(up, skip, low)
     return self.to_map(low)
 
 
@@ -608,7 +617,11 @@ def hourglass_without_side_blocks(self, x):
 
 
 def hourglass_up_before_enlarging(self, x):
-    return x * walk(self, x, rise=lambda up, low: enlarged(up(low))).sigmoid()
+    return x * walk(self, x, join=lambda up, skip, low: skip + enlarged(up(low))).sigmoid()
+
+
+def hourglass_side_before_up(self, x):
+    return x * walk(self, x, join=lambda up, skip, low: up(skip + enlarged(low))).sigmoid()
 
 
 def merged(self, x, unit=True, first=lambda f: f, second=F.relu):
@@ -849,13 +862,13 @@ def exchanged(edff, d, e, reads=True, maps=("weight", "bias"), axis=0):
 SIDES = (128, 64, 32, 16)
 
 
-def aminet_u(self, x, early=False, crosses=True, fuse=lambda edff, kept, risen: edff(kept, risen)):
+def aminet_u(self, x, early=False, across=lambda bottleneck, x: bottleneck(x), fuse=lambda edff, kept, risen: edff(kept, risen)):
     x, skips = self.head(x), []
     for encoder, down in zip(self.encoders, self.downs):
         encoded = encoder(x)
         skips.append(x if early else encoded)
         x = down(encoded)
-    x = self.bottleneck(x) if crosses else x
+    x = across(self.bottleneck, x)
     for edff, kept, up, decoder in list(zip(self.edffs, skips, self.ups, self.decoders))[::-1]:
         x = decoder(fuse(edff, kept, up(x)))
     return self.tail(x)
@@ -874,7 +887,15 @@ def aminet_kept_too_early(self, x):
 
 
 def aminet_without_bottleneck(self, x):
-    return aminet_u(self, x, crosses=False) + x
+    return aminet_u(self, x, across=lambda bottleneck, x: x) + x
+
+
+def aminet_half_a_bottleneck(self, x):
+    return aminet_u(self, x, across=lambda bottleneck, x: bottleneck[0](x)) + x
+
+
+def aminet_clamped(self, x):
+    return (aminet_u(self, x) + x).clamp(-1, 1)
 
 
 def aminet_added_skips(self, x):
@@ -1056,7 +1077,9 @@ def step_of(answer: Callable) -> Callable:
     @wraps(answer)
     def step(adversary, generator, x, target, *perceptual):
         given = answer(adversary, generator(x), target, x, *perceptual)
-        loss = given[0] if isinstance(given, tuple) else given  # the package's methods return their parts, too
+        if isinstance(given, tuple) and isinstance(given[-1], torch.Tensor):  # the package's methods return a dictionary, too
+            raise ValueError("return one number: add the parts")
+        loss = given[0] if isinstance(given, tuple) else given
         if loss is None:
             return None
         if any(p.grad is not None for network in (adversary, generator) for p in network.parameters()):
@@ -1073,7 +1096,7 @@ def players(seed: int, weights: dict[str, float]) -> tuple:
     """Return a small game: AMIGAN's side, a generator, what it takes, the targets, and a perceptual loss."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        adversary, generator = AMIGAN(2, "none", weights=weights), nn.Conv2d(3, 3, 3, padding=1)
+        adversary, generator = AMIGAN(2, "batch" if weights else "none", weights=weights), nn.Conv2d(3, 3, 3, padding=1)
         for layer in adversary.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):  # as they start, all logits are nearly the same
                 nn.init.kaiming_normal_(layer.weight, 0.2)
@@ -1120,6 +1143,10 @@ def eq20_exchanged(self, sr, target, x):
 def eq20_with(parts: Callable = lambda real, fake: (F.softplus(-real).mean(), F.softplus(fake).mean())) -> Callable:
     """Return an answer to 10.1 with other parts, of D's logits of real and of restored faces."""
     return lambda self, sr, target, x: sum(parts(self.discriminator(target), self.discriminator(sr.detach())))
+
+
+def eq20_together(self, sr, target, x):
+    return discriminator_loss(*self.discriminator(torch.cat([target, sr.detach()])).chunk(2))
 
 
 def eq20_frozen(self, sr, target, x):
@@ -1180,6 +1207,11 @@ def eq22_without_adversary(self, sr, target, x, perceptual):
 
 def eq22_squared(self, sr, target, x, perceptual):
     change = self.weights["pixel"] * (F.mse_loss(sr, target) - F.l1_loss(sr, target))
+    return eq22(self, sr, target, perceptual) + change
+
+
+def eq22_summed(self, sr, target, x, perceptual):
+    change = self.weights["pixel"] * ((sr - target).abs().sum((1, 2, 3)).mean() - F.l1_loss(sr, target))
     return eq22(self, sr, target, perceptual) + change
 
 
@@ -1463,7 +1495,7 @@ EXERCISES = {
     "00.3": Exercise(
         "turn the originals over first, then degrade, enlarge, restore, and compare with the turned originals", tolerance=0.01,
         cases=upside_down_cases, mistakes=[
-            (gain_with(), "your network has seen the faces upright: turning pictures after it changes no score"),
+            (gain_with(), "your network has seen the faces upright: turn them before it, top to bottom, each face by itself"),
             (gain_with(before=turned_over), "you compare faces that are upside down with upright originals"),
             (gain_with(before=mirrored, after=mirrored), "your faces are mirrored, left to right, and still upright"),
             (gain_with(before=lambda x: mirrored(turned_over(x)), after=lambda x: mirrored(turned_over(x))),
@@ -1551,6 +1583,10 @@ EXERCISES = {
         tolerance=1e-5, module=SelfAttention, mistakes=[
             (sa_between_rows, "the softmax runs over the wrong axis: each output is a mean of values, so each row sums to 1"),
             (sa_without_lengths, "q and k must have length 1 over the pixels: the temperature multiplies a cosine"),
+            (lambda self, x: sa_by_length_and_scale(self, x, dim=1), "F.normalize works on dim=1, the heads, if you name no other: q and k have pixels at dim=-1"),
+            (lambda self, x: sa_by_length_and_scale(self, x, scale=lambda scores, temperature: scores), "the temperature is missing"),
+            (lambda self, x: sa_by_length_and_scale(self, x, scale=lambda scores, temperature: scores / temperature),
+             "you divide by the temperature: here it multiplies the cosines"),
             (sa_without_projection, "Eq. 5 ends with a 1x1 convolution, self.project")]),
     "03.2": Exercise(
         "count the four parts one by one: the depthwise 3x3 works on Q, K and V, and each head has a temperature",
@@ -1585,9 +1621,10 @@ EXERCISES = {
             (hourglass_with_a_shortcut, "you add x once more: the shortcut lies in the refinement, not in the hourglass"),
             (hourglass_ups_from_the_top, "you take self.up from the wrong end: the way up starts at the deepest level"),
             (hourglass_without_side_blocks, "you keep the feature itself: on the way to the side it passes self.skip[i]"),
+            (hourglass_side_before_up, "the side is added before self.up[i]: enlarge, apply self.up[i], then add the side"),
             (hourglass_up_before_enlarging, "self.up[i] works at the size of level i: you enlarge after it")]),
     "04.3": Exercise(
-        "follow the six steps at the top of this notebook, one line each; steps 5 and 6 are self.refine",
+        "follow the six steps that stand before the figure of RDFE, one line each; steps 5 and 6 are self.refine",
         tolerance=1e-5, module=RDFE, mistakes=[
             (rdfe_without_unit, "the attention unit has no effect here: Eqs. 7 and 8 are missing"),
             (rdfe_without_relu, "the second round has no ReLU: no equation has it, but Fig. 3a draws it"),
@@ -1608,7 +1645,7 @@ EXERCISES = {
                   (lambda kernels, strides: 1 + sum((k - 1) * s for k, s in zip(kernels, [1, *strides])),
                    "only the stride of the layer before counts here: the strides of all layers before multiply")]),
     "05.1": Exercise(
-        "join what both convolutions make of x, pool it over the channels (axis 1), and send both results through self.mix",
+        "join what both convolutions make of x, pool it over the channels (axis 1), average first; then self.mix, a sigmoid, and one map for each branch",
         tolerance=1e-5, module=SKAF, mistakes=[
             (skaf_to_the_letter, "this is Eq. 13 to the letter, where w2 is never below w1: self.mix is not used"),
             (skaf_maximum_first, "self.mix gets the maximum first: it was trained with the average first, as in Eq. 13"),
@@ -1638,9 +1675,9 @@ EXERCISES = {
                   (lambda c, kernels, pools: sum(k * k * c + c for k in kernels) + 98 * (pools or len(kernels) * c) + 2,
                    "these kernels are depthwise: SKAF's are dense, from all channels to all channels")]),
     "05.4": Exercise(
-        "write out k = 1, 2, 3: the exponent of m doubles; what does that of g do?",
+        "write out k = 1, 2, 3: the exponent of m doubles; what does that of g do? Then add logarithms: the size itself overflows",
         cases=lambda: [((m, g, k), squared_in_turn(m, g, k))
-                       for m, g, k in ((4, 0.5, 1), (4, 0.5, 3), (1, 0.4, 8), (0.1, 3, 5))],
+                       for m, g, k in ((4, 0.5, 1), (4, 0.5, 3), (1, 0.4, 8), (0.1, 3, 5), (4, 0.5, 12))],
         mistakes=[(lambda m, g, k: k * log10(g) + 2 * k * log10(m),
                    "the exponents are added in this: each fusion squares the whole size so far"),
                   (lambda m, g, k: k * log10(g) + 2**k * log10(m),
@@ -1698,7 +1735,7 @@ EXERCISES = {
     "07.2": Exercise(
         "one tensor reads E and D, two write w1 and w2", cases=exchange_cases, wrap=exchange_of, mistakes=[
             (lambda edff, d, e: edff(d, e), "no weight has changed"),
-            (lambda edff, d, e: edff(e, d), "you call edff(e, d), as before: the weights are to change, and D goes first"),
+            (lambda edff, d, e: edff(e, d), "the old weights, or edff(e, d): change those of this edff, not of a copy, and give it D first"),
             (lambda edff, d, e: exchanged(edff, d, e, maps=()), "the maps have an order, too: it is still the old one"),
             (lambda edff, d, e: exchanged(edff, d, e, reads=False), "the 1x1 still reads in the old order"),
             (lambda edff, d, e: exchanged(edff, d, e, maps=("weight",)), "the biases of the maps are in the old order"),
@@ -1711,6 +1748,8 @@ EXERCISES = {
             (aminet_swapped, "EDFF's two inputs are swapped: it takes the decoder's feature for the encoder's"),
             (aminet_kept_too_early, "what you keep for EDFF has not been through the encoder"),
             (aminet_without_bottleneck, "the bottleneck is left out"),
+            (aminet_half_a_bottleneck, "the bottleneck has two LGFIs: only the first of them works here"),
+            (aminet_clamped, "you clamp the result: the network returns what it computed"),
             (aminet_added_skips, "the kept feature is only added to the new one: no EDFF weighs them")]),
     "08.2": Exercise(
         "write out one width first: three dense convolutions, the mixing 7x7, and every bias",
@@ -1764,8 +1803,9 @@ EXERCISES = {
                   (adam_with(root=lambda v: v**0.5), "the 1e-8 is missing: it counts where gradients are small"),
                   (lambda g1, g2, lr: -lr * (g1 / abs(g1) + g2 / abs(g2)),
                    "each of your steps is a first step: m and v have forgotten g1"),
-                  (adam_with(correct=lambda b, t: 1 - b),  # 0.1 and 0.01, which cancel in m / sqrt(v): as without any
-                   "the corrections are missing, or do not change with t: they have powers of beta"),
+                  (adam_with(correct=lambda b, t: 1), "the corrections are missing: divide m and v by 1 - beta**t"),
+                  (adam_with(correct=lambda b, t: 1 - b),  # 0.1 and 0.01
+                   "the corrections do not change with t: they have powers of beta"),
                   (lambda *case: -adam_with()(*case), "the sign is wrong: a step goes against the gradient"),
                   (adam_with(b2=0.999), "this is PyTorch's default beta_2, not the paper's")]),
     "09.4": Exercise(
@@ -1799,6 +1839,7 @@ EXERCISES = {
             (eq20_with(lambda real, fake: [F.softplus(-real).mean(), F.softplus(fake).mean().detach()]),
              "you detach D's answer: D must learn from the restored face, only its history ends, sr.detach()"),
             (eq20_frozen, "D is frozen: in its own step it must learn"),
+            (eq20_together, "real and restored faces are one batch here: then batch norm mixes them, and D cannot be asked alone"),
             (eq20_without_history, "the loss has no history: nothing reaches the discriminator")]),
     "10.2": Exercise(
         "weigh three parts by self.weights; self.requires_grad_(False) freezes D, only while it judges sr, (True) ends that",
@@ -1814,6 +1855,7 @@ EXERCISES = {
             (eq22_squared, "your pixel part squares the differences: Eq. 18 has their absolute values"),
             (eq22_unweighted, "the three parts are added without their weights"),
             (eq22_without_perceptual, "the perceptual part is missing"),
+            (eq22_summed, "your pixel part sums over a face: here it is the mean over all values, F.l1_loss"),
             (eq22_without_pixels, "the pixel part is missing")]),
     "10.3": Exercise(
         "the slope at a value x is 2 a x; square it, sum over a picture, halve, mean over B",
@@ -1878,6 +1920,8 @@ EXERCISES = {
         cases=lambda: [(case, trainings_by_power(*case)) for case in ((0.05, 0.05), (0.05, 0.02), (0.1, 0.06), (0.03, 0.1), (0.01, 0.07))],
         mistakes=[(trainings_with(designs=1), "this is as if only one of the two designs varied: their variances add"),
                   (trainings_with(z=1.960), "this finds d in half of the studies: the 0.842 is for 80 %"),
+                  (trainings_with(whole=int), "this rounds down: with less than n trainings it is too few"),
+                  (trainings_with(whole=float), "this is not rounded: the number of trainings is whole"),
                   (trainings_with(whole=round), "this rounds to the nearest number: with less than n trainings it is too few"),
                   (lambda d, sigma: ceil(2 * (1.960 + 0.842) ** 2 * sigma / d), "the ratio of sigma and d is not squared"),
                   (trainings_with(z=(1.960**2 + 0.842**2) ** 0.5), "the two quantiles are squared one by one: the square is of their sum"),

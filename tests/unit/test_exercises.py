@@ -216,7 +216,7 @@ def test_a_forward_that_changes_what_the_network_still_needs(capsys):
         features[0] *= 2
         return self.mix(torch.cat([features[0] / 2, *features[1:]], 1)).sigmoid()
 
-    assert not check("04.1", forward) and "does it change its input?" in capsys.readouterr().out
+    assert not check("04.1", forward) and "does it count on two faces, or change its input?" in capsys.readouterr().out
 
 
 def test_a_forward_that_needs_the_notebook_is_right_but_not_kept(mine, capsys):
