@@ -9,9 +9,6 @@ from html import escape
 from io import BytesIO
 from math import isfinite
 
-# Before torch is loaded: beside other programs, threads that spin while they wait make a step ten times as long.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import matplotlib.pyplot as plt
 import torch
 from IPython import get_ipython
