@@ -27,6 +27,12 @@ def test_every_chapter_is_a_page_with_words_for_its_figures(site):
         text = (site / f"{chapter}.html").read_text()
         assert not re.search(r'<img(?![^>]* alt="[^"]{3})[^>]*_images', text), chapter
         assert "$$" not in re.sub(r"<(pre|annotation)\b.*?</\1>", "", text, flags=re.S), chapter
+        assert "\\" not in "".join(re.findall(r"<math\b.*?</math>", text, re.S)), chapter  # a command that was not read
+
+
+def test_code_is_as_it_was_written(site):
+    code = "".join(re.findall(r"<pre\b.*?</pre>", (site / "results.html").read_text(), re.S))
+    assert 'load_weights("pocket")[0](x)' in re.sub("<[^>]+>", "", code).replace("&quot;", '"')
 
 
 def test_links_are_alive_and_nothing_is_fetched(site):
