@@ -329,10 +329,11 @@ def places() -> str:
              for name, column in COLUMNS.items()]
     words = [f"{sum(better) + 1} in {column.name.split(',')[0]}"
              for better, column in zip(found, COLUMNS.values()) if better]
-    every = [cell.ours for row, cell in compared(FROM_BICUBIC).items() if cell.ours is not None and row != "Bicubic"]
-    own = compared(FROM_BICUBIC)["AMINet"].ours
+    every = {row: cell.ours for row, cell in compared(FROM_BICUBIC).items()
+             if cell.ours is not None and row != "Bicubic"}
+    better = sum(value > every["AMINet"] for value in every.values())
     return (f"From bicubic AMINet's place among {len(found[0]) + 1} of Table VII is {listing(words)}. "
-            f"With Table X's methods it is {1 + sum(value > own for value in every)} of {len(every)} in PSNR.")
+            f"With Table X's methods it is {better + 1} of {len(every)} in PSNR.")
 
 
 @cache

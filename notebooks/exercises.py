@@ -1205,14 +1205,12 @@ def eq22_without_adversary(self, sr, target, x, perceptual):
     return eq22(self, sr, target, perceptual, names=("pixel", "perceptual"))
 
 
-def eq22_squared(self, sr, target, x, perceptual):
-    change = self.weights["pixel"] * (F.mse_loss(sr, target) - F.l1_loss(sr, target))
-    return eq22(self, sr, target, perceptual) + change
-
-
-def eq22_summed(self, sr, target, x, perceptual):
-    change = self.weights["pixel"] * ((sr - target).abs().sum((1, 2, 3)).mean() - F.l1_loss(sr, target))
-    return eq22(self, sr, target, perceptual) + change
+def eq22_with_pixels(pixels: Callable) -> Callable:
+    """Return an answer to 10.2 with another pixel part, of sr - target."""
+    def answer(self, sr, target, x, perceptual):
+        change = self.weights["pixel"] * (pixels(sr - target) - F.l1_loss(sr, target))
+        return eq22(self, sr, target, perceptual) + change
+    return answer
 
 
 def eq22_unweighted(self, sr, target, x, perceptual):
@@ -1852,10 +1850,11 @@ EXERCISES = {
             (eq22_of_swapped_perceptual, "`perceptual` takes sr first, then target: only through the first does a gradient come"),
             (eq22_by_the_paper, "these weights are the paper's: take them from self.weights"),
             (eq22_without_adversary, "the adversarial part is missing"),
-            (eq22_squared, "your pixel part squares the differences: Eq. 18 has their absolute values"),
+            (eq22_with_pixels(lambda gap: gap.square().mean()), "your pixel part squares the differences: Eq. 18 has their absolute values"),
             (eq22_unweighted, "the three parts are added without their weights"),
             (eq22_without_perceptual, "the perceptual part is missing"),
-            (eq22_summed, "your pixel part sums over a face: here it is the mean over all values, F.l1_loss"),
+            (eq22_with_pixels(lambda gap: gap.abs().sum((1, 2, 3)).mean()),
+             "your pixel part sums over a face: here it is the mean over all values, F.l1_loss"),
             (eq22_without_pixels, "the pixel part is missing")]),
     "10.3": Exercise(
         "the slope at a value x is 2 a x; square it, sum over a picture, halve, mean over B",

@@ -1,19 +1,15 @@
 """Exercises: a stub is no try, every known mistake has its own message, and a right answer is right."""
-import sys
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 
+import exercises
 import numpy as np
 import pytest
 import torch
+from exercises import EXERCISES, check, difference, fault, untouched, use_own
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "notebooks"))
-import exercises  # noqa: E402
-from exercises import EXERCISES, check, difference, fault, untouched, use_own  # noqa: E402
-
-from aminet.edff import EDFF  # noqa: E402
-from aminet.errors import BadInput  # noqa: E402
+from aminet.edff import EDFF
+from aminet.errors import BadInput
 
 MISTAKES = [pytest.param(number, place, id=f"{number}-{place}") for number, exercise in EXERCISES.items()
             for place in range(len(exercise.mistakes))]
