@@ -104,6 +104,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--metrics", nargs="+", default=["psnr", "ssim"], help="from psnr, ssim, vif (steerable pyramid), "
                    "vifp (pixel domain, another metric), lpips, identity (ArcFace's cosine) and fid; those that an "
                    "existing record lacks are added to it")
+    p.add_argument("--gallery", nargs="+", help="pictures of known people: --faces are then probes, and recognised "
+                   "(Table IX), instead of --metrics; a manifest.csv names the people of both")
     p.add_argument("--records", default="data/records", help="folder for the record")
     p.add_argument("--overwrite", action="store_true", help="measure again; the first look's time is kept")
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the network runs")
@@ -244,8 +246,9 @@ def train(arguments) -> None:
 
 
 def evaluate(arguments) -> None:
-    from .faces.sources import open_faces
-    from .paper.evaluate import available_metrics, label
+    from .faces.sources import open_faces, open_gallery
+    from .metrics.measure import RECOGNITION
+    from .paper.evaluate import available_metrics, format_evaluation, label
     from .paper.evaluate import evaluate as run
     from .paper.records import add_record, earlier, read_record, write_record
     from .training.device import usable
@@ -253,18 +256,19 @@ def evaluate(arguments) -> None:
 
     usable(arguments.device)  # all that can be wrong is, before the faces are read
     find_weights(arguments.weights)
-    metrics, problems = available_metrics(arguments.metrics)
+    metrics, problems = available_metrics(arguments.metrics if not arguments.gallery else [RECOGNITION])
     if not metrics:
         raise BadInput("; ".join(problems))
     for problem in problems:
         print(problem, file=sys.stderr)
     sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
     target = Path(arguments.records) / f"{label(arguments.weights)}-{sets}-{arguments.protocol}.json"
+    gallery = open_gallery(arguments.gallery, arguments.faces, arguments.skip_bad) if arguments.gallery else None
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
     before = None if arguments.overwrite else earlier(target, arguments.weights, about)
     replaces = read_record(target) if arguments.overwrite and target.exists() else None
     record = run(arguments.weights, faces, about, arguments.protocol, metrics, arguments.device, record=before,
-                 replaces=replaces)
+                 replaces=replaces, gallery=gallery)
     if record is not before:
         (write_record if replaces else add_record)(record, target)
     if before:
@@ -275,18 +279,7 @@ def evaluate(arguments) -> None:
     if arguments.json:
         print(json.dumps({"images": about["images"], "protocol": arguments.protocol, **means, "record": str(target)}))
         return
-
-    def interval(found: dict, sign: str = "-") -> str:
-        if found["mean"] is None:
-            return "undefined"
-        mean, *ends = (format(found[part], f"{sign}.4f") for part in ("mean", "low", "high") if part in found)
-        return f"{mean:>8s} [{', '.join(ends)}]" if ends else f"{mean:>8s}"
-
-    print(f"{about['images']} faces, {record['describe']}")
-    for name in dict.fromkeys(metrics):
-        undefined = record.get("undefined", {}).get(name)
-        print(f"{name:8s} {interval(record['means'][name])}   bicubic {interval({'mean': means['bicubic_' + name]})}"
-              f"   gain {interval(record['gain'][name], '+')}" + (f"   undefined: {undefined}" if undefined else ""))
+    print(format_evaluation(record, metrics))
     print(f"record: {target}")
 
 

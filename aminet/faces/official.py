@@ -15,6 +15,7 @@ HELEN = ("expected helen_1..helen_5, annotation/*.txt with 194 points and testna
          "as published on www.ifp.illinois.edu/~vuongle2/helen")
 SCFACE = ("expected mugshot_frontal_cropped_all/ and surveillance_cameras_distance_1..3/cam_1..5/, "
           "as released by www.scface.org")
+SCFACE_EYES = "landmarks.txt"  # of its own list of eye centres, where `scface:ROOT:PART` looks for it in ROOT
 
 
 def celeba(root, split: str = "random", seed: int = 0, train: int = 18_000, test: int = 1_000,
@@ -119,6 +120,7 @@ def scface(root, landmarks=None) -> dict[str, Faces]:
     two infrared ones (6, 7) and an infrared mugshot camera (8). Infrared groups need their folders. Groups:
       "gallery"                              mugshot_frontal_cropped_all/001_frontal.jpg
       "distance1" .. "distance3"             surveillance_cameras_distance_D/cam_C/001_camC_D.jpg, cameras 1-5
+      "probe"                                these three together, as Table IX's probes; its case is the distance
       "cam1_distance1" .. "cam7_distance3"   one camera at one distance
       "ir_distance1" .. "ir_distance3"       cameras 6 and 7
       "ir_gallery"                           surveillance_cameras_IR_cam8/001_cam8.jpg
@@ -132,16 +134,20 @@ def scface(root, landmarks=None) -> dict[str, Faces]:
         for folder in folders:
             if not (root / folder).is_dir():
                 raise BadInput(f"{root}: no {folder}/ in it; {SCFACE}")
-        return Faces(*(root / folder for folder in folders), eyes=eyes)
+        faces = Faces(*(root / folder for folder in folders), eyes=eyes)
+        faces.people = [Path(file.inner).name[:3] for file in faces.files]
+        return faces
 
-    groups = {"gallery": group("mugshot_frontal_cropped_all")}
+    groups, probes = {"gallery": group("mugshot_frontal_cropped_all")}, []
     for d in (1, 2, 3):
         cameras = [f"surveillance_cameras_distance_{d}/cam_{c}" for c in range(1, 8)]
         visible, infrared = cameras[:5], [camera for camera in cameras[5:] if (root / camera).is_dir()]
         groups[f"distance{d}"] = group(*visible)
+        probes += visible
         if infrared:
             groups[f"ir_distance{d}"] = group(*infrared)
         groups |= {f"cam{folder[-1]}_distance{d}": group(folder) for folder in visible + infrared}
+    groups["probe"] = group(*probes)
     if (root / "surveillance_cameras_IR_cam8").is_dir():
         groups["ir_gallery"] = group("surveillance_cameras_IR_cam8")
     return groups

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..files import find
+from ..metrics.recognition import Gallery
 from . import official
 from .dataset import Faces, same_faces
 from .synthetic import faces as synthetic_faces
@@ -65,17 +67,13 @@ def open_faces(sources: str | Path | Sequence[str], skip_bad: bool = False,
         kind alone: a part of a data set in its official layout, or our synthetic faces.
     """
     texts = [sources] if isinstance(sources, (str, Path)) else sources
-    if not texts:
-        raise BadInput("no faces given: name a folder, a zip, or synthetic:100")
-    first, *others = [Source.parse(text) for text in texts]
-    if others and any(source.kind != "path" for source in (first, *others)):
-        raise BadInput(f"{' '.join(map(str, texts))}: give folders and zips, or one set of another kind alone")
+    first, *others = parse_all(texts)
     about: dict[str, Any] = {"sources": [str(source) for source in (first, *others)]}
     if first.kind == "synthetic":
         images = synthetic_faces(first.n, first.seed)
         digest = hashlib.sha256(images.numpy().tobytes()).hexdigest()
         return images, about | {"images": len(images), "fingerprint": digest}
-    faces = Faces(*map(find, texts), skip_bad=skip_bad) if first.kind == "path" else published_set(first)
+    faces = face_set(texts, skip_bad)
     images = faces.load(progress=progress)
     about |= {"images": len(images), "fingerprint": faces.fingerprint}
     if faces.people:
@@ -84,6 +82,40 @@ def open_faces(sources: str | Path | Sequence[str], skip_bad: bool = False,
     if faces.skipped:
         about["skipped"] = len(faces.skipped)
     return images, about
+
+
+def parse_all(texts: Sequence[str]) -> list[Source]:
+    """Read the sources of one set of faces; BadInput for none, and for kinds that do not go together."""
+    if not texts:
+        raise BadInput("no faces given: name a folder, a zip, or synthetic:100")
+    parsed = [Source.parse(text) for text in texts]
+    if len(parsed) > 1 and any(source.kind != "path" for source in parsed):
+        raise BadInput(f"{' '.join(map(str, texts))}: give folders and zips, or one set of another kind alone")
+    return parsed
+
+
+def face_set(texts: Sequence[str], skip_bad: bool = False) -> Faces:
+    """Return the photographs of sources, not yet decoded; BadInput for synthetic faces, which are none."""
+    first = parse_all(texts)[0]
+    if first.kind == "synthetic":
+        raise BadInput(f"{first}: these are drawn faces; give a folder, a zip or a part of a data set")
+    return Faces(*map(find, texts), skip_bad=skip_bad) if first.kind == "path" else published_set(first)
+
+
+def open_gallery(sources: Sequence[str], probes: Sequence[str], skip_bad: bool = False) -> Gallery:
+    """Load a gallery for probes, both as `open_faces` reads them. A probe's case is the number after `case` at the end
+    of its file's name, or SCface's distance; BadInput if people are not named in both (see `dataset.manifest`)."""
+    gallery, faces = face_set(sources, skip_bad), face_set(probes, skip_bad)
+    if gallery.people is None or faces.people is None:
+        raise BadInput("recognition needs to know who is on each picture: give --faces and --gallery with a "
+                       "manifest.csv beside them (archive, file, split, identity), or SCface in its own layout")
+    numbers = {person: number for number, person in enumerate(dict.fromkeys(faces.people))}
+    others = {person: -1 - index for index, person in enumerate(dict.fromkeys(gallery.people))}
+    cases = [re.search(r"(?:case|_cam[1-7]_)([1-4])$", Path(name).stem) for name in faces.names]
+    about = {"sources": [str(Source.parse(source)) for source in sources], "images": len(gallery),
+             "fingerprint": gallery.fingerprint}
+    return Gallery(gallery.load(progress=False), [numbers.get(person, others[person]) for person in gallery.people],
+                   [int(case[1]) if case else 0 for case in cases], about)
 
 
 def open_training_faces(train: Sequence[str], val: Sequence[str], skip_bad: bool = False,
@@ -102,7 +134,11 @@ def open_training_faces(train: Sequence[str], val: Sequence[str], skip_bad: bool
 def published_set(source: Source) -> Faces:
     """Return a part of a data set in its official layout; BadInput if it has no such part."""
     name, _, split = source.kind.partition("-")
-    parts = getattr(official, name)(find(source.root), **({"split": split} if split else {}))
+    root = find(source.root)
+    options: dict[str, Any] = {"split": split} if split else {}
+    if name == "scface" and (landmarks := root / official.SCFACE_EYES).is_file():
+        options["landmarks"] = landmarks
+    parts = getattr(official, name)(root, **options)
     if source.part not in parts:
         raise BadInput(f"{source}: {source.kind} has the parts {', '.join(parts)}")
     return parts[source.part]

@@ -2,6 +2,7 @@
 
 measure.py: every metric of an image by its name.
 vif.py: VIF and VIFp, the visual information that is kept.
+recognition.py: whether restored probes are recognised among a gallery (Table IX).
 perceptual.py: LPIPS, the identity of a face, and FID, by pretrained networks.
 pretrained.py: these networks (networks.yaml), their files found or downloaded, and checked.
 yunet.py: OpenCV's face detector, for the landmarks by which faces are aligned.

@@ -14,6 +14,7 @@ from . import perceptual
 from .vif import vif, vifp
 
 METRICS = ("psnr", "ssim", "vif", "vifp", "lpips", "identity", "fid")  # fid is of a set, the others are of an image
+RECOGNITION = "cosine"  # and what else `recognition` measures of probes, against a gallery
 
 
 def measure(sr: Tensor, hr: Tensor, protocol: Protocol,

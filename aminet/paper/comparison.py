@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..metrics.statistics import paired_difference, student_interval, summary
-from .published import BICUBIC, FACES, SCALES, reference, source_name, trainings_needed
+from .published import FACES, PREFIX, SCALES, reference, source_name, trainings_needed
 from .records import digest
 from .runs import RunSpec, find_run, runs
 
@@ -175,9 +175,9 @@ def reason_to_exclude(one: Measurement, measurements: list[Measurement]) -> tupl
 class Comparison:
     """Measurements on the same faces, of networks of one scale that learnt from the same faces.
 
-    number: of the table. label: what the faces are. rows: each with its measurements, first ones first; Bicubic's are
-    all on these faces. sound: the measurements that may be used, at any scale. excluded: the others, each with a status
-    and a sentence.
+    number: of the table. label: what the faces are. rows: each with its measurements, first ones first; those of
+    PREFIX are all on these faces. sound: the measurements that may be used, at any scale. excluded: the others, each
+    with a status and a sentence.
     """
 
     number: int
@@ -189,17 +189,17 @@ class Comparison:
 
     def behind(self, row: str, metric: str) -> list[tuple[Measurement, Sample]]:
         """Return the measurements behind a cell, of every seed the first, since a test set is looked at once."""
-        name = f"bicubic_{metric}" if row == BICUBIC else metric
+        name = PREFIX.get(row, "") + metric
         first: dict[int, Measurement] = {}
         for one in self.rows.get(row, []):
-            seed = 0 if row == BICUBIC else one.spec.seed
+            seed = 0 if row in PREFIX else one.spec.seed
             if seed not in first and name in one.samples and not one.edited:
                 first[seed] = one
         return [(one, one.samples[name]) for _, one in sorted(first.items())]
 
     def networks(self) -> list[tuple[str, Measurement]]:
         """Return the measurements behind the cells of PSNR, each with its row; without Bicubic's."""
-        return [(row, one) for row in self.rows if row != BICUBIC for one, _ in self.behind(row, "psnr")]
+        return [(row, one) for row in self.rows if row not in PREFIX for one, _ in self.behind(row, "psnr")]
 
     def status(self, row: str, metric: str) -> str:
         """Return why a cell has no number of ours."""
@@ -217,7 +217,7 @@ class Comparison:
 
     def training(self) -> str:
         """Return the networks' training in words; "" without networks."""
-        trained = [one for row, measurements in self.rows.items() if row != BICUBIC for one in measurements]
+        trained = [one for row, measurements in self.rows.items() if row not in PREFIX for one in measurements]
         if not trained:
             return ""
         spec, budget = trained[0].spec, f"{max(one.spec.images for one in trained):,}"
@@ -228,7 +228,8 @@ class Comparison:
         if spec.block:
             steps = ", ".join(f"{lr:g}" for lr in spec.lrs)
             game = f", from bicubic, each with the best on validation of the step sizes {steps}"
-        seeds = sorted(({one.spec.seed for one in rows} for row, rows in self.rows.items() if row != BICUBIC), key=len)
+        seeds = sorted(({one.spec.seed for one in rows} for row, rows in self.rows.items() if row not in PREFIX),
+                       key=len)
         more = " (of some rows more)" * (len(seeds[-1]) > len(seeds[0]))
         return (f"scale {self.scale} (size {spec.preset.partition('/')[0]}), {budget} pictures of {trained[0].learnt} "
                 f"seen{game}{chosen}, seed{'s' * (len(seeds[0]) > 1)} {', '.join(map(str, sorted(seeds[0])))}{more}")
@@ -251,8 +252,8 @@ def best_comparison(number: int, rows: list[str], faces: str, measurements: list
     best = max(comparisons(number, sound, labels), key=lambda candidate: rank(candidate, labels),
                default=Comparison(number))
     best.sound, best.excluded = sound, [reason for reason in reasons if reason[1]]
-    if BICUBIC in rows:
-        add_bicubic(best, here, labels)
+    if baselines := [row for row in rows if row in PREFIX]:
+        add_baselines(best, here, labels, baselines)
     return best
 
 
@@ -276,14 +277,14 @@ def comparisons(number: int, sound: list[Measurement], labels: dict[str, str]) -
     return [group for group in groups.values() if group.rows]
 
 
-def add_bicubic(comparison: Comparison, here: list[Measurement], labels: dict[str, str]) -> None:
-    """Add the row of bicubic, which is in every record: on the networks' faces, else on the paper's kind if there."""
+def add_baselines(comparison: Comparison, here: list[Measurement], labels: dict[str, str], rows: list[str]) -> None:
+    """Add rows that are in every record: on the networks' faces, else on the paper's kind if there."""
     candidates = next(iter(comparison.rows.values()), None) or [one for one in here if not one.edited]
     order = list(labels.values())
     if candidates:
         first = min(candidates, key=lambda one: order.index(labels[source_name(one.source)]))
         comparison.label = labels[source_name(first.source)]
-        comparison.rows[BICUBIC] = [one for one in here if one.faces == first.faces]
+        comparison.rows |= dict.fromkeys(rows, [one for one in here if one.faces == first.faces])
 
 
 def notes_on(comparison: Comparison, rows: list[str], withdrawn: list[Measurement]) -> list[str]:

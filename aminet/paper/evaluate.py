@@ -20,9 +20,10 @@ from torch import Tensor
 from ..degrade import degrade, upsample
 from ..errors import BadInput
 from ..files import sha256
-from ..metrics.measure import METRICS, measure
+from ..metrics.measure import METRICS, RECOGNITION, measure
 from ..metrics.perceptual import NEEDS, fid, fid_draws, inception_features
 from ..metrics.pretrained import locate, missing_network, missing_package
+from ..metrics.recognition import SCORES, Gallery, recognise
 from ..metrics.statistics import paired_difference, summary
 from ..protocol import PROTOCOLS, Protocol, to_uint8
 from ..train import restore
@@ -37,7 +38,7 @@ LIBRARIES = ("torch", "numpy", "pillow", "scipy", "scikit-image", "pyrtools", "t
 # What a metric imports, by the name of the package to install.
 PACKAGES = {"vif": {"pyrtools": "pyrtools"}, "vifp": {"torchmetrics": "torchmetrics"},
             "lpips": {"lpips": "lpips", "torchvision": "torchvision"},
-            "identity": {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"},
+            **dict.fromkeys(("identity", RECOGNITION), {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"}),
             "fid": {"torch-fidelity": "torch_fidelity", "torchvision": "torchvision"}}
 
 
@@ -62,10 +63,10 @@ def available_metrics(wanted: Iterable[str]) -> tuple[tuple[str, ...], list[str]
 
 
 def known_metrics(names: Iterable[str]) -> list[str]:
-    """Return the names, each once; BadInput for one that is not in METRICS."""
-    names = list(dict.fromkeys(names))
-    if unknown := set(names) - set(METRICS):
-        raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(METRICS)}")
+    """Return the names, each once; BadInput for one that is neither in METRICS nor RECOGNITION."""
+    names, known = list(dict.fromkeys(names)), (*METRICS, RECOGNITION)
+    if unknown := set(names) - set(known):
+        raise BadInput(f"unknown metric {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
     return names
 
 
@@ -80,11 +81,12 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "paper",
              metrics: Sequence[str] = ("psnr", "ssim"), device: str = "cpu", command: str = "",
-             record: dict | None = None, replaces: dict | None = None) -> dict:
+             record: dict | None = None, replaces: dict | None = None, gallery: Gallery | None = None) -> dict:
     """Measure a network and the bicubic baseline on the same faces.
 
     weights: a file, or weights of the course by name. faces: uint8 (N, 3, 128, 128). about: what they are.
-    metrics: some of METRICS. command: what the record names as its own, this process's if left out.
+    metrics: some of METRICS, or RECOGNITION with a `gallery`. command: what the record names as its own, this process's
+    if left out.
     record: an `earlier` one of these weights and faces; what it lacks is measured and added.
     replaces: one to measure again instead. If it is of the same run and faces, the time of its first look still counts.
 
@@ -94,6 +96,8 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
     """
     rule = protocol_of(protocol, record)
     metrics = to_measure(metrics, record, len(faces))
+    if RECOGNITION in metrics and not (gallery and "people" in about):
+        raise BadInput("cosine compares people with those of a gallery: give --gallery")
     if record and not metrics:
         return record
     networks = {name: locate(name) for metric in metrics for name in NEEDS.get(metric, ())}
@@ -110,6 +114,8 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
                    **tf32(torch.device(device), on=False)}
     if before:  # of the first one, the record itself says these
         measurement |= {"device": device, "versions": versions}
+    if gallery and RECOGNITION in metrics:
+        measurement["gallery"] = gallery.about
     record = record or {
         "kind": "evaluation", "preset": header.get("preset", ""), "config": header["config"],
         "weights": describe_weights(find_weights(weights), header), "faces": about,
@@ -119,7 +125,7 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
         sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch=16), rule.sr_rounding)
     files = {name: {"file": path.name, "sha256": sha256(path)} for name, path in networks.items()}
     return merged(record, {"measured": [measurement], "versions": versions, "networks": files,
-                           **results(sr, faces, rule, metrics, about.get("people"))})
+                           **results(sr, faces, rule, metrics, about.get("people"), gallery)})
 
 
 def describe_weights(path: Path, header: dict) -> dict:
@@ -158,19 +164,24 @@ def to_measure(metrics: Sequence[str], record: dict | None, faces: int) -> list[
 
 
 def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
-            people: Sequence[int] | None = None) -> dict[str, dict]:
+            people: Sequence[int] | None = None, gallery: Gallery | None = None) -> dict[str, dict]:
     """Return what a record says of restored faces and of the bicubic baseline (`bicubic_...`), by metric.
 
     sr, hr: uint8 (N, 3, 128, 128). people: who is on each; intervals draw whole people.
     values: per image, PSNR in dB. means: with 95 % bootstrap intervals. gain: paired differences to bicubic, with
     theirs. undefined: how many images have no value, if any. FID is of the set: no values, and a mean without an
-    interval, but `draws`, whose differences are paired.
+    interval, but `draws`, whose differences are paired. With a `gallery`, what `recognise` returns, of the faces
+    themselves (`original_...`), too.
     """
-    pictures, of_images, values = {"": sr, "bicubic_": upsample(degrade(hr))}, [m for m in metrics if m != "fid"], {}
+    pictures, values = {"": sr, "bicubic_": upsample(degrade(hr))}, {}
+    of_images = tuple(name for name in metrics if name not in ("fid", RECOGNITION))
     for prefix, images in pictures.items():
-        values |= {prefix + name: found for name, found in measure(images, hr, protocol, tuple(of_images)).items()}
+        values |= {prefix + name: found for name, found in measure(images, hr, protocol, of_images).items()}
+    if RECOGNITION in metrics and gallery:
+        values |= recognise(pictures | {"original_": hr}, hr, people or [], gallery)
     means: dict[str, dict] = {name: summary(found, people=people) for name, found in values.items()}
-    gain = {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people) for name in of_images}
+    gain = {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people)
+            for name in values if f"bicubic_{name}" in values}
     draws = {}
     if "fid" in metrics:
         real = inception_features(hr)
@@ -180,7 +191,29 @@ def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
             draws[f"{prefix}fid"] = fid_draws(features, real, people)
         low, high = np.quantile(draws["fid"] - draws["bicubic_fid"], (0.025, 0.975))
         gain["fid"] = {"mean": means["fid"]["mean"] - means["bicubic_fid"]["mean"], "low": low, "high": high}
-    undefined = {name: int(missing) for name, found in values.items() if (missing := np.isnan(found).sum())}
+    undefined = {name: int(missing) for name, found in values.items()  # a case is some of the faces by intent
+                 if "_case" not in name and (missing := np.isnan(found).sum())}
     return {"means": means, "gain": gain, "undefined": undefined,
             "values": {name: [round(float(value), 5) for value in found] for name, found in values.items()},
             "draws": {name: [round(float(value), 3) for value in found] for name, found in draws.items()}}
+
+
+def format_evaluation(record: dict, metrics: Sequence[str]) -> str:
+    """Return a record's means with their intervals, the bicubic baseline's, and the gain on it, for people."""
+    names = [name for metric in metrics for name in (SCORES if metric == RECOGNITION else (metric,))]
+    width, lines = max(8, *map(len, names)), [f"{record['faces']['images']} faces, {record['describe']}"]
+
+    def interval(found: dict, sign: str = "-") -> str:
+        if found["mean"] is None:
+            return "undefined"
+        mean, *ends = (format(found[part], f"{sign}.4f") for part in ("mean", "low", "high") if part in found)
+        return f"{mean:>8s} [{', '.join(ends)}]" if ends else f"{mean:>8s}"
+
+    for name in names:
+        means = {kind: record["means"].get(f"{kind}_{name}") for kind in ("bicubic", "original")}
+        beside = [f"{kind} {interval({'mean': found['mean']})}" for kind, found in means.items() if found]
+        undefined = record.get("undefined", {}).get(name)
+        lines.append("   ".join([f"{name:{width}s} {interval(record['means'][name])}", *beside[:1],
+                                 f"gain {interval(record['gain'][name], '+')}", *beside[1:],
+                                 *([f"undefined: {undefined}"] if undefined else [])]))
+    return "\n".join(lines)

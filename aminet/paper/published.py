@@ -11,7 +11,10 @@ from ..files import DATA
 SEEDS = {"mini": 3, "pocket": 3, "gpu": 3, "short": 2, "paper": 1}  # trainings behind a row of an ablation, at least
 SCALES = tuple(SEEDS)  # rising; `smoke` measures nothing
 LAST_ABLATION = 6  # Tables I to VI
-BICUBIC = "Bicubic"  # the row of Table VII that every record can fill
+BICUBIC, ORIGINAL = "Bicubic", "Original"
+PREFIX = {BICUBIC: "bicubic_", ORIGINAL: "original_"}  # rows that every record can fill: how its names for them begin
+# What Table IX is read against, beside what the paper prints: rows, and columns.
+BESIDE = {9: ((BICUBIC, ORIGINAL), ("cosine", "impostors", "rank1", "verified"))}
 PROTOCOL_NAMES = ("paper", "dic", "rgb")  # of aminet.protocol, which needs torch; a test compares
 
 
@@ -30,7 +33,8 @@ FACES = {
                {"celeba_test": "CelebA faces", "celeba:test": "CelebA faces", "celeba-identity:test": "CelebA faces"}),
     "Helen": ("Helen test faces (how many is not stated; 50 in its lineage)",
               {"helen:test": "Helen faces", "flickr_test": "Flickr portraits, not Helen"}),
-    "SCface": ("SCface, surveillance cameras (the four cases are not explained)", {}),
+    "SCface": ("SCface, surveillance cameras (the four cases are not explained)",
+               {"scface:probe": "SCface faces", "video_probe": "low-quality video faces (not SCface)"}),
 }
 
 
@@ -48,6 +52,8 @@ COLUMNS = {
     "psnr": Column("PSNR, dB", 2), "ssim": Column("SSIM", 4), "vif": Column("VIF", 4),
     "lpips": Column("LPIPS", 4, higher=False), "fid": Column("FID", 2, higher=False),
     **{f"cosine_case{i}": Column(f"case {i}", 4) for i in (1, 2, 3, 4)},
+    "cosine": Column("all cases", 4), "impostors": Column("other people", 4, higher=False),
+    "rank1": Column("rank-1, %", 1), "verified": Column("verified, %", 1),
     "params_m": Column("params, M", 3, higher=False, of_network=True),
     "macs_g": Column("MACs, G", 2, higher=False, of_network=True),
     "speed_ms": Column("speed, ms", 0, higher=False, of_network=True),

@@ -38,7 +38,7 @@ class Cell:
     """One number of a table: the paper's and ours.
 
     row, column: as in data/published. metric: a key of COLUMNS. faces: a key of FACES, "" for a count.
-    published: the digits as printed.
+    published: the digits as printed; "" in what stands BESIDE the paper's.
     status: `measured` (over faces and seeds), `counted` (exactly, by aminet.ledger), `pending`, `edited`, `unproven`.
     ours, low, high: our number and its 95 % interval over faces, and seeds if there are several; a count has none.
     minus_published: ours - published. No test: other faces, another training. None where ours is a stand-in.
@@ -190,14 +190,18 @@ def fill(number: int, block: str, measurements: list[Measurement], withdrawn: li
 
 
 def printed_cells(number: int) -> list[Cell]:
-    """Return the cells of a table with what the paper prints, row by row; BadInput for no such table."""
+    """Return the cells of a table with what the paper prints, and BESIDE it, row by row; BadInput for no such table."""
     printed, cells = {row["row"]: row for row in paper.published(number)}, []
+    more_rows, more_columns = paper.BESIDE.get(number, ((), ()))
+    printed |= {row: dict.fromkeys(next(iter(printed.values())), "") for row in more_rows}
     for row, digits in printed.items():
         own_method = paper.reference(number, row)
-        for column in list(digits)[2:]:
-            gap = float(Decimal(digits[column]) - Decimal(printed[own_method][column])) if own_method else None
-            cells.append(Cell(row, column, *paper.metric_and_faces(number, column), digits[column], "pending",
-                              reference=own_method, published_difference=gap))
+        for column in (*digits, *more_columns):
+            if column not in ("table", "row"):
+                text, own = digits.get(column, ""), printed.get(own_method, {}).get(column, "")
+                gap = float(Decimal(text) - Decimal(own)) if text and own else None
+                cells.append(Cell(row, column, *paper.metric_and_faces(number, column), text, "pending",
+                                  reference=own_method, published_difference=gap))
     return cells
 
 
@@ -210,8 +214,9 @@ def on_faces(cell: Cell, comparison: Comparison) -> tuple[Cell, Sample | None]:
     is_stand_in = comparison.label != next(iter(paper.FACES[cell.faces][1].values()))
     return replace(
         cell, status="measured", on=comparison.label, scale=comparison.scale, ours=sample.mean, low=sample.low,
-        high=sample.high, minus_published=None if is_stand_in else sample.mean - float(cell.published),
-        seeds=() if cell.row == paper.BICUBIC else tuple(one.spec.seed for one, _ in behind),
+        high=sample.high,
+        minus_published=None if is_stand_in or not cell.published else sample.mean - float(cell.published),
+        seeds=() if cell.row in paper.PREFIX else tuple(one.spec.seed for one, _ in behind),
         records=tuple(one.file for one, _ in behind)), sample
 
 

@@ -171,7 +171,7 @@ def scface_root(tmp_path):
 
 def test_scface_groups(scface_root):
     groups = scface(scface_root)
-    assert len(groups) == 1 + 3 + 15 + 3 + 6
+    assert len(groups) == 1 + 3 + 1 + 15 + 3 + 6
     assert groups["gallery"].names[1] == "mugshot_frontal_cropped_all:002_frontal.JPG"
     assert [len(groups[f"distance{d}"]) for d in (1, 2, 3)] == [10, 10, 10]
     assert groups["cam3_distance2"].names == ["cam_3:001_cam3_2.jpg", "cam_3:002_cam3_2.jpg"]

@@ -73,11 +73,11 @@ def cells(number: int, records, protocol: str = "paper") -> dict[tuple[str, str]
 def test_without_records_only_counts_are_ours(folder):
     for number in range(1, 10):
         table = T.table(number, folder())
-        assert [cell.published for cell in table.cells] == [
+        assert [cell.published for cell in table.cells if cell.published] == [
             value for row in P.published(number) for value in list(row.values())[2:]]
         assert not table.sources and not table.notes
         for cell in table.cells:
-            exact = cell.metric == "params_m" and cell.row != "Bicubic"
+            exact = cell.metric == "params_m" and cell.row not in P.PREFIX
             assert cell.status == ("counted" if exact else "pending") and (cell.ours is not None) == exact
 
 
@@ -423,7 +423,6 @@ def test_what_is_missing_is_named(folder):
     table = T.table(6, folder())
     assert table.runs == [
         f"{name}-mini-0" for name in ("sparnet", "sparnet-edff", "sfmnet", "sfmnet-edff")]
-    assert "face recognition on SCface" in F.format_table(T.table(9, folder()))
 
 
 def test_every_row_has_one_run_and_a_printed_reference():
