@@ -120,9 +120,9 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
                            **results(sr, faces, rule, metrics, about.get("people"))})
 
 
-def networks_of(metrics: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the pretrained networks of these metrics by name, each with its `file` and `sha256`."""
-    paths = {name: locate(name) for metric in metrics for name in NEEDS.get(metric, ())}
+def networks_of(metrics: Iterable[str], *more: str) -> dict[str, dict[str, str]]:
+    """Return the pretrained networks of these metrics, and `more`, by name, each with its `file` and `sha256`."""
+    paths = {name: locate(name) for name in (*chain(*(NEEDS.get(metric, ()) for metric in metrics)), *more)}
     return {name: {"file": path.name, "sha256": sha256(path)} for name, path in paths.items()}
 
 

@@ -26,6 +26,8 @@ from ..degrade import degrade, upsample
 from ..errors import BadInput
 from ..faces.sources import Source, open_faces
 from ..faces.synthetic import faces as draw
+from ..metrics.landmarks import find_landmarks, head_pose
+from ..metrics.pretrained import locate
 from ..metrics.statistics import paired_difference
 from ..protocol import PROTOCOLS, to_uint8
 from ..train import restore
@@ -164,7 +166,7 @@ def measure_limits(weights: str | Path, sources: Sequence[str] = ("synthetic:8:2
         "limits", preset=header.get("preset", ""), config=header["config"], weights=describe_weights(path, header),
         faces=about | {"measured": len(everybody)}, protocol=asdict(RULE), describe=RULE.describe(),
         versions={"python": platform.python_version(), **versions_of(packages)},
-        networks=networks_of(metrics), metrics=list(metrics),
+        networks=networks_of(metrics, *(["landmarks"] if "turn" in chosen else [])), metrics=list(metrics),
         stresses={name: {"words": STRESSES[name].words, "unit": STRESSES[name].unit, "on": STRESSES[name].on,
                          "rows": since_first(rows[name], metrics, None if name == "turn" else people[everybody])}
                   for name in chosen})
@@ -180,8 +182,11 @@ def asked(stresses: Sequence[str] | None, metrics: Sequence[str], drawn: Source 
             raise BadInput(f"unknown stress {name!r}: choose from {', '.join(STRESSES)}")
         if name not in possible:
             raise BadInput(f"{name} needs drawn faces, whose scene can be changed: give --faces synthetic:100")
-    if "psnr" not in to_measure(metrics, None, 2) or "fid" in metrics:
+    if "psnr" not in metrics or "fid" in metrics:
         raise BadInput("the limits need psnr, and no fid, which is of a set: for example --metrics psnr lpips identity")
+    to_measure(metrics, None, 1)  # all of them can be
+    if "turn" in chosen:
+        locate("landmarks")
     if images is not None and (drawn or images < 1):
         raise BadInput("--images takes some faces of files, 1 or more; of drawn faces write synthetic:N")
     return chosen
@@ -195,8 +200,6 @@ def some(index: np.ndarray, n: int | None) -> np.ndarray:
 def by_yaw(hr: Tensor, n: int | None) -> dict[float, np.ndarray]:
     """Return by each level of `turn` which faces are turned so far, to either side, but not to the next level: at most
     n of them."""
-    from ..metrics.landmarks import find_landmarks, head_pose
-
     yaw, levels = np.abs(head_pose(find_landmarks(hr))[:, 0]), STRESSES["turn"].levels
     return {low: some(np.flatnonzero((low <= yaw) & (yaw < high)), n) for low, high in pairwise((*levels, 90.1))}
 
