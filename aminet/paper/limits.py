@@ -83,6 +83,7 @@ class Stress(NamedTuple):
     on: what changes. `scene`: a drawn face, so the truth, too. `frame`: the picture of 128x128, and the truth with it.
     `photo`: this picture, not the truth. `input`: the picture of 16x16, not the truth. `choice`: which faces are taken.
     act: of `scene`, the controls of `FaceParams` at a level; of the others, pictures (N, 3, S, S) at a level.
+    back: the reverse, for the identity, where the face finder would be misled: YuNet hardly turns with a face.
     """
 
     words: str
@@ -90,6 +91,7 @@ class Stress(NamedTuple):
     levels: tuple[float, ...]
     on: str
     act: Callable
+    back: Callable | None = None
 
 
 STRESSES = {
@@ -113,7 +115,7 @@ STRESSES = {
     "shift": Stress("The face stands beside the middle of the crop.", "pixels of 128", (0, 8, 16, 24, 32), "frame",
                     lambda images, level: moved(images, shift=level)),
     "roll": Stress("The face was not levelled before it was cropped.", "degrees", (0, 10, 20, 45, 90), "frame",
-                   lambda images, level: moved(images, roll=level)),
+                   lambda images, level: moved(images, roll=level), lambda images, level: moved(images, roll=-level)),
     "smaller": Stress("The crop is too wide.", "scale", (1, 0.9, 0.8, 0.7), "frame",
                       lambda images, level: moved(images, scale=level)),
     "larger": Stress("The crop is too tight.", "scale", (1, 1.25, 1.5, 2), "frame",
@@ -157,8 +159,7 @@ def measure_limits(weights: str | Path, sources: Sequence[str] = ("synthetic:8:2
             found = {"means": {}}
         else:
             truth, lr = under(stress, level, hr[index], drawn)
-            sr = to_uint8(restore(model.to(memory_format=torch.channels_last), lr, batch=16), RULE.sr_rounding)
-            found = results(sr, truth, RULE, metrics, people[index].tolist(), upsample(lr))
+            found = measured(model, stress, level, truth, lr, metrics, people[index])
         plain = found if begins else plain
         rows[name].append({"level": level, "images": len(index)} | found)
     packages = (*LIBRARIES, "opencv-python-headless", *(each for name in metrics for each in PACKAGES.get(name, ())))
@@ -216,6 +217,19 @@ def under(stress: Stress, level: float, hr: Tensor, drawn: Source | None = None)
         return hr, stress.act(degrade(hr), level)
     changed = stress.act(hr, level)
     return hr if stress.on == "photo" else changed, degrade(changed)
+
+
+def measured(model: torch.nn.Module, stress: Stress, level: float, truth: Tensor, lr: Tensor, metrics: Sequence[str],
+             people: np.ndarray) -> dict[str, dict]:
+    """Return the `results` of a network and of bicubic interpolation; identity is that of pictures brought `back`."""
+    sr = to_uint8(restore(model.to(memory_format=torch.channels_last), lr, batch=16), RULE.sr_rounding)
+    pictures, found = [sr, truth, upsample(lr)], {}
+    back = [stress.back(images, level) for images in pictures] if stress.back else pictures
+    for same, (result, original, bicubic) in ((False, pictures), (True, back)):
+        names = [name for name in metrics if (name == "identity") == same]
+        more = results(result, original, RULE, names, people.tolist(), bicubic)
+        found = {part: found.get(part, {}) | more[part] for part in more}
+    return found
 
 
 def since_first(rows: list[dict], metrics: Sequence[str], people: np.ndarray | None) -> list[dict]:
