@@ -112,6 +112,20 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="print the means as JSON")
     p.add_argument("--skip-bad", action="store_true", help="leave out files that are no image, and count them")
 
+    p = commands.add_parser("limits", help="measure where a network fails: turned, dark, blurred, moved faces ...",
+                            formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p.add_argument("weights", metavar="WEIGHTS", help="as in evaluate")
+    p.add_argument("--faces", nargs="+", default=["synthetic:8:2"], help="as in train")
+    p.add_argument("--stress", nargs="+", metavar="NAME", help="only these of drawn faces: yaw, light, strength, skin; "
+                   "of all: dark, bright, blur, noise, jpeg, shift, roll, smaller, larger; and if asked for, turn, "
+                   "which sorts photographs by their yaw")
+    p.add_argument("--images", type=positive(int), help="take so many of the files, by a fixed seed; for turn, so many "
+                   "at each level")
+    p.add_argument("--metrics", nargs="+", help="as in evaluate, of an image, psnr among them (without it psnr, lpips "
+                   "and identity, as far as their networks are at hand)")
+    p.add_argument("--records", help="folder for the record")
+    p.add_argument("--json", action="store_true", help="the record as JSON")
+
     p = commands.add_parser("table", help="a table of the paper, published against ours")
     p.add_argument("number", metavar="N", help="1 to 10, or I to X")
     p.add_argument("--records", help="folder of the records (the course's, data/records)")
@@ -283,6 +297,25 @@ def evaluate(arguments) -> None:
     print(f"record: {target}")
 
 
+def limits(arguments) -> None:
+    from .paper.evaluate import available_metrics, label
+    from .paper.limits import USUAL, format_limits, measure_limits
+    from .paper.records import write_record
+
+    metrics, problems = (arguments.metrics, []) if arguments.metrics else available_metrics(USUAL)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
+    target = Path(arguments.records or ".") / f"limits-{label(arguments.weights)}-{sets}.json"
+    if arguments.records and target.exists():
+        raise BadInput(f"{target} is there already: give another folder with --records, or move it away")
+    record = measure_limits(arguments.weights, arguments.faces, arguments.stress, metrics, arguments.images,
+                            progress=not arguments.json)
+    print(json.dumps(record) if arguments.json else format_limits(record))
+    if arguments.records:
+        print(write_record(record, target), file=sys.stderr)
+
+
 def table(arguments) -> None:
     from .paper import tables, text
     from .paper.published import ROMAN
@@ -366,7 +399,7 @@ def reproduce(arguments) -> int:
 
 
 COMMANDS = {command.__name__: command
-            for command in (ledger, data, train, evaluate, table, upscale, export, bench, reproduce)}
+            for command in (ledger, data, train, evaluate, limits, table, upscale, export, bench, reproduce)}
 
 
 def main() -> int:

@@ -14,13 +14,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..config import HR
-from ..degrade import moves, resize
+from ..degrade import moves
 from ..errors import BadInput
 from ..files import find, write_atomically
-from ..metrics import pretrained
+from ..metrics.landmarks import find_landmarks
 from .official import celeba_attributes
 from .sources import Source, published_set
 from .synthetic import CLASSES, draw_faces
@@ -34,10 +33,6 @@ MIRRORED = [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 
             37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
 SWAPPED = [CLASSES.index({"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:])
            if name[2:] in ("brow", "eye", "ear") else i for i, name in enumerate(CLASSES)]
-# Which of the 106 points that insightface's network finds is which of the 68.
-IBUG = [1, 10, 12, 14, 16, 3, 5, 7, 0, 23, 21, 19, 32, 30, 28, 26, 17, 43, 48, 49, 51, 50, 102, 103, 104, 105, 101, 72,
-        73, 74, 86, 78, 79, 80, 85, 84, 35, 41, 42, 39, 37, 36, 89, 95, 96, 93, 91, 90, 52, 64, 63, 71, 67, 68, 61, 58,
-        59, 53, 56, 55, 65, 66, 62, 70, 69, 57, 60, 54]
 
 
 def heatmaps(landmarks: Tensor, size: int, sigma: float = 1.0) -> Tensor:
@@ -89,12 +84,7 @@ def detected_landmarks(faces: Tensor) -> Tensor:
     with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged: found again
         if (landmarks := load(path.read_bytes())["landmarks"]).shape == (len(faces), 68, 2):
             return landmarks
-    network, points = pretrained.onnx_network("landmarks"), []
-    for face in tqdm(faces, "landmarks", unit=" faces", leave=False, dynamic_ncols=True):
-        # It expects a face that fills two thirds of 192x192 pixels, which an aligned one does; it answers in [-1, 1].
-        answer = network(resize(face[None], 192).float().numpy())
-        points.append((torch.from_numpy(answer).reshape(106, 2)[IBUG] + 1) * HR / 2)
-    landmarks = torch.stack(points)
+    landmarks = find_landmarks(faces)
     write_atomically(path, save({"landmarks": landmarks}))
     return landmarks
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -550,13 +550,16 @@ def render(params: FaceParams, size: int = 128) -> Face:
                 torch.from_numpy(canvas.label[1::2, 1::2].copy()))
 
 
-def draw_faces(n: int, seed: int = 0) -> Iterator[Face]:
-    """Draw the first n faces of a seed, always the same. Two seeds share no identity."""
+def draw_faces(n: int, seed: int = 0, **controls) -> Iterator[Face]:
+    """Draw the first n faces of a seed, always the same. Two seeds share no identity.
+
+    controls: fields of `FaceParams` that all of them get, for example yaw=20.
+    """
     if not 0 < n <= _MAX or seed < 0:
         raise BadInput(f"n must lie in 1 .. {_MAX} and seed be 0 or more, not n={n}, seed={seed}")
-    return (render(random_params(seed * _MAX + i)) for i in range(n))
+    return (render(replace(random_params(seed * _MAX + i), **controls)) for i in range(n))
 
 
-def faces(n: int, seed: int = 0) -> torch.Tensor:
+def faces(n: int, seed: int = 0, **controls) -> torch.Tensor:
     """The pictures of `draw_faces`: uint8 (n,3,128,128)."""
-    return torch.stack([face.image for face in draw_faces(n, seed)])
+    return torch.stack([face.image for face in draw_faces(n, seed, **controls)])

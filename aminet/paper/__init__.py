@@ -4,6 +4,7 @@ runs.py: the runs behind the tables (runs.yaml), each a network at a scale with 
     defaults.json holds their configurations, so that records find their run without torch.
 reproduce.py: how far each run is, and the next one to continue.
 evaluate.py: one network on one set of faces gives a record.
+limits.py: one network on faces that get harder, level by level.
 records.py: sealed records: writing, reading, adding to them.
 comparison.py: which records may be compared, and what the comparison says.
 published.py: the ten tables as printed.

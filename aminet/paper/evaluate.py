@@ -100,7 +100,6 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
         raise BadInput("cosine compares people with those of a gallery: give --gallery")
     if record and not metrics:
         return record
-    networks = {name: locate(name) for metric in metrics for name in NEEDS.get(metric, ())}
     model, header = load_weights(weights, device)
     look = made(command)
     before = record or (replaces if replaces and same_training(replaces, header, about) else None)
@@ -123,9 +122,14 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
         "created": created, "command": look["command"], "device": device, "measured": measured}
     with exact():
         sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch=16), rule.sr_rounding)
-    files = {name: {"file": path.name, "sha256": sha256(path)} for name, path in networks.items()}
-    return merged(record, {"measured": [measurement], "versions": versions, "networks": files,
-                           **results(sr, faces, rule, metrics, about.get("people"), gallery)})
+    return merged(record, {"measured": [measurement], "versions": versions, "networks": networks_of(metrics),
+                           **results(sr, faces, rule, metrics, about.get("people"), gallery=gallery)})
+
+
+def networks_of(metrics: Iterable[str], *more: str) -> dict[str, dict[str, str]]:
+    """Return the pretrained networks of these metrics, and `more`, by name, each with its `file` and `sha256`."""
+    paths = {name: locate(name) for name in (*chain(*(NEEDS.get(metric, ()) for metric in metrics)), *more)}
+    return {name: {"file": path.name, "sha256": sha256(path)} for name, path in paths.items()}
 
 
 def describe_weights(path: Path, header: dict) -> dict:
@@ -164,16 +168,19 @@ def to_measure(metrics: Sequence[str], record: dict | None, faces: int) -> list[
 
 
 def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
-            people: Sequence[int] | None = None, gallery: Gallery | None = None) -> dict[str, dict]:
+            people: Sequence[int] | None = None, bicubic: Tensor | None = None,
+            gallery: Gallery | None = None) -> dict[str, dict]:
     """Return what a record says of restored faces and of the bicubic baseline (`bicubic_...`), by metric.
 
-    sr, hr: uint8 (N, 3, 128, 128). people: who is on each; intervals draw whole people.
+    sr, hr: uint8 (N, 3, 128, 128). people: who is on each; intervals draw whole people. bicubic: the baseline where it
+    is not that of hr.
     values: per image, PSNR in dB. means: with 95 % bootstrap intervals. gain: paired differences to bicubic, with
     theirs. undefined: how many images have no value, if any. FID is of the set: no values, and a mean without an
     interval, but `draws`, whose differences are paired. With a `gallery`, what `recognise` returns, of the faces
     themselves (`original_...`), too.
     """
-    pictures, values = {"": sr, "bicubic_": upsample(degrade(hr))}, {}
+    baseline, values = upsample(degrade(hr)) if bicubic is None else bicubic, {}
+    pictures = {"": sr, "bicubic_": baseline}
     of_images = tuple(name for name in metrics if name not in ("fid", RECOGNITION))
     for prefix, images in pictures.items():
         values |= {prefix + name: found for name, found in measure(images, hr, protocol, of_images).items()}

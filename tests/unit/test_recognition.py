@@ -64,7 +64,7 @@ def test_two_pictures_of_a_person_are_averaged(colours):
 def test_records_read_it_against_bicubic_and_the_original(colours):
     probes = of(RED, (30, 0, 40), GREEN)
     gallery = R.Gallery(of(RED, BLUE, GREEN), [0, 1, 2], [1, 2, 4], {})
-    found = results(of(RED, BLUE, GREEN), probes, PROTOCOLS["paper"], ["cosine"], [0, 1, 2], gallery)
+    found = results(of(RED, BLUE, GREEN), probes, PROTOCOLS["paper"], ["cosine"], [0, 1, 2], gallery=gallery)
     assert found["means"]["cosine"]["mean"] == pytest.approx(1)
     assert found["means"]["original_cosine"]["mean"] == pytest.approx(2.8 / 3, abs=1e-6)
     assert found["gain"]["cosine"]["mean"] == pytest.approx(1 - found["means"]["bicubic_cosine"]["mean"], abs=1e-6)
