@@ -21,6 +21,7 @@ from ..degrade import degrade, upsample
 from ..errors import BadInput
 from ..files import sha256
 from ..metrics.measure import METRICS, measure
+from ..metrics.parsing import PARTS, parse, part_iou
 from ..metrics.perceptual import NEEDS, fid, fid_draws, inception_features
 from ..metrics.pretrained import locate, missing_network, missing_package
 from ..metrics.statistics import paired_difference, summary
@@ -38,6 +39,8 @@ LIBRARIES = ("torch", "numpy", "pillow", "scipy", "scikit-image", "pyrtools", "t
 PACKAGES = {"vif": {"pyrtools": "pyrtools"}, "vifp": {"torchmetrics": "torchmetrics"},
             "lpips": {"lpips": "lpips", "torchvision": "torchvision"},
             "identity": {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"},
+            "iou": {"torchvision": "torchvision"}, "nme": {"onnxruntime": "onnxruntime"},
+            "pose": {"onnxruntime": "onnxruntime"},
             "fid": {"torch-fidelity": "torch_fidelity", "torchvision": "torchvision"}}
 
 
@@ -118,7 +121,8 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
     with exact():
         sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch=16), rule.sr_rounding)
     files = {name: {"file": path.name, "sha256": sha256(path)} for name, path in networks.items()}
-    return merged(record, {"measured": [measurement], "versions": versions, "networks": files,
+    return merged(record, {"weights": {"sha256": sha256(find_weights(weights))}, "measured": [measurement],
+                           "versions": versions, "networks": files,
                            **results(sr, faces, rule, metrics, about.get("people"))})
 
 
@@ -164,13 +168,18 @@ def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
     sr, hr: uint8 (N, 3, 128, 128). people: who is on each; intervals draw whole people.
     values: per image, PSNR in dB. means: with 95 % bootstrap intervals. gain: paired differences to bicubic, with
     theirs. undefined: how many images have no value, if any. FID is of the set: no values, and a mean without an
-    interval, but `draws`, whose differences are paired.
+    interval, but `draws`, whose differences are paired. The IoU comes with that of each part (`iou_nose`), without
+    its values, which would be most of the record.
     """
     pictures, of_images, values = {"": sr, "bicubic_": upsample(degrade(hr))}, [m for m in metrics if m != "fid"], {}
+    parts = [f"iou_{part}" for part in PARTS] if "iou" in metrics else []
     for prefix, images in pictures.items():
         values |= {prefix + name: found for name, found in measure(images, hr, protocol, tuple(of_images)).items()}
+        if parts:
+            values |= zip((prefix + part for part in parts), part_iou(parse(images), parse(hr)).T)
     means: dict[str, dict] = {name: summary(found, people=people) for name, found in values.items()}
-    gain = {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people) for name in of_images}
+    gain = {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people)
+            for name in of_images + parts}
     draws = {}
     if "fid" in metrics:
         real = inception_features(hr)
@@ -182,5 +191,6 @@ def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
         gain["fid"] = {"mean": means["fid"]["mean"] - means["bicubic_fid"]["mean"], "low": low, "high": high}
     undefined = {name: int(missing) for name, found in values.items() if (missing := np.isnan(found).sum())}
     return {"means": means, "gain": gain, "undefined": undefined,
-            "values": {name: [round(float(value), 5) for value in found] for name, found in values.items()},
+            "values": {name: [round(float(value), 5) for value in found] for name, found in values.items()
+                       if name.removeprefix("bicubic_") in of_images},
             "draws": {name: [round(float(value), 3) for value in found] for name, found in draws.items()}}
