@@ -102,8 +102,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--faces", nargs="+", default=["synthetic:100:2"], help="as in train")
     p.add_argument("--protocol", default="paper", help="paper, dic or rgb")
     p.add_argument("--metrics", nargs="+", default=["psnr", "ssim"], help="from psnr, ssim, vif (steerable pyramid), "
-                   "vifp (pixel domain, another metric), lpips, identity (ArcFace's cosine) and fid; those that an "
-                   "existing record lacks are added to it")
+                   "vifp (pixel domain, another metric), lpips, identity (ArcFace's cosine), iou (of parsings), nme "
+                   "(of landmarks), pose (degrees) and fid; those that an existing record lacks are added to it")
     p.add_argument("--gallery", nargs="+", help="pictures of known people: --faces are then probes, and recognised "
                    "(Table IX), instead of --metrics; a manifest.csv names the people of both")
     p.add_argument("--records", default="data/records", help="folder for the record")

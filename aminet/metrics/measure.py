@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ..errors import BadInput
 from ..protocol import Protocol, psnr, ssim, to_uint8
-from . import perceptual
+from . import landmarks, parsing, perceptual
 from .vif import vif, vifp
 
-METRICS = ("psnr", "ssim", "vif", "vifp", "lpips", "identity", "fid")  # fid is of a set, the others are of an image
+# fid is of a set, the others are of an image
+METRICS = ("psnr", "ssim", "vif", "vifp", "lpips", "identity", "iou", "nme", "pose", "fid")
 RECOGNITION = "cosine"  # and what else `recognition` measures of probes, against a gallery
 
 
@@ -21,7 +22,8 @@ def measure(sr: Tensor, hr: Tensor, protocol: Protocol,
             metrics: tuple[str, ...] = ("psnr", "ssim")) -> dict[str, np.ndarray]:
     """Return metrics per image, {name: (N,) array}: any of METRICS but fid, else BadInput. Arguments as for `psnr`."""
     functions = {"psnr": partial(psnr, protocol=protocol), "ssim": partial(ssim, protocol=protocol), "vif": vif,
-                 "vifp": vifp, "lpips": perceptual.lpips, "identity": perceptual.identity}
+                 "vifp": vifp, "lpips": perceptual.lpips, "identity": perceptual.identity, "iou": parsing.iou,
+                 "nme": landmarks.nme, "pose": landmarks.pose}
     if unknown := [name for name in metrics if name not in functions]:
         raise BadInput(f"no metric of an image is called {unknown[0]!r}; use one of {', '.join(functions)}")
     sr = torch.as_tensor(sr)

@@ -19,8 +19,8 @@ from ..protocol import pair
 from . import pretrained
 from .yunet import detect
 
-NEEDS = {"lpips": ("alexnet",), "identity": ("yunet", "arcface"), "cosine": ("yunet", "arcface"),
-         "fid": ("inception",)}  # pretrained networks
+NEEDS = {"lpips": ("alexnet",), "identity": ("yunet", "arcface"), "cosine": ("yunet", "arcface"), "iou": ("bisenet",),
+         "nme": ("landmarks",), "pose": ("landmarks",), "fid": ("inception",)}  # pretrained networks
 BATCH = 16  # images at a time
 
 # Where ArcFace's training images have the eyes, the nose and the corners of the mouth, in pixels of 112x112.

@@ -21,6 +21,7 @@ from ..degrade import degrade, upsample
 from ..errors import BadInput
 from ..files import sha256
 from ..metrics.measure import METRICS, RECOGNITION, measure
+from ..metrics.parsing import iou_of_parts
 from ..metrics.perceptual import NEEDS, fid, fid_draws, inception_features
 from ..metrics.pretrained import locate, missing_network, missing_package
 from ..metrics.recognition import SCORES, Gallery, recognise
@@ -39,6 +40,7 @@ LIBRARIES = ("torch", "numpy", "pillow", "scipy", "scikit-image", "pyrtools", "t
 PACKAGES = {"vif": {"pyrtools": "pyrtools"}, "vifp": {"torchmetrics": "torchmetrics"},
             "lpips": {"lpips": "lpips", "torchvision": "torchvision"},
             **dict.fromkeys(("identity", RECOGNITION), {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"}),
+            **dict.fromkeys(("nme", "pose"), {"onnxruntime": "onnxruntime"}), "iou": {"torchvision": "torchvision"},
             "fid": {"torch-fidelity": "torch_fidelity", "torchvision": "torchvision"}}
 
 
@@ -122,7 +124,8 @@ def evaluate(weights: str | Path, faces: Tensor, about: dict, protocol: str = "p
         "created": created, "command": look["command"], "device": device, "measured": measured}
     with exact():
         sr = to_uint8(restore(model.to(memory_format=torch.channels_last), faces, batch=16), rule.sr_rounding)
-    return merged(record, {"measured": [measurement], "versions": versions, "networks": networks_of(metrics),
+    return merged(record, {"weights": {"sha256": sha256(find_weights(weights))}, "measured": [measurement],
+                           "versions": versions, "networks": networks_of(metrics),
                            **results(sr, faces, rule, metrics, about.get("people"), gallery=gallery)})
 
 
@@ -176,33 +179,50 @@ def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
     is not that of hr.
     values: per image, PSNR in dB. means: with 95 % bootstrap intervals. gain: paired differences to bicubic, with
     theirs. undefined: how many images have no value, if any. FID is of the set: no values, and a mean without an
-    interval, but `draws`, whose differences are paired. With a `gallery`, what `recognise` returns, of the faces
-    themselves (`original_...`), too.
+    interval, but `draws`, whose differences are paired. The IoU comes with that of each part (`iou_nose`), without
+    its values, which would be most of the record. With a `gallery`, what `recognise` returns, of the faces themselves
+    (`original_...`), too.
     """
-    baseline, values = upsample(degrade(hr)) if bicubic is None else bicubic, {}
-    pictures = {"": sr, "bicubic_": baseline}
-    of_images = tuple(name for name in metrics if name not in ("fid", RECOGNITION))
+    pictures = {"": sr, "bicubic_": upsample(degrade(hr)) if bicubic is None else bicubic}
+    of_images, values, parts = tuple(name for name in metrics if name not in ("fid", RECOGNITION)), {}, {}
     for prefix, images in pictures.items():
-        values |= {prefix + name: found for name, found in measure(images, hr, protocol, of_images).items()}
+        values |= prefixed(prefix, measure(images, hr, protocol, of_images))
+        if "iou" in metrics:
+            parts |= prefixed(prefix, iou_of_parts(images, hr))
     if RECOGNITION in metrics and gallery:
         values |= recognise(pictures | {"original_": hr}, hr, people or [], gallery)
-    means: dict[str, dict] = {name: summary(found, people=people) for name, found in values.items()}
-    gain = {name: paired_difference(values[name], values[f"bicubic_{name}"], people=people)
-            for name in values if f"bicubic_{name}" in values}
-    draws = {}
-    if "fid" in metrics:
-        real = inception_features(hr)
-        for prefix, images in pictures.items():
-            features = inception_features(images)
-            means[f"{prefix}fid"] = {"mean": fid(features, real)}
-            draws[f"{prefix}fid"] = fid_draws(features, real, people)
-        low, high = np.quantile(draws["fid"] - draws["bicubic_fid"], (0.025, 0.975))
-        gain["fid"] = {"mean": means["fid"]["mean"] - means["bicubic_fid"]["mean"], "low": low, "high": high}
-    undefined = {name: int(missing) for name, found in values.items()  # a case is some of the faces by intent
-                 if "_case" not in name and (missing := np.isnan(found).sum())}
+    every = values | parts
+    means: dict[str, dict] = {name: summary(found, people=people) for name, found in every.items()}
+    gain = {name: paired_difference(every[name], every[f"bicubic_{name}"], people=people)
+            for name in every if f"bicubic_{name}" in every}
+    draws = fid_of(pictures, hr, means, gain, people) if "fid" in metrics else {}
+    missing = {name: int(np.isnan(found).sum()) for name, found in every.items()}
+    undefined = {name: count for name, count in missing.items() if count and "_case" not in name}  # a case is a part
     return {"means": means, "gain": gain, "undefined": undefined,
-            "values": {name: [round(float(value), 5) for value in found] for name, found in values.items()},
-            "draws": {name: [round(float(value), 3) for value in found] for name, found in draws.items()}}
+            "values": rounded(values, 5), "draws": rounded(draws, 3)}
+
+
+def rounded(values: dict[str, np.ndarray], digits: int) -> dict[str, list[float]]:
+    """Return values with so many digits, as JSON has them."""
+    return {name: [round(float(value), digits) for value in found] for name, found in values.items()}
+
+
+def prefixed(prefix: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return values by names that begin with a prefix."""
+    return {prefix + name: found for name, found in values.items()}
+
+
+def fid_of(pictures: dict[str, Tensor], hr: Tensor, means: dict, gain: dict,
+           people: Sequence[int] | None) -> dict[str, np.ndarray]:
+    """Add the FID of each kind of picture to means, and of the restored ones to gain; return the draws behind it."""
+    real, draws = inception_features(hr), {}
+    for prefix, images in pictures.items():
+        features = inception_features(images)
+        means[f"{prefix}fid"] = {"mean": fid(features, real)}
+        draws[f"{prefix}fid"] = fid_draws(features, real, people)
+    low, high = np.quantile(draws["fid"] - draws["bicubic_fid"], (0.025, 0.975))
+    gain["fid"] = {"mean": means["fid"]["mean"] - means["bicubic_fid"]["mean"], "low": low, "high": high}
+    return draws
 
 
 def format_evaluation(record: dict, metrics: Sequence[str]) -> str:

@@ -66,17 +66,21 @@ def _without_folders(word: str) -> str:
 def merged(record: dict, other: dict) -> dict:
     """Return a record with what another one of the same weights and faces adds, sealed.
 
-    What the record has stays as it is, whatever the other one says; both their measurements are listed.
+    What the record has stays as it is, whatever the other one says; both their measurements are listed, and those from
+    the committed copy of the weights say so (`weights`: its SHA-256).
     """
     # three times: the order of the record's own keys, then the other's, and the record's own values
     parts = {part: record.get(part, {}) | other.get(part, {}) | record.get(part, {}) for part in PER_METRIC}
-    measured = record["measured"] + [each for each in other["measured"] if each not in record["measured"]]
+    copy, trained = other["weights"]["sha256"], record["weights"]["sha256"]
+    looks = [each | ({"weights": copy} if copy != trained else {}) for each in other["measured"]]
+    measured = record["measured"] + [each for each in looks if each not in record["measured"]]
     return seal(record | {"measured": measured} | {part: values for part, values in parts.items() if values})
 
 
 def same_subject(record: dict, weights: str, faces: dict) -> bool:
-    """Whether a record is of the weights with this SHA-256 and of these faces."""
-    return record["weights"]["sha256"] == weights and record["faces"]["fingerprint"] == faces["fingerprint"]
+    """Whether a record is of the weights with this SHA-256, as trained or as committed, and of these faces."""
+    same = weights in (record["weights"]["sha256"], record["weights"].get("committed"))
+    return same and record["faces"]["fingerprint"] == faces["fingerprint"]
 
 
 def earlier(path: Path, weights: str | Path, about: dict) -> dict | None:

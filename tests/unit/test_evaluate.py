@@ -10,11 +10,13 @@ import torch
 from aminet import PRESETS, AMINet
 from aminet.errors import BadInput
 from aminet.faces.synthetic import faces
+from aminet.metrics import parsing
 from aminet.metrics.measure import METRICS
 from aminet.metrics.pretrained import NETWORKS
 from aminet.paper import evaluate as E
 from aminet.paper import records as R
-from aminet.training.weights import save_weights
+from aminet.paper.comparison import parse_record
+from aminet.training.weights import load_weights, save_weights
 
 CHOSEN = "2020-01-01T00:00:00Z"
 ABOUT = {"sources": ["some.zip"], "images": 6, "fingerprint": "a", "people": [0, 0, 1, 2, 2, 2]}
@@ -125,7 +127,7 @@ def test_a_record_notes_the_versions_that_are_there():
     assert E.versions_of(("torch", "no-such-package")) == {"torch": version("torch")}
 
 
-@pytest.mark.parametrize("metric", ["lpips", "identity", "fid"])
+@pytest.mark.parametrize("metric", ["lpips", "identity", "iou", "nme", "pose", "fid"])
 def test_missing_networks_are_noticed_before_anything_is_measured(weights, images, metric, tmp_path, monkeypatch):
     def offline(*_, **__):
         raise OSError("no route to host")
@@ -177,6 +179,63 @@ def test_fid_is_of_the_set(weights, images, monkeypatch):
     assert "torch-fidelity" in record["versions"]
     with pytest.raises(BadInput, match="two faces or more"):
         E.evaluate(weights, images[:1], ABOUT, metrics=("fid",))
+
+
+def test_iou_comes_with_that_of_each_part(weights, images, tmp_path, monkeypatch):
+    """Thirds of the brightness instead of BiSeNet's classes: background, skin or nose, and hair in one face alone."""
+    def parse(pictures):
+        classes = np.array([0, 1, 10])[np.asarray(pictures, int).mean(1).astype(int) // 86]
+        classes[0, :9] = 17
+        return classes.astype(np.uint8)
+
+    monkeypatch.setattr(parsing, "parse", parse)
+    monkeypatch.setattr(E, "locate", lambda name: weights)
+    monkeypatch.setattr(E, "missing_network", lambda name: None)
+    record = E.evaluate(weights, images, ABOUT, metrics=("psnr", "iou"))
+    assert set(record["values"]) == {"psnr", "iou", "bicubic_psnr", "bicubic_iou"}
+    of_parts = {f"iou_{part}" for part in parsing.PARTS}
+    assert set(record["gain"]) == {"psnr", "iou"} | of_parts
+    assert set(record["means"]) == set(record["gain"]) | {f"bicubic_{name}" for name in record["gain"]}
+    bicubic = parsing.part_iou(parse(E.upsample(E.degrade(images))), parse(images))
+    assert record["values"]["bicubic_iou"] == pytest.approx(np.nanmean(bicubic, axis=1), abs=1e-5)
+    for part, found in zip(parsing.PARTS, bicubic.T):
+        mean = record["means"][f"bicubic_iou_{part}"]["mean"]
+        assert mean is None if np.isnan(found).all() else mean == pytest.approx(np.nanmean(found))
+    assert record["means"]["iou_hair"] == {"mean": 1, "low": 1, "high": 1} and record["undefined"]["iou_hair"] == 5
+    assert record["means"]["iou_hat"]["mean"] is None and record["gain"]["iou_hat"]["mean"] is None
+    assert record["networks"] == {"bisenet": {"file": weights.name, "sha256": E.sha256(weights)}}
+    found = parse_record("record.json", record).samples  # the tables' reader
+    assert found["iou"].values.shape == (1, 6) and found["iou_skin"].values is None and found["iou_skin"].low > 0
+    assert E.evaluate(weights, images, ABOUT, metrics=("iou",), record=record) is record
+
+
+def test_metrics_are_added_from_the_committed_copy(weights, images, first, tmp_path):
+    """The record is of the weights as trained, in fp32; their copy in fp16 is what is at hand."""
+    state, header = load_weights(weights)
+    copy, target = tmp_path / "copy.safetensors", tmp_path / "record.json"
+    save_weights(copy, state.state_dict(), header, half=True)
+    R.write_record(first, target)
+    with pytest.raises(BadInput, match="other weights"):
+        R.earlier(target, copy, ABOUT)  # not noted yet
+    noted = R.seal(first | {"weights": first["weights"] | {"committed": E.sha256(copy)}})
+    R.write_record(noted, target)
+    assert R.earlier(target, weights, ABOUT) == R.earlier(target, copy, ABOUT) == noted
+    with pytest.raises(BadInput, match="other weights or faces"):
+        R.earlier(target, copy, ABOUT | {"fingerprint": "b"})
+    record = E.evaluate(copy, images, ABOUT, metrics=("psnr", "vifp"), record=noted)
+    R.add_record(record, target)
+    assert R.read_record(target) == record and record["weights"] == noted["weights"]
+    assert record["values"]["psnr"] == first["values"]["psnr"]
+    assert [look.get("weights") for look in record["measured"]] == [None, E.sha256(copy)]
+    fresh = E.evaluate(copy, images, ABOUT, metrics=("psnr", "ssim"), command="by another process")
+    R.add_record(fresh, target)  # which had found no record
+    both = R.read_record(target)
+    assert both["weights"] == noted["weights"] and both["values"]["psnr"] == first["values"]["psnr"]
+    assert [look.get("weights") for look in both["measured"]] == [None, E.sha256(copy), E.sha256(copy)]
+    assert fresh["measured"][0].get("weights") is None  # its own record is of the copy
+    again = target.read_bytes()
+    R.add_record(fresh, target)
+    assert target.read_bytes() == again
 
 
 def test_a_record_names_the_networks_it_used(weights, images, first, pretrained):

@@ -94,7 +94,7 @@ def test_what_cannot_be_downloaded_says_where_it_is(network, monkeypatch):
 
 def test_the_table():
     files = [file for files in P.NETWORKS.values() for file in files]
-    assert len({file.name for file in files}) == len({file.sha256 for file in files}) == len(files) == 9
+    assert len({file.name for file in files}) == len({file.sha256 for file in files}) == len(files) == 11
     for file in files:
         assert re.fullmatch("[0-9a-f]{64}", file.sha256) and file.bytes > 1e5
         if pinned := re.search(r"-([0-9a-f]{8})\.pth$", file.name):  # as torch.hub names its files

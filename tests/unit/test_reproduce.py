@@ -222,8 +222,9 @@ def test_a_metric_that_was_not_at_hand_is_added_later(finished, monkeypatch):
     before = json.loads(path.read_text())
     assert work.status(spec).note == ""  # smoke asks for what needs no pretrained network
     monkeypatch.setattr(reproduce, "metrics_of", lambda spec: METRICS)
-    assert work.lacking(spec) == {source: ("vifp", "lpips", "identity", "fid")}
-    assert work.status(spec).note == "without vifp, lpips, identity, fid" and work.status(spec).state == "done"
+    assert work.lacking(spec) == {source: ("vifp", "lpips", "identity", "iou", "nme", "pose", "fid")}
+    status = work.status(spec)
+    assert (status.note, status.state) == ("without vifp, lpips, identity, iou, nme, pose, fid", "done")
     monkeypatch.setattr(reproduce, "available_metrics", lambda wanted: (("psnr", "ssim", "vif"), ["no networks"]))
     assert work.go([spec]) == [] and json.loads(path.read_text()) == before  # nothing new at hand
     content = {key: value for key, value in before.items() if key != "sha256"}
