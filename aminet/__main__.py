@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--warmup", type=float, help="part of the run in which the step size first rises (0.02 of "
                    "--minutes with cosine, else 0)")
     p.add_argument("--ema", type=float, default=0.0, help="decay of averaged weights, for example 0.999; 0: none (0)")
+    p.add_argument("--robust", action="store_true", help="learn from poor cameras, too: blur, noise and JPEG at random")
     p.add_argument("--val-every", type=positive(int), default=5000, help="images between validations (5000); a run in "
                    "minutes is validated at each quarter, if that costs little")
     p.add_argument("--seed", type=int, default=0, help="of the first weights, the order and the augmentation (0)")

@@ -2,10 +2,12 @@
 
 PIL is the reference. Its 8-bit resampling is two matrix products with a rounding after each, so the batched torch
 twin repeats it on any device; `augment` is the flip and scale-crop of the SPARNet lineage in the same form.
+`worsen` adds what a poor camera does, which the paper's faces never have: blur, noise and JPEG.
 """
 from __future__ import annotations
 
 from functools import lru_cache
+from io import BytesIO
 
 import torch
 
@@ -117,3 +119,50 @@ def augment(hr: torch.Tensor, generator: torch.Generator, largest: float = 1.3) 
     columns = torch.where(mirrored[:, None, None], columns.flip(1), columns)
     zoomed = rows[:, None] @ hr.float() @ columns[:, None].transpose(-2, -1)
     return zoomed.round().clamp(0, 255).to(torch.uint8)
+
+
+def blur_matrix(sigma: torch.Tensor, size: int) -> torch.Tensor:
+    """Return Gaussian matrices of `sigma` pixels, rows summing to one; 0 is the identity. (B,) -> (B, size, size)."""
+    pixel = torch.arange(size, device=sigma.device)
+    weights = torch.exp(-0.5 * ((pixel[:, None] - pixel) / sigma[:, None, None].clamp_min(1e-3)) ** 2)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """Compress a face by PIL's JPEG and read it again. uint8 (3, H, W) -> the same; quality from 1 to 95."""
+    import numpy as np
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+
+
+def worsen(hr: torch.Tensor, blur: torch.Tensor, noise: torch.Tensor, quality: torch.Tensor,
+           generator: torch.Generator) -> torch.Tensor:
+    """Reduce HR to LR as a poor camera does, each face in its own way. uint8 (B, 3, S, S) -> uint8 (B, 3, 16, 16).
+
+    blur: sigma of a Gaussian on HR, in its pixels. noise: sigma of a Gaussian added to LR, in levels of 255; the same
+    `generator` draws the same. quality: of JPEG on LR, 1 to 95, above: none. All (B,); of 0, 0 and 100 it is `degrade`.
+    """
+    spread = blur_matrix(send(blur, hr.device), hr.shape[-1])[:, None]
+    lr = degrade((spread @ hr.float() @ spread.transpose(-2, -1)).round().to(torch.uint8)).cpu()
+    lr = lr + torch.randn(lr.shape, generator=generator) * noise[:, None, None, None]
+    lr = lr.round().clamp(0, 255).to(torch.uint8)
+    return send(torch.stack([jpeg(x, int(q)) if q <= 95 else x for x, q in zip(lr, quality)]), hr.device)
+
+
+def cameras(b: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Draw how poor the camera of each of b faces is: blur, noise and quality of `worsen`, three of shape (B,).
+
+    Each is off for half of the faces; else blur is up to 6 pixels (3/4 of an LR pixel), noise up to 12 levels, and
+    quality from 95 down to 30, all uniform.
+    """
+    share = torch.rand(3, b, generator=generator) * (torch.rand(3, b, generator=generator) < 0.5)
+    return share[0] * 6, share[1] * 12, torch.where(share[2] > 0, 95 - share[2] * 65, 100)
+
+
+def camera_input(hr: torch.Tensor, generator: torch.Generator, enlarged: bool = True) -> torch.Tensor:
+    """Return `network_input` of these faces from `cameras` drawn by the generator."""
+    lr = worsen(hr, *cameras(len(hr), generator), generator)
+    return to_float(upsample(lr) if enlarged else lr)

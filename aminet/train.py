@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .config import Config, bounded, check_fields, one_of
-from .degrade import augment, network_input, send, to_float
+from .degrade import augment, camera_input, network_input, send, to_float
 from .errors import BadInput
 
 
@@ -28,6 +28,7 @@ class Recipe:
     batch: over all processes. lr: Adam's step size.
     schedule: `constant` (the lineage's), or `cosine` down to zero at the end.
     warmup: the part of the length in which the step size first rises, from a tenth.
+    robust: learn from poor cameras, too: blur, noise and JPEG at random (`degrade.cameras`). The paper does not.
     ema: decay of the averaged weights that are validated and saved; 0 for none.
     val_every: images between two validations; a run in minutes is validated at each quarter, if that costs little.
     seed: of the initial weights, the order and the augmentation.
@@ -43,6 +44,7 @@ class Recipe:
     seed: int = bounded(0, 0, 2**40)  # `draw` multiplies it by a million
     minutes: float | None = bounded(None, above=0, kind=float)
     warmup: float = bounded(0.0, 0, below=1)
+    robust: bool = False
 
     def __post_init__(self):
         check_fields(self)
@@ -100,7 +102,8 @@ def batch_of(faces: Tensor, step: int, recipe: Recipe, enlarged: bool = True) ->
     """
     index, generator = draw(len(faces), step, recipe)
     hr = augment(faces[send(index, faces.device)], generator)
-    return network_input(hr, enlarged), to_float(hr)
+    x = camera_input(hr, generator, enlarged) if recipe.robust else network_input(hr, enlarged)
+    return x, to_float(hr)
 
 
 class Game(Protocol):

@@ -63,7 +63,7 @@ from torch.testing import assert_close
 import aminet.train
 from aminet import AMINet, AMINetConfig, BadInput
 from aminet.baselines.registry import preset as named
-from aminet.degrade import augment, degrade, network_input, send, to_float, upsample
+from aminet.degrade import augment, camera_input, degrade, network_input, send, to_float, upsample
 from aminet.faces.dataset import same_faces
 from aminet.faces.portraits import portraits
 from aminet.faces.priors import open_priors
@@ -261,7 +261,8 @@ def draw(n: int, step: int, recipe: Recipe) -> tuple[Tensor, torch.Generator]:
 def batch_of(faces: Tensor, step: int, recipe: Recipe, enlarged: bool = True) -> tuple[Tensor, Tensor]:
     index, generator = draw(len(faces), step, recipe)
     hr = augment(faces[send(index, faces.device)], generator)
-    return network_input(hr, enlarged), to_float(hr)
+    x = camera_input(hr, generator, enlarged) if recipe.robust else network_input(hr, enlarged)
+    return x, to_float(hr)
 
 # %%
 length = {"images": images} if images else {"minutes": minutes or None}

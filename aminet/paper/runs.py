@@ -147,9 +147,9 @@ def specify(index: int, scale: str, seed: int, block: str = "") -> RunSpec:
     size = settings["size"] + (f"/{network['change']}" if "change" in network else "")
     if "start" in network:
         start = f"{network['start']}-{scale}-{seed}"
-        recipe = settings["gan"] | own | {"gan": network.get("gan", "amigan"), "seed": seed}
+        recipe = settings["gan"] | network.get("recipe", {}) | own | {"gan": network.get("gan", "amigan"), "seed": seed}
     else:
-        start, recipe = None, settings["recipe"] | own | {"seed": seed}
+        start, recipe = None, settings["recipe"] | network.get("recipe", {}) | own | {"seed": seed}
     return RunSpec(f"{network['name']}-{scale}-{seed}", network["name"], scale, seed, rows, size, recipe, start)
 
 

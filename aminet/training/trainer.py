@@ -23,7 +23,7 @@ from ..degrade import send
 from ..errors import BadInput
 from ..faces.pictures import one_line
 from ..faces.priors import priors_of
-from ..train import batch_of, draw, fit, restore
+from ..train import Recipe, batch_of, draw, fit, restore
 from .device import AUTOCAST, Processes, asked_to_stop, exact, keep_memory, precision, tf32
 from .folder import RunFolder
 from .games import BaseGame
@@ -123,6 +123,7 @@ class Trainer:
         for key in ("config", "recipe", "data", "start", "vgg19"):
             ours, theirs = (value if isinstance(value, dict) else {"file": value}
                             for value in (wanted.get(key, {}), header.get(key, {})))
+            theirs = asdict(Recipe()) | theirs if key == "recipe" else theirs  # an earlier version noted less
             changed = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
                              and not (key == "recipe" and name in free))
             if changed:

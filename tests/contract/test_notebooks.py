@@ -113,6 +113,8 @@ EXCUSES = {
     "names, values and checks of settings; notebooks explain each where it acts": ["config", "train.Recipe"],
     "checks of types and shapes, or types alone": ["protocol.pair", "train.Game"],
     "notebook 00's lines in batches": ["train.restore"],
+    "poor cameras, beyond the paper": [
+        "degrade.blur_matrix", "degrade.jpeg", "degrade.worsen", "degrade.cameras", "degrade.camera_input"],
     "a triple of counts; notebook 08 sums them over the network in its own words": [
         "ledger.Cost", "ledger.bill", "ledger.halving", "ledger.doubling"],
     "counts by PyTorch and by thop, and what they are run on": [

@@ -83,6 +83,7 @@ def test_what_each_scale_trains():
     gan = pocket["amigan-pocket-0"]
     assert gan.start == "aminet-pocket-0" and gan.config == PRESETS["pocket"]
     assert (gan.recipe.lr, gan.recipe.d_lr) == (1e-4, 4e-4)
+    assert pocket["aminet-robust-pocket-0"].recipe == replace(pocket["aminet-pocket-0"].recipe, robust=True)
     assert {spec.recipe.images for spec in runs("short")} == {200_000}
     paper = runs("paper")[0]
     assert paper.config == PRESETS["aminet"] and paper.recipe == Recipe(150 * 18_000, 32, 2e-4, ema=0.999,
@@ -444,7 +445,7 @@ def test_the_whole_list_takes_no_timing_and_little_time(tmp_path, aminet):
     """Two seconds on a quiet machine, most of them PyTorch's import: here without it, in the process's own time."""
     begin = time.process_time()
     report = overview(Reproduction("mini", tmp_path, RECORDS, device="cpu"), runs("mini"))
-    assert len(report["runs"]) == 207 and time.process_time() - begin < 2
+    assert len(report["runs"]) == 210 and time.process_time() - begin < 2
 
 
 def test_only_the_test_sets_that_runs_use_are_needed(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aminet import BadInput
+from aminet.faces.synthetic import faces
 from aminet.train import Recipe, batch_of, draw, fit
 from aminet.training.games import GANRecipe
 
@@ -37,6 +38,15 @@ def test_a_batch_depends_on_its_number_alone():
     a, b = (draw(17, 5, Recipe(batch=8, seed=3)) for _ in range(2))
     assert torch.equal(a[0], b[0]) and torch.equal(torch.rand(4, generator=a[1]), torch.rand(4, generator=b[1]))
     assert not torch.equal(a[0], draw(17, 5, Recipe(batch=8, seed=4))[0])
+
+
+def test_a_robust_recipe_worsens_the_input_alone():
+    hr = faces(6, 0)
+    (x, target), (worse, same), (again, _) = (batch_of(hr, 2, Recipe(batch=6, robust=robust)) for robust in (
+        False, True, True))
+    assert torch.equal(target, same) and torch.equal(worse, again)
+    assert (x != worse).flatten(1).any(1).sum() >= 3
+    assert batch_of(hr, 0, Recipe(batch=6, robust=True), enlarged=False)[0].shape == (6, 3, 16, 16)
 
 
 def test_fit_is_adam_by_hand():
@@ -88,7 +98,7 @@ def test_the_warm_up_rises_in_a_line():
     (dict(warmup=1.5, images=64), "warmup=1.5"),
     (dict(warmup=0.1), "need an end"), (dict(schedule="cosine"), "--images or --minutes"),
     (dict(schedule="step", images=100), "schedule='step': expected one of constant, cosine"),
-    (dict(images=64, minutes=1.0), "not in both"),
+    (dict(images=64, minutes=1.0), "not in both"), (dict(robust=1), "robust=1: expected bool"),
 ])
 def test_bad_recipes(options, words):
     with pytest.raises(BadInput, match=words):

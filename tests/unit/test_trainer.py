@@ -77,10 +77,11 @@ def log(folder):
 # A run
 
 
-def test_resume_is_bit_exact(data, tmp_path):
-    run(data, tmp_path / "whole", 24).train(bar=False)
-    run(data, tmp_path / "parts", 12).train(bar=False)  # stops in the middle of an epoch and of a validation period
-    run(data, tmp_path / "parts", 24, resume=True).train(bar=False)
+@pytest.mark.parametrize("robust", [False, True])
+def test_resume_is_bit_exact(data, tmp_path, robust):
+    run(data, tmp_path / "whole", 24, robust=robust).train(bar=False)
+    run(data, tmp_path / "parts", 12, robust=robust).train(bar=False)  # within an epoch and a validation period
+    run(data, tmp_path / "parts", 24, resume=True, robust=robust).train(bar=False)
     whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
     assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
 
@@ -406,6 +407,17 @@ def test_an_existing_run_is_not_overwritten(data, tmp_path):
         run(data, tmp_path, 8)
     with pytest.raises(BadInput, match="recipe differs in lr"):
         run(data, tmp_path, 8, resume=True, lr=5e-4)
+
+
+def test_a_state_of_an_earlier_version_is_continued(data, tmp_path):
+    """It noted less of its recipe."""
+    run(data, tmp_path, 8).train(bar=False)
+    values, header = read_tensors(tmp_path / "state.safetensors")
+    assert header["recipe"].pop("robust") is False
+    save_tensors(tmp_path / "state.safetensors", values, header)
+    with pytest.raises(BadInput, match="recipe differs in robust"):
+        run(data, tmp_path, 16, resume=True, robust=True)
+    assert run(data, tmp_path, 16, resume=True).train(bar=False)["images"] == 16
 
 
 def test_weights_without_a_state_are_not_replaced(data, tmp_path):
