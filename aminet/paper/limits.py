@@ -5,7 +5,6 @@ Where the truth changes with the picture (a darker one has smaller errors), comp
 """
 from __future__ import annotations
 
-import io
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,13 +15,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 from tabulate import tabulate
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..degrade import degrade, upsample
+from ..degrade import degrade, jpeg, upsample
 from ..errors import BadInput
 from ..faces.sources import Source, open_faces
 from ..faces.synthetic import faces as draw
@@ -59,10 +57,7 @@ def noisy(images: Tensor, sigma: float) -> Tensor:
 
 def compressed(images: Tensor, lost: float) -> Tensor:
     """Return pictures after a JPEG of quality 100 - `lost`; at 0 they are not compressed."""
-    def one(image: Tensor) -> Tensor:
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file := io.BytesIO(), "JPEG", quality=round(100 - lost))
-        return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
-    return torch.stack([one(image) for image in images]) if lost else images
+    return torch.stack([jpeg(image, round(100 - lost)) for image in images]) if lost else images
 
 
 def moved(images: Tensor, shift: float = 0, roll: float = 0, scale: float = 1) -> Tensor:
