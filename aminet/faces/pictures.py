@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from ..config import HR
 from ..errors import BadInput
 
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")  # plain decoders only: no EPS, no PDF
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000
