@@ -25,8 +25,6 @@ from .runtime import by_torch, load_onnx
 BLEND = (25, 35)
 FEATHER = 24  # width in pixels of the frame of 128 in which a pasted face fades into the photograph
 WRITTEN = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-
-
 Restorer = Callable[[Image.Image], Image.Image]
 
 
@@ -59,7 +57,7 @@ def open_network(weights: str | Path = "pocket", onnx: str | Path | None = None)
 
 
 def restore_faces(image: Image.Image, network: Restorer, aligned: bool = False, demo: bool = False,
-            scale: int = 1) -> tuple[Image.Image, list[Drawn]]:
+                  scale: int = 1) -> tuple[Image.Image, list[Drawn]]:
     """Return the picture, enlarged `scale` times by bicubic, with its faces restored, and these faces, largest first.
 
     Faces that show more than the network draws from 16x16 are left, or blended by their size; demo: they are drawn
@@ -68,8 +66,8 @@ def restore_faces(image: Image.Image, network: Restorer, aligned: bool = False, 
     """
     if aligned or image.size == (LR, LR):
         face = square(image)
-        drawn = redraw(face, network, 1)
-        return drawn[2], [Drawn(f"{face.width} px: restored", drawn if face.width > LR else drawn[:3], True)]
+        parts = redraw(face, network)
+        return parts[2], [Drawn(f"{face.width} px: restored", parts if face.width > LR else parts[:3], True)]
     width, height = image.width * scale, image.height * scale
     if width * height > pictures.MAX_PIXELS:
         raise BadInput(f"{width}x{height} is more than the {pictures.MAX_PIXELS // 10**6} megapixels allowed: "
@@ -86,19 +84,20 @@ def restore_faces(image: Image.Image, network: Restorer, aligned: bool = False, 
             continue
         weight = 1.0 if demo else float(np.interp(face.side, BLEND, (1, 0)))
         left, right = ((eye.real, eye.imag) for eye in (face.left, face.right))
-        parts = redraw(align(image, left, right), network, weight)
+        parts = redraw(align(image, left, right), network)
         if weight:
             paste(photo, parts[2], face, scale, weight)
+        parts[2] = Image.blend(parts[3], parts[2], weight)
         text = ("restored" if weight == 1 else f"blended, {weight:.0%} of it restored" if weight else f"more than the "
                 f"network draws from {LR}x{LR}, left as it is; --demo shows what it would make of it")
         faces.append(Drawn(f"{face.side:.0f} px: {text}", parts, weight > 0))
     return Image.fromarray(photo), faces
 
 
-def redraw(face: Image.Image, network: Restorer, weight: float) -> list[Image.Image]:
-    """Return a face's parts, as in `Drawn`. weight: of the network in the result, from 0 to 1."""
-    lr, original = bicubic(face, LR), bicubic(face, HR)
-    return [lr, bicubic(lr, HR), Image.blend(original, network(lr), weight), original]
+def redraw(face: Image.Image, network: Restorer) -> list[Image.Image]:
+    """Return a face's parts, as in `Drawn`, with what the network draws as the result."""
+    lr = bicubic(face, LR)
+    return [lr, bicubic(lr, HR), network(lr), bicubic(face, HR)]
 
 
 def paste(photo: np.ndarray, drawn: Image.Image, face: Found, scale: int, weight: float) -> None:
@@ -161,7 +160,7 @@ def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool 
         write_picture(part, path)
     pasted = sum(face.pasted for face in faces)
     lines = [f"{source}: {len(faces)} face{'s' * (len(faces) > 1)}, {pasted} restored: "
-             f"{', '.join(str(path) for _, path in written)}; before and after: {contact}",
+             f"{', '.join(str(path) for _, path in written) or 'no file'}; before and after: {contact}",
              *(f"  face {i}, {face.text}" for i, face in enumerate(faces, 1))]
     if pasted and not faces_only and picture.size == image.size:
         lines.append("  A face of 16 px shows its new detail only in an enlarged picture: --scale 8")
