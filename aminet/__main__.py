@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,20 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--csv", action="store_true", help="a line for each row and metric as CSV")
     p.add_argument("--markdown", action="store_true", help="the same as text, as Markdown for GitHub")
 
-    p = commands.add_parser("upscale", help="restore a 16x16 face, or the largest face of a photograph")
-    p.add_argument("source", metavar="IN", help="a 16x16 picture, or a photograph (needs OpenCV's YuNet)")
-    p.add_argument("target", metavar="OUT", help="the 128x128 result; OUT_side_by_side.png lies beside it")
+    p = commands.add_parser("upscale", help="restore every face of a photograph, of several, or of a folder",
+                            description="Finds every face, draws it anew from 16x16 pixels, and pastes it back. Faces "
+                            "that show more than that are left as they are. Ends with 0 if every picture has a result, "
+                            "else with 2; a picture without a face has none.")
+    p.add_argument("sources", metavar="IN", nargs="+", help="pictures, or folders of them (not their subfolders); a "
+                   "16x16 picture is taken as an aligned face")
+    p.add_argument("target", metavar="OUT", help="a picture's name for one IN, else a folder: results keep their "
+                   "names, as PNG. NAME_faces.png beside each shows its faces before and after")
+    p.add_argument("--aligned", action="store_true", help="every IN is one upright face, of any size")
+    p.add_argument("--faces-only", action="store_true", help="only the faces, 128x128, as NAME_1.png and so on")
+    p.add_argument("--scale", type=int, choices=(1, 2, 4, 8), default=1, help="enlarge the photograph first, by "
+                   "bicubic (1): a face of 16 px shows its detail only with 8")
+    p.add_argument("--demo", action="store_true", help="shrink large faces to 16x16, too, and draw them anew")
+    p.add_argument("--overwrite", action="store_true", help="replace files that are there")
     p = p.add_mutually_exclusive_group()
     p.add_argument("--weights", default="pocket",
                    help="a .safetensors file, or the name of ours (default: pocket; pocket-gan is sharper)")
@@ -332,12 +344,22 @@ def table(arguments) -> None:
         print((text.markdown_table if arguments.markdown else text.format_table)(content))
 
 
-def upscale(arguments) -> None:
+def upscale(arguments) -> int:
+    from .deploy.upscale import plan
     from .deploy.upscale import upscale as run
 
-    beside, faces = run(arguments.source, arguments.target, arguments.weights, arguments.onnx)
-    taken = f"1 of {faces} faces, the largest" if faces > 1 else "the face" if faces else "the 16x16 picture as it is"
-    print(f"{arguments.target}: {taken}; side by side: {beside}")
+    total = len(plan(arguments.sources, arguments.target))
+    outcomes = run(**{name: value for name, value in vars(arguments).items() if name != "command"})
+    count = {"done": 0, "kept": 0, "failed": 0}
+    with suppress(ImportError):  # --onnx needs no tqdm
+        from tqdm import tqdm
+        outcomes = tqdm(outcomes, "upscale", total, leave=False, unit=" pictures", disable=total == 1)
+    for outcome in outcomes:
+        count[outcome.status] += 1
+        print(*outcome.lines, sep="\n", file=sys.stdout if outcome.status == "done" else sys.stderr)
+    if total > 1:
+        print(f"{count['done']} of {total} pictures done, {count['kept']} kept as they were, {count['failed']} failed")
+    return 2 if count["failed"] else 0
 
 
 def export(arguments) -> None:

@@ -571,24 +571,23 @@ figure = show([[sr[1], back[1], hr[1]]], titles=["restored upright", "restored u
 #
 # ## Your own picture
 #
-# Set `picture` in the first code cell to a path. A 16×16 picture is used as it is. In a photograph, the largest face is found, aligned as above and reduced.
-# Nothing leaves your machine, and nothing is written. To keep the result: `python -m aminet upscale IN.jpg OUT.png`.
+# Set `picture` in the first code cell to a path. A 16×16 picture is used as it is. In a photograph, every face is found, aligned as above and reduced.
+# Nothing leaves your machine, and nothing is written. To paste the faces back into the photograph: `python -m aminet upscale IN.jpg OUT.png --demo`.
 
 # %%
 if picture:
-    from tempfile import TemporaryDirectory
-
-    from aminet.deploy.upscale import upscale
+    from aminet.deploy.upscale import open_network, restore_faces
     from aminet.errors import BadInput
     from aminet.faces.pictures import open_image
 
-    with TemporaryDirectory() as folder:
-        try:
-            result = upscale(picture, Path(folder) / "restored.png")
-            beside = to_tensor(open_image(result.side_by_side)).split(128, dim=-1)
-            figure = show([beside], titles=["LR", "bicubic", "AMINet", "aligned original"][:len(beside)], scale=1.5)
-        except BadInput as error:
-            print("aminet:", error)
+    try:
+        found = restore_faces(open_image(picture), open_network(), demo=True)[1]
+        print(*(face.text for face in found), sep="\n")
+        rows = [[to_tensor(part) for part in face.parts] for face in found if face.parts]
+        if rows:
+            figure = show(rows, titles=["LR", "bicubic", "AMINet", "aligned original"][:len(rows[0])], scale=1.5)
+    except BadInput as error:
+        print("aminet:", error)
 else:
     print("no picture given")
 

@@ -1,6 +1,6 @@
 """Use and speed: from a trained network to restored pictures, in less time.
 
-upscale.py: from a small face or a photograph to 128x128.
+upscale.py: the faces of photographs, drawn anew from 16x16 and pasted back.
 fast.py: the same function in less time.
 export.py: a network as an ONNX file, checked against torch.
 runtime.py: such a file, read without torch.

@@ -1,6 +1,7 @@
 """Faces: where they come from, and how a picture becomes (3, 128, 128).
 
 pictures.py: one picture, without torch: read, align, degrade, write.
+finder.py: the faces of a photograph, without torch: eyes, size and turn.
 dataset.py: faces in folders and zips, as a data set.
 official.py: the layouts of CelebA, Helen and SCface as their authors publish them.
 synthetic.py: drawn faces of nobody, with landmarks and parsing maps.

@@ -25,9 +25,8 @@ from tqdm import tqdm
 
 from ..config import HR
 from ..errors import BadInput
-from .pictures import MAX_BYTES, align, bicubic, check_size, one_line, open_header, read_file, square, to_rgb
+from .pictures import MAX_BYTES, SUFFIXES, align, bicubic, check_size, one_line, open_header, read_file, square, to_rgb
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
 COMPANIONS = {"manifest.csv", "dataset.json", "thumbs.db", "desktop.ini", "sha256sums"}
 
 

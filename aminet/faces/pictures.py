@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from ..config import HR
 from ..errors import BadInput
 
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")  # plain decoders only: no EPS, no PDF
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000
@@ -106,8 +107,8 @@ def align(image: Image.Image, left: tuple[float, float], right: tuple[float, flo
     antialiasing. What falls outside the picture is mirrored.
     """
     distance = math.dist(left, right)
-    if distance < 4:
-        raise BadInput("the eyes are less than 4 px apart: no face to align")
+    if distance < 2.5:
+        raise BadInput("the eyes are less than 2.5 px apart: no face to align")
     reduce = max(1, int(distance / 152))
     image = image.reduce(reduce)
     left_eye, right_eye = complex(*left) / reduce, complex(*right) / reduce

@@ -5,6 +5,7 @@ $AMINET_WEIGHTS is a folder, or several with the system's path separator between
 """
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -13,12 +14,13 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.request import urlopen
 
 import numpy as np
 import yaml
 
 from ..errors import BadInput
-from ..files import sha256
+from ..files import sha256, write_atomically
 
 if TYPE_CHECKING:  # files are located where there is no torch, too
     from torch import Tensor, nn
@@ -46,12 +48,18 @@ def locate(name: str) -> Path:
     given = os.environ.get("AMINET_WEIGHTS", "").split(os.pathsep)
     if path := look_in([Path(folder) for folder in given if folder], files):
         return path
-    if not installed("torch"):
-        raise BadInput(by_hand(files[0]))
-    import torch
-
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    cache = hub() / "checkpoints"
     return look_in([cache], files) or download(files[0], cache)
+
+
+def hub() -> Path:
+    """Return torch.hub's folder, the same where torch is not installed."""
+    try:
+        import torch
+    except ImportError:
+        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Path(os.environ.get("TORCH_HOME") or Path(caches) / "torch").expanduser() / "hub"
+    return Path(torch.hub.get_dir())
 
 
 def look_in(folders: list[Path], files: tuple[NetworkFile, ...]) -> Path | None:
@@ -70,15 +78,26 @@ def download(file: NetworkFile, folder: Path) -> Path:
     """Download a file into a folder, with a progress bar; it gets its name only when it is whole and checked."""
     if "://" not in file.source:
         raise BadInput(by_hand(file))
-    import torch
-
     path = folder / file.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(file.source, str(path), hash_prefix=file.sha256)
+        try:
+            from torch.hub import download_url_to_file
+        except ImportError:
+            download_url_to_file = fetch
+        download_url_to_file(file.source, str(path), hash_prefix=file.sha256)
     except (OSError, RuntimeError) as error:  # no network, a full disk; a wrong sha256
         raise BadInput(by_hand(file, f" and could not be downloaded to {folder} ({error})")) from error
     return path
+
+
+def fetch(address: str, path: str, hash_prefix: str) -> None:
+    """Download a small file, as torch.hub does, where torch is not installed."""
+    with urlopen(address, timeout=60) as answer:
+        content = answer.read(2**24)
+    if (digest := hashlib.sha256(content).hexdigest()) != hash_prefix:
+        raise RuntimeError(f"invalid hash value (expected {hash_prefix}, got {digest})")
+    write_atomically(path, content)
 
 
 def by_hand(file: NetworkFile, problem: str = "") -> str:

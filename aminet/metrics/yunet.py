@@ -4,9 +4,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image
 
-from ..errors import BadInput
 from .pretrained import locate
 
 
@@ -19,23 +17,15 @@ def detector(width: int, height: int):
     return cv2.FaceDetectorYN.create(str(locate("yunet")), "", (width, height), score_threshold=0.6)
 
 
+def detections(image: np.ndarray) -> np.ndarray:
+    """Find the faces in uint8 RGB (H, W, 3), the largest first: float32 (N, 15). Each row has the box (x, y, width,
+    height), x and y of the five landmarks (see `detect`), and the score, from 0.6 to 1."""
+    _, faces = detector(image.shape[1], image.shape[0]).detect(np.ascontiguousarray(image[:, :, ::-1]))
+    faces = np.empty((0, 15), np.float32) if faces is None else faces
+    return faces[np.argsort(-faces[:, 2] * faces[:, 3], kind="stable")]
+
+
 def detect(image: np.ndarray) -> list[np.ndarray]:
     """Find the faces in uint8 RGB (3, H, W), the largest first: (5, 2) pixels (x, y) of the eyes, the nose and the
     corners of the mouth, left of the picture first."""
-    _, faces = detector(image.shape[-1], image.shape[-2]).detect(np.ascontiguousarray(image[::-1].transpose(1, 2, 0)))
-    largest_first = sorted([] if faces is None else faces, key=lambda face: -face[2] * face[3])
-    return [face[4:14].reshape(5, 2) for face in largest_first]
-
-
-def eyes(image: Image.Image) -> tuple[tuple[float, float], tuple[float, float], int]:
-    """Find the eye centres (left of the picture first), in pixels, of the largest face, and count the faces.
-
-    BadInput if there is none.
-    """
-    scale = min(1.0, 1024 / max(image.size))  # YuNet is trained on small pictures
-    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    faces = detect(np.array(small).transpose(2, 0, 1))
-    if not faces:
-        raise BadInput("no face found: give a picture with a visible face, or an aligned face of 16x16 pixels")
-    left, right = sorted((float(x) / scale, float(y) / scale) for x, y in faces[0][:2])
-    return left, right, len(faces)
+    return [face[4:14].reshape(5, 2) for face in detections(image.transpose(1, 2, 0))]

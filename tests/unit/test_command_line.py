@@ -1,21 +1,14 @@
 """The command line as a user meets it, bad input first: exit 2, one line, nothing overwritten."""
 import json
-import os
 import zipfile
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from skimage.data import astronaut
 
 from aminet import PRESETS, AMINet
 from aminet import __version__ as aminet_version
-from aminet.degrade import degrade
-from aminet.faces.dataset import to_tensor
-from aminet.faces.portraits import portraits
 from aminet.faces.synthetic import faces
-from aminet.metrics.pretrained import NETWORKS
 from aminet.paper.records import command_line
 from aminet.training.weights import save_weights
 
@@ -136,39 +129,6 @@ def test_faces_are_also_found_in_the_environments_folder(folder, weights, aminet
     (folder / "some").rename(tmp_path / "sets" / "some")
     done = aminet("evaluate", weights, "--faces", "some", env={"AMINET_FACES": str(tmp_path / "sets")})
     assert done.returncode == 0, done.stderr
-
-
-def test_upscale_a_small_face(folder, weights, aminet, refuses):
-    small = Image.open(folder / "some" / "0.png").resize((16, 16), Image.Resampling.BICUBIC)
-    small.save(folder / "small.png")
-    done = aminet("upscale", "small.png", "large.png", "--weights", weights)
-    assert done.returncode == 0, done.stderr
-    result = Image.open(folder / "large.png")
-    assert result.size == (128, 128) and Image.open(folder / "large_side_by_side.png").size == (384, 128)
-    difference = torch.tensor(list(result.tobytes())).float() - torch.tensor(
-        list(small.resize((128, 128), Image.Resampling.BICUBIC).tobytes())).float()
-    assert difference.abs().max() <= 1  # untrained: bicubic
-    refuses("overwrite the input", "upscale", "small.png", "small.png", "--weights", weights)
-    refuses("ends in", "upscale", "small.png", "large.txt", "--weights", weights)
-    refuses("missing.png", "upscale", "missing.png", "out.png", "--weights", weights)
-
-
-def test_upscale_a_photograph(tmp_path, weights, aminet, refuses):
-    Image.fromarray(astronaut()).save(tmp_path / "photo.jpg")
-    folder = os.environ.get("AMINET_WEIGHTS")
-    refuses("AMINET_WEIGHTS", "upscale", "photo.jpg", "face.png", "--weights", weights,
-            env={"AMINET_WEIGHTS": str(tmp_path)})
-    if not folder or not (Path(folder) / NETWORKS["yunet"][0].name).exists():
-        pytest.skip("YuNet is not at hand (set AMINET_WEIGHTS)")
-    done = aminet("upscale", "photo.jpg", "face.png", "--weights", weights)
-    assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "face_side_by_side.png").size == (512, 128)
-    found = to_tensor(Image.open(tmp_path / "face_side_by_side.png").crop((384, 0, 512, 128))).unsqueeze(0)
-    def distance(name):  # at 16x16, where the detector's few pixels hardly count
-        return (degrade(found).float() - degrade(portraits()[name].unsqueeze(0)).float()).abs().mean()
-    assert distance("collins") < 0.5 * distance("hopper")
-    Image.new("RGB", (200, 200), "white").save(tmp_path / "white.png")
-    refuses("no face found", "upscale", "white.png", "out.png", "--weights", weights)
 
 
 def test_data_check(folder, aminet):

@@ -20,7 +20,6 @@ from aminet.degrade import network_input
 from aminet.deploy.export import export, to_int8, to_onnx
 from aminet.deploy.runtime import by_torch, load_onnx, open_onnx
 from aminet.deploy.timing import fill_zeros, race
-from aminet.deploy.upscale import upscale
 from aminet.errors import BadInput
 from aminet.faces.pictures import bicubic, from_network, to_network
 from aminet.faces.synthetic import faces
@@ -180,33 +179,32 @@ def pixels(path: Path) -> np.ndarray:
 def test_upscale_without_torch_gives_the_same_picture(tmp_path, aminet, no_torch, pocket):
     bicubic(Image.fromarray(faces(1, seed=3)[0].permute(1, 2, 0).numpy()), 16).save(tmp_path / "small.png")
     done = aminet("upscale", "small.png", "large.png", "--onnx", pocket, env=no_torch)
-    assert done.stdout.startswith("large.png: the 16x16 picture as it is; side by side: "), done.stderr
-    assert upscale(tmp_path / "small.png", tmp_path / "torch.png").faces == 0
-    for name in ("large{}.png", "large_side_by_side{}.png"):
+    assert done.stdout.startswith("small.png: 1 face, 1 restored: large.png;"), done.stderr
+    assert aminet("upscale", "small.png", "torch.png").returncode == 0
+    for name in ("large{}.png", "large_faces{}.png"):
         ours, theirs = (pixels(tmp_path / name.format("").replace("large", stem)) for stem in ("large", "torch"))
         assert ours.shape == theirs.shape and np.abs(ours - theirs).max() <= 1
-    assert np.abs(pixels(tmp_path / "large.png") - pixels(tmp_path / "large_side_by_side.png")[:, 128:256]).mean() > 1
+    assert np.abs(pixels(tmp_path / "large.png") - pixels(tmp_path / "large_faces.png")[16:, 152:280]).mean() > 1
     without = aminet("upscale", "small.png", "other.png", env=no_torch)
     assert re.search("no (torch|safetensors) here", without.stderr)  # the fixture works
+    several = aminet("upscale", "small.png", "large.png", "out", "--aligned", "--onnx", pocket, env=no_torch)
+    assert several.returncode == 0 and "2 of 2 pictures done" in several.stdout, several.stderr
 
 
-def test_upscale_a_photograph_without_torch(tmp_path, aminet, no_torch, pocket):
+def test_a_photograph_without_torch(tmp_path, aminet, no_torch, pocket):
+    Image.fromarray(astronaut()).save(tmp_path / "photo.png")
+    (tmp_path / "no_cache").touch()  # so that nothing is fetched
+    nowhere = {"AMINET_WEIGHTS": "", "TORCH_HOME": str(tmp_path / "no_cache")}
+    without = aminet("upscale", "photo.png", "face.png", "--onnx", pocket, env=no_torch | nowhere)
+    assert without.returncode == 2 and "or pip install scikit-image" in without.stderr.splitlines()[-1]
     folder = os.environ.get("AMINET_WEIGHTS")
     if not folder or not (Path(folder) / NETWORKS["yunet"][0].name).exists():
         pytest.skip("YuNet is not at hand (set AMINET_WEIGHTS)")
-    Image.fromarray(astronaut()).save(tmp_path / "photo.png")
-    done = aminet("upscale", "photo.png", "face.png", "--onnx", pocket, env=no_torch)
-    assert done.stdout == "face.png: the face; side by side: face_side_by_side.png\n", done.stderr
-    upscale(tmp_path / "photo.png", tmp_path / "torch.png")
-    ours, theirs = (pixels(tmp_path / f"{name}_side_by_side.png") for name in ("face", "torch"))
-    assert ours.shape == (128, 512, 3) and np.abs(ours - theirs).max() <= 1
-
-
-def test_of_several_faces_the_largest_is_taken(tmp_path, monkeypatch, pocket, aminet):
-    Image.new("RGB", (300, 200), "gray").save(tmp_path / "group.png")
-    monkeypatch.setattr("aminet.deploy.upscale.eyes", lambda image: ((120, 80), (160, 80), 3))
-    done = aminet("upscale", "group.png", "face.png", "--onnx", pocket)
-    assert done.returncode == 0 and "face.png: 1 of 3 faces, the largest; side by side: " in done.stdout
+    done = aminet("upscale", "photo.png", "face.png", "--demo", "--onnx", pocket, env=no_torch)
+    assert done.stdout.startswith("photo.png: 1 face, 1 restored: face.png;"), done.stderr
+    assert aminet("upscale", "photo.png", "torch.png", "--demo").returncode == 0
+    ours, theirs = (pixels(tmp_path / f"{name}.png") for name in ("face", "torch"))
+    assert ours.shape == (512, 512, 3) and np.abs(ours - theirs).max() <= 1
 
 
 def test_onnx_runtime_is_asked_for_in_one_line(tmp_path, refuses, no_torch):
