@@ -475,7 +475,7 @@ def limits() -> str:
                   "halved at", "gone at", f"identity {FALL} lower at"], rows), "",
         f"On {drawn['faces']['measured']} drawn faces:", "",
         f"- Turned by {yaw['level']:g} degrees, the gain changes by {interval(**yaw['gain_change']['psnr'])} dB. Of "
-        f"{photographs['faces']['images']:,} photographs {far} has a turn of 45 degrees or more: profiles have no number.",
+        f"{photographs['faces']['images']:,} photographs {far} is turned by 45 degrees or more: profiles have none.",
         f"- With dark skin against light, of the same people, LPIPS changes by {interval(**skin['change']['lpips'])}: "
         f"worse. PSNR changes by {interval(**skin['change']['psnr'])} dB and bicubic's with it, for a dark picture has "
         f"smaller errors. The gain changes by {interval(**skin['gain_change']['psnr'])} dB."])
