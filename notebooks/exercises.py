@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
+from scipy.ndimage import distance_transform_cdt
 from scipy.stats import kendalltau, norm, spearmanr, t as student, ttest_rel
 from torch import nn
 from torch.nn import functional as F
@@ -40,7 +41,7 @@ from aminet.degrade import degrade, pil_degrade, resize, resize_matrix, to_float
 from aminet.edff import EDFF
 from aminet.errors import BadInput
 from aminet.faces.portraits import portraits
-from aminet.faces.synthetic import faces as synthetic_faces
+from aminet.faces.synthetic import draw_faces, faces as synthetic_faces
 from aminet.lgfi import LGFI
 from aminet.model import AMINet
 from aminet.paper.published import published
@@ -1446,6 +1447,106 @@ def between_quantiles(mean_a: float, deviation_a: float, mean_b: float, deviatio
     return (mean_a + deviation_a * z - mean_b - deviation_b * z).square().mean().item()
 
 
+# 14 Faces at work
+
+
+def similarity_cases() -> list[tuple[tuple, np.ndarray]]:
+    """Return eyes with the matrix that solves the four equations of their two points."""
+    cases = []
+    for left, right in (((45.0, 52.0), (83.0, 52.0)), ((203.6, 101.2), (246.9, 103.6)), ((40.0, 20.0), (40.0, 58.0)),
+                        ((90.0, 30.0), (71.0, 41.0))):
+        equations = [row for u in (45, 83) for row in ((u, -52, 1, 0), (52, u, 0, 1))]
+        a, b, p, q = np.linalg.solve(equations, [*left, *right])
+        cases.append(((left, right), np.array([[a, -b, p], [b, a, q]])))
+    return cases
+
+
+def similarity_with(middle: complex = 64 + 52j, way: Callable = lambda s: s, inverse: bool = False) -> Callable:
+    """Return an answer to 14.1 with another point between the eyes, another scale and turn, or the way back."""
+    def similarity(left, right):
+        eyes = complex(*left), complex(*right)
+        s = way((eyes[1] - eyes[0]) / 38)
+        o = sum(eyes) / 2 - s * middle
+        s, o = (1 / s, -o / s) if inverse else (s, o)
+        return np.array([[s.real, -s.imag, o.real], [s.imag, s.real, o.imag]])
+    return similarity
+
+
+def paste_cases() -> list[tuple[tuple, np.ndarray]]:
+    """Return pictures with what SciPy's chessboard distance makes of them: whole pixels from outside, less a half."""
+    rng, cases = np.random.default_rng(14), []
+    for (height, width), x, y, border in (((12, 16), 5, 3, 4.0), ((9, 9), 0, 0, 3.0), ((10, 6), 14, 10, 20.0)):
+        photo = rng.integers(0, 256, (20, 24, 3), np.uint8)
+        patch = rng.integers(0, 256, (height, width, 3), np.uint8)
+        inside = distance_transform_cdt(np.pad(np.ones((height, width)), 1), "chessboard")[1:-1, 1:-1] - 0.5
+        place = np.zeros((20, 24, 1))
+        place[y:y + height, x:x + width, 0] = np.clip(inside / border, 0, 1) ** 2
+        laid = np.zeros(photo.shape)
+        laid[y:y + height, x:x + width] = patch
+        cases.append(((photo, patch, x, y, border), np.round(photo + place * (laid - photo)).astype(np.uint8)))
+    return cases
+
+
+def feathered_with(first: float = 0.5, power: float = 2, near: Callable = np.minimum, swapped: bool = False,
+                   kind: type = float, cornered: Callable = lambda x, y: (x, y)) -> Callable:
+    """Return an answer to 14.2 with other distances, another rise, weights for the other picture, or bytes."""
+    def feathered(photo, patch, x, y, border):
+        (height, width), (x, y) = patch.shape[:2], cornered(x, y)
+        rows, columns = (np.minimum(at := np.arange(side) + first, side - 1 + 2 * first - at) for side in (height, width))
+        weight = np.minimum(1, near(rows[:, None], columns) / border)[..., None] ** power
+        weight, result = 1 - weight if swapped else weight, photo.copy()
+        under = result[y:y + height, x:x + width]
+        over = patch[:under.shape[0], :under.shape[1]].astype(kind) - under.astype(kind)
+        under[:] = np.rint(under + weight[:under.shape[0], :under.shape[1]] * over).clip(0, 255)
+        return result
+    return feathered
+
+
+def feathered_in_place(photo: np.ndarray, patch: np.ndarray, x: int, y: int, border: float) -> np.ndarray:
+    """Return the paste alone: the patch's own region."""
+    return feathered_with()(photo, patch, x, y, border)[y:y + len(patch), x:x + patch.shape[1]]
+
+
+def iou_cases() -> list[tuple[tuple, float]]:
+    """Return pairs of parsings with the mean IoU by their confusion matrix: drawn faces, and small ones by hand."""
+    masks = [face.mask.numpy().astype(int) for face in draw_faces(2, 14)]
+    pairs = [(masks[0], masks[1]), (masks[0], np.roll(masks[0], 3, 1)), (masks[1], masks[1]),
+             (np.array([[0, 0], [1, 1]]), np.array([[0, 2], [1, 1]]))]
+    cases = []
+    for a, b in pairs:
+        confusion = np.bincount(19 * a.ravel() + b.ravel(), minlength=19 * 19).reshape(19, 19)
+        either = confusion.sum(0) + confusion.sum(1) - confusion.diagonal()
+        cases.append(((a, b), float(np.mean(confusion.diagonal()[either > 0] / either[either > 0]))))
+    return cases
+
+
+def iou_with(parts: Callable = np.union1d, ratio: Callable = lambda a, b: (a & b).sum() / (a | b).sum()) -> Callable:
+    """Return an answer to 14.3 over other classes, or with another ratio."""
+    return lambda a, b: float(np.mean([ratio(a == part, b == part) for part in parts(a, b)]))
+
+
+def verified_cases() -> list[tuple[tuple, tuple[float, float]]]:
+    """Return cosines with their threshold, interpolated between sorted impostors, and the share above it, counted."""
+    rng, cases = np.random.default_rng(14), []
+    for many, allowed in ((1000, 0.01), (300, 0.1), (2000, 0.001)):
+        genuine, impostors = rng.normal(0.3, 0.1, 57), rng.normal(0.05, 0.08, many)
+        ordered, place = sorted(impostors.tolist()), (1 - allowed) * (many - 1)
+        low = int(place)
+        threshold = ordered[low] + (place - low) * (ordered[low + 1] - ordered[low])
+        cases.append(((genuine, impostors, allowed),
+                      (threshold, 100 * sum(value > threshold for value in genuine.tolist()) / len(genuine))))
+    return cases
+
+
+def verified_with(threshold: Callable = lambda genuine, impostors, allowed: np.quantile(impostors, 1 - allowed),
+                  share: Callable = lambda genuine, threshold: 100 * np.mean(genuine > threshold)) -> Callable:
+    """Return an answer to 14.4 with another threshold, or another share."""
+    def verified(genuine, impostors, allowed):
+        limit = threshold(genuine, impostors, allowed)
+        return float(limit), float(share(genuine, limit))
+    return verified
+
+
 # A Symbols and shapes
 
 
@@ -1998,6 +2099,48 @@ EXERCISES = {
                    "this is the root: FID is the squared distance"),
                   (lambda ma, sa, mb, sb: abs(ma - mb) + abs(sa - sb), "the differences are not squared"),
                   (lambda ma, sa, mb, sb: (ma - mb) ** 2, "only the means count in this: a blurred set would be perfect")]),
+    "14.1": Exercise(
+        "the scale and the turn together are one complex number, (right - left) / 38; the shift brings one eye to its place",
+        cases=similarity_cases, mistakes=[
+            (similarity_with(way=abs), "you scale and shift, but do not turn"),
+            (similarity_with(inverse=True), "this is the way back, from the photograph to the aligned face"),
+            (similarity_with(way=lambda s: s.conjugate()), "you turn to the other side: is the sign of b right?"),
+            (similarity_with(way=lambda s: s / abs(s)), "you turn and shift, but do not scale"),
+            (similarity_with(middle=64 + 64j), "the eyes land on row 64, in the middle of the face: theirs is row 52"),
+            (similarity_with(middle=0j), "your shift is where the eyes are, not where the corner of the face is")]),
+    "14.2": Exercise(
+        "first an array of distances, of each pixel's centre to the nearest of four edges; then weights; then one mean",
+        cases=paste_cases, mistakes=[
+            (feathered_with(power=1), "your weights rise in a straight line: they are squared"),
+            (feathered_with(first=0), "you measure from the pixel's rim: its centre is half a pixel further in"),
+            (feathered_with(first=1), "your distances are half a pixel too large: the outermost centres are 0.5 from the edge"),
+            (feathered_with(swapped=True), "your weights are exchanged: the photograph fades out towards the edge"),
+            (feathered_with(kind=np.uint8), "you subtract bytes: there 3 - 5 is 254"),
+            (feathered_with(cornered=lambda x, y: (y, x)), "x and y are exchanged: an array has the row, y, first"),
+            (feathered_with(near=np.multiply), "you multiply both distances: the nearest edge counts alone"),
+            (feathered_in_place, "you return the patch's region alone: the photograph belongs to it")]),
+    "14.3": Exercise(
+        "one value for each class of `np.union1d(a, b)`: `(a == part) & (b == part)` over `|`",
+        cases=iou_cases, mistakes=[
+            (iou_with(parts=lambda a, b: np.unique(a)), "a class that b alone has counts, too: with 0"),
+            (iou_with(parts=np.intersect1d), "a class that only one of them has counts, too: with 0"),
+            (iou_with(ratio=lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum())),
+             "this is the Dice coefficient: the union counts each pixel once"),
+            (iou_with(ratio=lambda a, b: (a & b).sum() / (a.sum() + b.sum())),
+             "your union counts the common pixels twice"),
+            (lambda a, b: float((a == b).mean()), "this is the share of equal pixels: large parts outvote the small ones")]),
+    "14.4": Exercise(
+        "the threshold depends on the impostors alone: 1 % of them exceed it",
+        cases=verified_cases, mistakes=[
+            (verified_with(threshold=lambda genuine, impostors, allowed: np.quantile(impostors, allowed)),
+             "nearly all impostors exceed your threshold: take the other end"),
+            (verified_with(threshold=lambda genuine, impostors, allowed: np.quantile(genuine, allowed)),
+             "you take the threshold from the genuine pairs: it must keep impostors out"),
+            (verified_with(threshold=lambda genuine, impostors, allowed: np.max(impostors)),
+             "no impostor passes yours: some are allowed to"),
+            (verified_with(share=lambda genuine, limit: np.mean(genuine > limit)), "the share is asked in percent"),
+            (verified_with(share=lambda genuine, limit: 100 * np.mean(genuine <= limit)),
+             "this is the share that is turned away")]),
     "A.1": Exercise(
         "F_k lies at level k on the way down; at which level lies F_4, and at which F_7?",
         cases=shape_cases, mistakes=[

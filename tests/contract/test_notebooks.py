@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9A]*_*.py"))
 COURSE = ["00_a_first_face", "01_the_problem", "02_measuring_a_face", "03_sa", "04_rdfe", "05_skaf", "06_lgfi",
           "07_edff", "08_aminet_and_its_bill", "09_train_aminet", "10_train_amigan", "11_ablations",
-          "12_comparisons", "13_compared_gans", "A_symbols_and_shapes"]
+          "12_comparisons", "13_compared_gans", "14_faces_at_work", "A_symbols_and_shapes"]
 PRIVATE = re.compile(r"(?<![\w.:/])/(?:home|root|work|mnt|tmp|Users)/")  # a folder of somebody's machine
 every = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
