@@ -662,6 +662,7 @@ figure = draw("AMINet")
 # | [11 ablations](11_ablations.ipynb) | which part improves the result, and how large is chance? | 90 |
 # | [12 comparisons](12_comparisons.ipynb) | what is the idea of each compared method, and what is a ranking worth? | 90 |
 # | [13 the GANs compared](13_compared_gans.ipynb) | what do five discriminators see, and what does FID hide? | 75 |
+# | [15 where it fails](15_where_it_fails.ipynb) | what breaks the network first, and whom does it serve worse? | 90 |
 # | [A symbols and shapes](A_symbols_and_shapes.ipynb) | what does this symbol mean? The page to keep open beside all others | 30 |
 #
 # **The short route**, 90 minutes without exercises:
@@ -676,7 +677,7 @@ figure = draw("AMINet")
 # | 10 | [08](08_aminet_and_its_bill.ipynb): "Assembling" |
 # | 5 | [09](09_train_aminet.ipynb): "The loop" |
 #
-# **The long route**, 22 hours with all exercises: chapters 00 to 10 in this order, then 11, 12 and 13 in any order. In chapters 03 to 09 you write the network yourself, module by module, and train it.
+# **The long route**, 23.5 hours with all exercises: chapters 00 to 10 in this order, then 11, 12, 13 and 15 in any order. In chapters 03 to 09 you write the network yourself, module by module, and train it.
 #
 # ## What to remember
 #

@@ -3,7 +3,7 @@
 #
 # FSRGAN, DICGAN, SPARGAN, SFMGAN and AMIGAN: five generators trained against five different discriminators. What does that change, and what does Table VIII tell?
 #
-# *75 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/13_compared_gans.ipynb) · previous: [12 · Comparisons](12_comparisons.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# *75 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/13_compared_gans.ipynb) · previous: [12 · Comparisons](12_comparisons.ipynb) · next: [15 · Where it fails](15_where_it_fails.ipynb)
 #
 # Before this: one GAN's losses and training in [10 · Train AMIGAN](10_train_amigan.ipynb), PSNR in [02 · Measuring a face](02_measuring_a_face.ipynb), LPIPS and FID in [Appendix A](A_symbols_and_shapes.ipynb#Words).
 #
@@ -805,4 +805,4 @@ passed = check("13.3", line)
 #
 # To read on: M. Heusel et al., [GANs Trained by a Two Time-Scale Update Rule](https://arxiv.org/abs/1706.08500) (2017), for FID; M. Chong and D. Forsyth, [Effectively Unbiased FID](https://arxiv.org/abs/1911.07023) (2020); R. Zhang et al., [The Unreasonable Effectiveness of Deep Features](https://arxiv.org/abs/1801.03924) (2018), for LPIPS; Y. Blau and T. Michaeli, [The Perception-Distortion Tradeoff](https://arxiv.org/abs/1711.06077) (2018).
 #
-# Next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# Next: [15 · Where it fails](15_where_it_fails.ipynb)
