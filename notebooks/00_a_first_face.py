@@ -440,7 +440,7 @@ plt.show()
 import io
 
 
-def jpeg(x, quality=30):
+def as_jpeg(x, quality=30):
     """An LR picture saved as JPEG and read back. uint8 (3, 16, 16)"""
     file = io.BytesIO()
     Image.fromarray(x.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
@@ -458,7 +458,7 @@ ways = {
     "as trained": degrade(four),
     "mean of 8×8": torch.nn.functional.avg_pool2d(four.float(), 8).round().to(torch.uint8),
     "every 8th pixel": four[..., 4::8, 4::8],
-    "JPEG": torch.stack([jpeg(x) for x in degrade(four)]),
+    "JPEG": torch.stack([as_jpeg(x) for x in degrade(four)]),
     "noise 20": noisy(degrade(four), 20),
 }
 columns, gains = [], {}

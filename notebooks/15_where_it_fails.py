@@ -226,7 +226,7 @@ HARD = ("jpeg", "noise", "blur", "dark", "bright", "roll", "smaller", "larger", 
 curves(PHOTOS, "psnr", HARD, "gain")
 
 # %% [markdown]
-# Above the grey line a network is better than bicubic. Three curves fall to it or near it: JPEG, noise, blur. Shift, light and roll leave most of the gain, or more than half of it.
+# Above the grey line a network is better than bicubic. Three curves fall to it or near it: JPEG, noise, blur. The other six leave AMINet more than half of its gain.
 
 # %%
 rows = []
@@ -271,7 +271,7 @@ curves(PHOTOS, "lpips", ("jpeg", "noise", "blur", "roll", "smaller"))
 curves(PHOTOS, "identity", ("jpeg", "noise", "blur", "roll", "smaller"))
 
 # %% [markdown]
-# LPIPS is better when lower, identity when higher. By LPIPS AMIGAN leads at every level shown here: it always looks like a photograph. By identity it does not, and under JPEG both networks are below bicubic. **A face that looks good may be that of somebody else.** Under roll the identity is that of the face turned back, or no finder would find it.
+# LPIPS is better when lower, identity when higher. By LPIPS AMIGAN leads at every level shown here: it always looks like a photograph. By identity it does not, and under JPEG both networks are below bicubic. **A face that looks good may be that of somebody else.** (Under roll the identity is that of the face turned back: no finder finds it otherwise.)
 #
 # ### Pose and light, the paper's own limits
 #
