@@ -440,7 +440,7 @@ plt.show()
 import io
 
 
-def jpeg(x, quality=30):
+def as_jpeg(x, quality=30):
     """An LR picture saved as JPEG and read back. uint8 (3, 16, 16)"""
     file = io.BytesIO()
     Image.fromarray(x.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
@@ -458,7 +458,7 @@ ways = {
     "as trained": degrade(four),
     "mean of 8×8": torch.nn.functional.avg_pool2d(four.float(), 8).round().to(torch.uint8),
     "every 8th pixel": four[..., 4::8, 4::8],
-    "JPEG": torch.stack([jpeg(x) for x in degrade(four)]),
+    "JPEG": torch.stack([as_jpeg(x) for x in degrade(four)]),
     "noise 20": noisy(degrade(four), 20),
 }
 columns, gains = [], {}
@@ -663,6 +663,7 @@ figure = draw("AMINet")
 # | [12 comparisons](12_comparisons.ipynb) | what is the idea of each compared method, and what is a ranking worth? | 90 |
 # | [13 the GANs compared](13_compared_gans.ipynb) | what do five discriminators see, and what does FID hide? | 75 |
 # | [14 faces at work](14_faces_at_work.ipynb) | how does a face get out of a photograph and back, and is it recognised? | 75 |
+# | [15 where it fails](15_where_it_fails.ipynb) | what breaks the network first, and whom does it serve worse? | 90 |
 # | [A symbols and shapes](A_symbols_and_shapes.ipynb) | what does this symbol mean? The page to keep open beside all others | 30 |
 #
 # **The short route**, 90 minutes without exercises:
@@ -677,7 +678,7 @@ figure = draw("AMINet")
 # | 10 | [08](08_aminet_and_its_bill.ipynb): "Assembling" |
 # | 5 | [09](09_train_aminet.ipynb): "The loop" |
 #
-# **The long route**, 23 hours with all exercises: chapters 00 to 10 in this order, then 11 to 14 in any order. In chapters 03 to 09 you write the network yourself, module by module, and train it.
+# **The long route**, 25 hours with all exercises: chapters 00 to 10 in this order, then 11 to 15 in any order. In chapters 03 to 09 you write the network yourself, module by module, and train it.
 #
 # ## What to remember
 #

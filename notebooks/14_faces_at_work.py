@@ -3,7 +3,7 @@
 #
 # Nobody gives a network faces of 16×16 pixels, cut out and levelled. People have photographs. How does a face get out of one, and back in? And is the restored face still of use: for recognising a person, for finding its parts?
 #
-# *75 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/14_faces_at_work.ipynb) · previous: [13 · The GANs compared](13_compared_gans.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# *75 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/14_faces_at_work.ipynb) · previous: [13 · The GANs compared](13_compared_gans.ipynb) · next: [15 · Where it fails](15_where_it_fails.ipynb)
 #
 # Before this: the aligned face in [00 · A first face](00_a_first_face.ipynb), PSNR and bootstrap intervals in [02 · Measuring a face](02_measuring_a_face.ipynb), the compared methods in [12 · Comparisons](12_comparisons.ipynb).
 #
@@ -676,4 +676,4 @@ passed = check("14.4", verified)
 #
 # To read on: W. Wu et al., [YuNet](https://doi.org/10.1007/s11633-023-1423-y) (2023); J. Deng et al., [ArcFace](https://arxiv.org/abs/1801.07698) (2019); C. Yu et al., [BiSeNet](https://arxiv.org/abs/1808.00897) (2018); M. Grgic et al., [SCface](https://doi.org/10.1007/s11042-009-0417-2) (2011).
 #
-# Next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+# Next: [15 · Where it fails](15_where_it_fails.ipynb)

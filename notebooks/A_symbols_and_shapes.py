@@ -3,7 +3,7 @@
 #
 # The page to keep open beside all others: what each symbol of the paper means, which shape it has, and what it is called in the code.
 #
-# *30 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/A_symbols_and_shapes.ipynb) · previous: [14 · Faces at work](14_faces_at_work.ipynb) · next: none, back to [00 a first face](00_a_first_face.ipynb)
+# *30 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/A_symbols_and_shapes.ipynb) · previous: [15 · Where it fails](15_where_it_fails.ipynb) · next: none, back to [00 a first face](00_a_first_face.ipynb)
 #
 # Before this: Python with PyTorch tensors. For a word, go to [Words](#words) at the end.
 #

@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from scipy.ndimage import distance_transform_cdt
-from scipy.stats import kendalltau, norm, spearmanr, t as student, ttest_rel
+from scipy.stats import kendalltau, norm, spearmanr, t as student, ttest_ind, ttest_rel
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector
@@ -1545,6 +1545,118 @@ def verified_with(threshold: Callable = lambda genuine, impostors, allowed: np.q
         limit = threshold(genuine, impostors, allowed)
         return float(limit), float(share(genuine, limit))
     return verified
+# 15 Where it fails
+
+
+def noise_seen(answer: Callable) -> Callable:
+    """Return seven numbers about the noise that an answer adds to pictures uint8 (N, 3, H, W) with this sigma.
+
+    On grey pictures its mean and its spread, in units of sigma; 1 if a second call gives the same, if the type is uint8,
+    and if torch's own random numbers went on undisturbed; how alike the noise of two faces is; on white pictures the
+    share of values that stay bright.
+    """
+    @wraps(answer)
+    def seen(images, sigma):
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(1)
+            state = torch.get_rng_state()
+            first = answer(images, sigma)
+            undisturbed = torch.equal(state, torch.get_rng_state())
+            again, white = (answer(x, sigma) for x in (images, torch.full_like(images, 255)))
+        if first is None:
+            return None
+        noise = (first.double() - images) / sigma
+        alike = np.corrcoef(noise[0].flatten(), noise[1].flatten())[0, 1]
+        return (noise.mean(), noise.std(), float(torch.equal(first, again)), float(first.dtype == torch.uint8),
+                float(undisturbed), alike, (white.double() >= 128).double().mean())
+    return seen
+
+
+def own_numbers(shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def of_torch(shape):
+    torch.manual_seed(0)
+    return torch.randn(shape)
+
+
+def noise_with(draw: Callable = own_numbers, spread: Callable = lambda sigma: sigma,
+               end: Callable = lambda x: x.round().clamp(0, 255).to(torch.uint8)) -> Callable:
+    """Return an answer to 15.1 with other numbers, another spread, or another way back to bytes."""
+    return lambda images, sigma: end(images + spread(sigma) * draw(images.shape))
+
+
+CURVES = [  # levels and gains of 15.2: one falls, one recovers, one ends above 0, one begins below, one starts at 5
+    ([0, 10, 25, 50, 75], [2.78, 1.49, 0.39, -0.1, -0.4]), ([0, 1, 4, 6, 7], [2.0, -0.5, 0.8, 0.2, -1.0]),
+    ([0, 2, 4, 6, 8], [2.78, 2.7, 1.4, 0.5, 0.2]), ([1, 2, 3], [-0.2, -0.4, -0.8]), ([5, 7, 8], [0.9, 0.3, -0.2])]
+
+
+def gone_by_scan(levels, gains) -> float:
+    """Return the first of two million levels at which the curve is not above 0; inf if there is none."""
+    fine = np.linspace(levels[0], levels[-1], 2 * 10**6)
+    below = np.flatnonzero(np.interp(fine, levels, gains) <= 0)
+    return float(fine[below[0]]) if len(below) else float("inf")
+
+
+def gone_with(share: Callable = lambda high, low: high / (high - low), places: Callable = iter,
+              never: Callable = lambda levels: float("inf"), start: bool = True) -> Callable:
+    """Return an answer to 15.2 with another share of a step, another order of the steps, or another end."""
+    def gone(levels, gains):
+        if start and gains[0] <= 0:
+            return levels[0]
+        for i in places(range(len(levels) - 1)):
+            if gains[i] > 0 >= gains[i + 1]:
+                return levels[i] + share(gains[i], gains[i + 1]) * (levels[i + 1] - levels[i])
+        return never(levels)
+    return gone
+
+
+def int8_cases() -> list[tuple[tuple, torch.Tensor]]:
+    """Return weights, in the sizes of AMINet's, and what torch's own quantisation makes of them."""
+    cases, rng = [], torch.Generator().manual_seed(0)
+    for shape in ((8, 3, 3, 3), (6, 1, 5, 5), (4, 2, 1, 1)):
+        weight = torch.randn(shape, generator=rng) * torch.logspace(-1, 1, shape[0])[:, None, None, None]
+        one, each = weight.abs().max() / 127, weight.abs().flatten(1).amax(1) / 127
+        zero = torch.zeros(shape[0], dtype=torch.int32)
+        cases += [((weight, False), torch.fake_quantize_per_tensor_affine(weight, one.item(), 0, -127, 127)),
+                  ((weight, True), torch.fake_quantize_per_channel_affine(weight, each, zero, 0, -127, 127))]
+    return cases
+
+
+def int8_with(levels: float = 127, dims: tuple = (1, 2, 3), whole: Callable = torch.round,
+              back: Callable = lambda codes, scale: codes * scale, chosen: Callable = lambda by: by) -> Callable:
+    """Return an answer to 15.3 with other levels, other channels, another rounding, or another way back."""
+    def int8(weight, by_channel):
+        largest = weight.abs().amax(dims, keepdim=True) if chosen(by_channel) else weight.abs().max()
+        return back(whole(weight / (largest / levels)), largest / levels)
+    return int8
+
+
+def tone_cases() -> list[tuple[tuple, tuple]]:
+    """Return PSNRs of people with light and with dark skin, with the numbers of SciPy's tests, paired and not."""
+    rng, cases = np.random.default_rng(15), []
+    for n, change in ((14, 1.8), (10, -0.4), (25, 0.3)):
+        light = 27 + 2 * rng.normal(size=n)  # some people are hard in any skin
+        dark = light + change + 0.4 * rng.normal(size=n)
+        paired, apart = ttest_rel(dark, light), ttest_ind(dark, light, equal_var=False)
+        ends = (test.confidence_interval(0.95) for test in (paired, apart))
+        factors = [float(student.ppf(0.975, test.df)) for test in (paired, apart)]
+        halves = [float(high - low) / 2 / factor for (low, high), factor in zip(ends, factors)]
+        cases.append(((light.tolist(), dark.tolist()), (float(np.mean(dark) - np.mean(light)), *halves)))
+    return cases
+
+
+def tone_with(sign: int = 1, ddof: int = 1, root: Callable = np.sqrt, order: Callable = lambda *three: three,
+              apart: Callable = lambda a, b, spread: spread(a) ** 2 + spread(b) ** 2) -> Callable:
+    """Return an answer to 15.4 with another sign, deviation, root, order, or unpaired variance."""
+    def errors(light, dark):
+        def spread(x):
+            return np.std(x, ddof=ddof)
+        change = sign * np.subtract(dark, light)
+        n = len(change)
+        return order(change.mean(), spread(change) / root(n), apart(light, dark, spread) ** 0.5 / root(n))
+    return errors
 
 
 # A Symbols and shapes
@@ -2141,6 +2253,58 @@ EXERCISES = {
             (verified_with(share=lambda genuine, limit: np.mean(genuine > limit)), "the share is asked in percent"),
             (verified_with(share=lambda genuine, limit: 100 * np.mean(genuine <= limit)),
              "this is the share that is turned away")]),
+    "15.1": Exercise(
+        "make a torch.Generator of your own, with a seed, at each call; then add, round, clamp, and convert",
+        cases=lambda: [((torch.full((2, 3, 96, 96), 128, dtype=torch.uint8), sigma), (0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0))
+                       for sigma in (5.0, 20.0)],
+        tolerance=0.03, wrap=noise_seen, mistakes=[
+            (noise_with(draw=torch.randn), "every call has other noise: begin each with a torch.Generator of one seed"),
+            (noise_with(draw=of_torch), "torch.manual_seed sets everybody's random numbers: use a torch.Generator of your own"),
+            (noise_with(end=lambda x: x.round().to(torch.uint8)),
+             "bright pixels become dark: bytes wrap around at 256, so clamp to 0 .. 255 first"),
+            (noise_with(end=lambda x: x.round().clamp(0, 255)), "the result is no uint8: a picture has bytes"),
+            (noise_with(spread=lambda sigma: sigma**0.5), "you take the root of sigma: sigma is a standard deviation, no variance"),
+            (noise_with(spread=lambda sigma: sigma**2), "you square sigma: the noise is sigma times standard normal numbers"),
+            (noise_with(spread=lambda sigma: sigma * 255), "sigma is in levels of 255 already: it is no share"),
+            (noise_with(draw=lambda shape: own_numbers(shape[1:])), "all faces get the same noise: draw for every value"),
+            (noise_with(draw=lambda shape: torch.rand(shape, generator=torch.Generator().manual_seed(0))),
+             "torch.rand is uniform from 0 to 1, and makes pictures brighter: Gaussian noise is torch.randn")]),
+    "15.2": Exercise(
+        "go through neighbours; where the gain first passes 0, the step is cut in the ratio of the two gains",
+        cases=lambda: [(curve, gone_by_scan(*curve)) for curve in CURVES], tolerance=1e-4, mistakes=[
+            (gone_with(share=lambda high, low: 1), "this is a measured level: draw a straight line between the two neighbours"),
+            (gone_with(share=lambda high, low: 0), "this is the last level with a gain: draw a straight line to the next one"),
+            (gone_with(share=lambda high, low: 0.5), "this is the middle of the two levels: the gains say where between them"),
+            (gone_with(share=lambda high, low: -low / (high - low)), "the step is cut from the wrong end: start with the gain before it"),
+            (gone_with(places=reversed), "this is where the gain passes 0 for the last time: it is gone when it first does"),
+            (gone_with(never=lambda levels: levels[-1]), "a gain that is left at the last level is not gone: return math.inf"),
+            (gone_with(start=False), "a gain that is not above 0 at the first level is gone there")]),
+    "15.3": Exercise(
+        "scale = largest absolute weight / 127, of all or of each output channel; round weight / scale, multiply back",
+        cases=int8_cases, tolerance=1e-6, mistakes=[
+            (int8_with(chosen=lambda by: False), "you take one scale for the whole tensor in both cases"),
+            (int8_with(chosen=lambda by: True), "you take a scale for each channel in both cases"),
+            (int8_with(dims=(0, 2, 3)), "these are the input channels: a scale belongs to an output channel, the first dimension"),
+            (int8_with(dims=(2, 3)), "you take a scale for each kernel: an output channel has several"),
+            (int8_with(whole=torch.trunc), "you cut the decimals off: round to the nearest code"),
+            (int8_with(whole=torch.floor), "you round down: round to the nearest code"),
+            (int8_with(back=lambda codes, scale: codes), "these are the codes: multiply them by the scale again"),
+            (int8_with(levels=128), "the largest weight would get the code 128, which int8 does not have: take 127"),
+            (int8_with(levels=255), "these codes reach 255: int8 has a sign, so only 127 are left for the largest")]),
+    "15.4": Exercise(
+        "paired: the deviation of the n differences over the root of n; unpaired: both variances over n, added, then the root",
+        cases=tone_cases, tolerance=1e-6, mistakes=[
+            (tone_with(sign=-1), "this is light - dark: the change is dark - light"),
+            (tone_with(ddof=0), "these deviations divide by n: of a sample they divide by n - 1, ddof=1"),
+            (tone_with(root=lambda n: 1), "these are spreads of people: the mean of n varies less, by the root of n"),
+            (tone_with(root=lambda n: n), "you divide by n: the standard error has its root"),
+            (tone_with(order=lambda mean, a, b: (mean, b, a)), "the two errors are exchanged: first the paired one"),
+            (tone_with(order=lambda mean, a, b: (mean, b, b)), "your paired error is the unpaired one: take the differences first"),
+            (tone_with(order=lambda mean, a, b: (mean, a, a)), "your unpaired error knows the pairs: take the two deviations apart"),
+            (tone_with(apart=lambda a, b, spread: (spread(a) + spread(b)) ** 2),
+             "you add the deviations: variances add, not deviations"),
+            (tone_with(apart=lambda a, b, spread: spread([*a, *b]) ** 2),
+             "you pool all people: two groups have two variances")]),
     "A.1": Exercise(
         "F_k lies at level k on the way down; at which level lies F_4, and at which F_7?",
         cases=shape_cases, mistakes=[

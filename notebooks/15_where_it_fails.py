@@ -1,0 +1,612 @@
+# %% [markdown]
+# # 15 · Where it fails, and beyond
+#
+# Turned heads, poor light, noise, JPEG, a crop beside the face: which of them breaks the network first? What does a phone need, whose faces come out worse, and what lies beyond this course?
+#
+# *90 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/15_where_it_fails.ipynb) · previous: [14 · Faces at work](14_faces_at_work.ipynb) · next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
+#
+# Before this: the degradation in [01 · The problem](01_the_problem.ipynb), PSNR in [02 · Measuring a face](02_measuring_a_face.ipynb), LPIPS and identity in [Appendix A](A_symbols_and_shapes.ipynb#Words), intervals in [11 · Ablations](11_ablations.ipynb).
+#
+# You will be able to
+#
+# - **stress** a network fairly: the same faces at every level, and the gain over bicubic instead of PSNR;
+# - **say** what breaks AMINet first, and where no number exists;
+# - **quantise** a layer to int8 by hand, and tell where its error comes from;
+# - **judge** whether a restoration treats people alike, and what nobody may read from a restored face.
+
+# %% tags=["parameters"]
+faces = "synthetic:14:2"  # faces to put under stress: folders and zips, also looked for in $AMINET_FACES; or synthetic:N:SEED
+network = "pocket"  # the weights to stress: ours by name, or a file
+records = ""  # folder of records; empty: the course's own
+PARAMETERS = dict(globals())
+
+# %% tags=["setup"]
+import sys
+from pathlib import Path
+
+if "google.colab" in sys.modules and not Path("exercises.py").exists():  # fetch the course
+    get_ipython().system("git clone -q -c advice.detachedHead=false --depth 1 -b v0.2.0 "
+                         "https://github.com/aminet-course/aminet /content/aminet "
+                         "&& pip install -q -r /content/aminet/notebooks/colab.txt")
+    get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
+if not Path("exercises.py").exists():
+    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
+sys.path.insert(0, "..")
+from page import begin
+
+begin(globals(), PARAMETERS)
+
+# %% tags=["imports"]
+from io import BytesIO
+from math import inf
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from torch import nn
+
+from aminet import degrade as package
+from aminet.degrade import degrade, send, to_float, upsample
+from aminet.faces.sources import open_faces
+from aminet.faces.synthetic import faces as draw_faces
+from aminet.files import DATA
+from aminet.metrics.statistics import paired_difference, summary
+from aminet.paper.limits import STRESSES, breaks, under
+from aminet.paper.records import read_record
+from aminet.protocol import PROTOCOLS, psnr, to_uint8
+from aminet.train import restore
+from aminet.training.weights import load_weights
+from exercises import check
+from page import explore, show, table
+
+RECORDS = Path(records or DATA / "records")
+PAPER = PROTOCOLS["paper"]
+
+
+def sure(found, digits=2):
+    """A mean with its 95 % interval, as text."""
+    text = "{mean:+.{d}f} [{low:+.{d}f}, {high:+.{d}f}]".format(d=digits, **found)
+    return text.replace("-", "−")
+
+# %% [markdown]
+# ## What the paper says of its limits
+#
+# > "The model's robustness to extreme poses at very low resolutions, such as side profiles, and its ability to handle challenging lighting conditions, including low-light and overexposed environments, require further improvement. Moreover, […] it remains insufficient for deployment on mobile devices." (Sec. V)
+#
+# Pose, light, mobile devices: three limits, and no number for any of them. We measure them, and what a user meets beside them: blur, noise, JPEG, a crop that misses the face. Each is a **stress** with levels. It changes one of four things:
+#
+# - the **scene**, of a drawn face: the truth changes with it;
+# - the **frame** of 128×128 pixels: the truth changes, too;
+# - the **photo**: the same picture, but the truth stays the good one;
+# - the **input** of 16×16 pixels, alone.
+
+# %%
+PLACES = {"scene": "scene", "frame": "frame", "photo": "photo", "input": "input", "choice": "which faces"}
+table([[name, stress.words, PLACES[stress.on], ", ".join(f"{level:g}" for level in stress.levels), stress.unit]
+       for name, stress in STRESSES.items()], ["stress", "what a user meets", "changes", "levels", "unit"])
+
+# %% [markdown]
+# **The same faces stand at every level.** Then a change belongs to the stress and not to other people. Only `turn` takes other faces, because nobody can turn the heads in a photograph.
+#
+# **The gain counts, not PSNR.** In a dark photo all errors are small, so PSNR rises although nothing became better. Bicubic interpolation gets the same input and has the same advantage. The gain is the network's PSNR minus that of bicubic.
+
+# %%
+def limits_of(weights, where):
+    """The record of a network's limits on some faces; None if it is not here."""
+    path = RECORDS / f"limits-{weights}-{where}.json"
+    return read_record(path) if path.exists() else None
+
+
+NAMES = {"AMINet": "pocket", "AMIGAN": "pocket-gan"}
+PHOTOS, DRAWN, TURNED = ({name: limits_of(weights, where) for name, weights in NAMES.items()}
+                         for where in ("celeba_test", "synthetic_14_2", "celeba_test+flickr_test"))
+assert all(PHOTOS.values()) and all(DRAWN.values()) and all(TURNED.values()), "a record of the limits is missing"
+
+rows = PHOTOS["AMINet"]["stresses"]["dark"]["rows"]
+table([[f"{row['level']:g} stops darker", row["means"]["bicubic_psnr"]["mean"], row["means"]["psnr"]["mean"],
+        sure(row["gain"]["psnr"])] for row in rows],
+      [f"{rows[0]['images']} photographs", "bicubic, dB", "AMINet, dB", "gain [95 %]"])
+
+# %% [markdown]
+# Four stops are a sixteenth of the light. PSNR rises by almost 10 dB, and the gain falls by more than a third.
+#
+# ## One face under stress
+#
+# `under` gives the truth and the input at a level, (N, 3, 128, 128) and (N, 3, 16, 16). These few lines are all that the records below repeat for many faces. Above each column stands the gain of this face.
+
+# %%
+hr, _ = open_faces(faces.split())
+net, _ = load_weights(network)
+
+
+def at(name, level, person=slice(None)):
+    """Input, bicubic, AMINet and truth of some faces under a stress, and the gain of each in dB."""
+    truth, lr = under(STRESSES[name], level, hr[person])
+    up, sr = upsample(lr), to_uint8(restore(net, lr))
+    return lr, up, sr, truth, psnr(sr, truth, PAPER) - psnr(up, truth, PAPER)
+
+
+def strip(name, person=0):
+    """One face at all levels of a stress: a column for each."""
+    levels = STRESSES[name].levels
+    results = [at(name, level, slice(person, person + 1)) for level in levels]
+    lr, up, sr, truth, gain = zip(*results)
+    titles = [f"{name} {level:g}\n{float(x[0]):+.1f} dB".replace("-", "−") for level, x in zip(levels, gain)]
+    rows = [[x[0] for x in column] for column in (lr, up, sr, truth)]
+    figure = show(rows, titles, ["input", "bicubic", "AMINet", "truth"])
+    figure.set_label(f"one face under {name}, level by level: input, bicubic, AMINet with its gain, truth")
+    plt.show()
+
+
+for name in ("jpeg", "noise", "blur", "roll"):
+    strip(name)
+
+# %% [markdown]
+# JPEG and noise lie on the input alone, and AMINet draws them out as if they were features. With noise of 20 levels it is worse than bicubic. Blur takes away what 16 pixels could have kept; the result is smooth, but calm. A face that lies on its side is still restored, though AMINet has learned upright faces alone.
+#
+# In a live notebook you choose stress, level and face yourself:
+
+# %%
+def one(stress="smaller", percent=100, person=0):
+    """One face under one stress; percent: from the easiest level, 0, to the hardest, 100."""
+    first, last = STRESSES[stress].levels[0], STRESSES[stress].levels[-1]
+    level = first + (last - first) * percent / 100
+    lr, up, sr, truth, gain = at(stress, level, slice(person, person + 1))
+    figure = show([[lr[0], up[0], sr[0], truth[0]]], ["input", "bicubic", "AMINet", "truth"],
+                  captions=[[f"{stress} {level:.3g}", "", f"{float(gain[0]):+.1f} dB".replace("-", "−")]])
+    figure.set_label(f"one face under {stress} {level:.3g}: input, bicubic, AMINet, truth")
+    plt.show()
+
+
+pictures = [name for name, stress in STRESSES.items() if stress.on in ("frame", "photo", "input")]
+explore(one, stress=pictures, percent=(0, 100, 5), person=(0, len(hr) - 1))
+
+# %% [markdown]
+# ### Exercise 1: write a stress
+#
+# *Level 1, 10 minutes.* Write `noisy_faces(images, sigma)`. It adds Gaussian noise of `sigma` levels of 255 to uint8 pictures (N, 3, H, W), and returns uint8. Every value has noise of its own. Every call gives the same noise: then two networks meet the same pictures, and a stronger level is the same noise, only stronger. Leave torch's own random numbers as they are.
+#
+# The check compares seven numbers. 0 and 1: mean and spread of the noise, in units of sigma. 2: is a second call the same? 3: is it uint8? 4: were torch's own random numbers left alone? 5: how alike is the noise of two faces? 6: how much of a white picture stays bright?
+
+# %% tags=["exercise"]
+def noisy_faces(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Add Gaussian noise of `sigma` levels, the same at every call. uint8 (N, 3, H, W) -> the same."""
+    ...  # your turn
+
+
+passed = check("15.1", noisy_faces)
+
+# %% tags=["solution"]
+def noisy_faces(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    own = torch.Generator().manual_seed(0)
+    noise = torch.randn(images.shape, generator=own)
+    return (images + sigma * noise).round().clamp(0, 255).to(torch.uint8)
+
+
+passed = check("15.1", noisy_faces)
+
+# %% [markdown]
+# ## What breaks first
+#
+# Now many faces. The records hold every level of every stress, for AMINet, AMIGAN and bicubic. Before you look, guess: which three stresses cost most?
+
+# %% tags=["plot"]
+WORDS = {"psnr": "PSNR, dB", "lpips": "LPIPS", "identity": "identity"}
+
+
+def curves(measured, metric, names, part="means", columns=5):
+    """A metric over the levels of each stress, a panel for each; harder is to the right. Bands: 95 % over people."""
+    lines = -(-len(names) // columns)
+    figure, axes = plt.subplots(lines, columns, sharey=True, squeeze=False, layout="constrained",
+                                figsize=(2.08 * columns, 2 * lines + 0.4))
+    for axis, name in zip(axes.flat, names):
+        drawn_curves = [(title, record["stresses"][name], metric) for title, record in measured.items()]
+        if part == "means":
+            drawn_curves.append(("bicubic", measured["AMINet"]["stresses"][name], f"bicubic_{metric}"))
+        else:
+            axis.axhline(0, color="C5", label="bicubic")
+        for colour, (title, stress, key) in zip(("C0", "C1", "C5"), drawn_curves):
+            found = [(row["level"], row[part][key]) for row in stress["rows"] if key in row.get(part, {})]
+            levels = [level for level, _ in found]
+            mean, low, high = ([value[end] for _, value in found] for end in ("mean", "low", "high"))
+            axis.plot(levels, mean, "o-", ms=3, color=colour, label=title)
+            axis.fill_between(levels, low, high, color=colour, alpha=0.15, lw=0)
+        axis.set(title=name, xlabel=measured["AMINet"]["stresses"][name]["unit"])
+        if STRESSES[name].levels[0] > STRESSES[name].levels[-1]:
+            axis.invert_xaxis()
+    for axis in axes.flat[len(names):]:
+        axis.set_visible(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(("gain in " if part == "gain" else "") + WORDS[metric])
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    plt.show()
+
+
+HARD = ("jpeg", "noise", "blur", "dark", "bright", "roll", "smaller", "larger", "shift")
+curves(PHOTOS, "psnr", HARD, "gain")
+
+# %% [markdown]
+# Above the grey line a network is better than bicubic. Three curves fall to it or near it: JPEG, noise, blur. The other six leave AMINet more than half of its gain.
+
+# %%
+rows = []
+for name, record in PHOTOS.items():
+    for row in breaks(record):
+        places = [row[key] for key in ("halved", "gone", "other")]
+        rows.append([row["stress"], name, row["unit"], row["first"], row["last"],
+                     *("never" if place is None else f"{place:.2g}" for place in places)])
+rows.sort(key=lambda row: HARD.index(row[0]))
+table(rows, ["stress", "network", "unit", "gain, dB", "at the last level", "half is lost at", "all is lost at",
+             "identity −0.1 at"])
+jpeg_rows = PHOTOS["AMINet"]["stresses"]["jpeg"]["rows"]
+print(f"AMINet at JPEG quality 90: gain {sure(jpeg_rows[1]['gain']['psnr'])} dB instead of "
+      f"{sure(jpeg_rows[0]['gain']['psnr'])}; identity {jpeg_rows[1]['means']['identity']['mean']:.2f}, "
+      f"bicubic's {jpeg_rows[1]['means']['bicubic_identity']['mean']:.2f}")
+
+# %% [markdown]
+# **JPEG and noise break it first.** Quality 90 is what a camera calls good. There almost half of the gain is lost, and a face recogniser does better with the bicubic face. **Shift and scale cost little.** "Never" means: not within these levels.
+#
+# The two stresses lie on the 16 pixels themselves. JPEG works in blocks of 8×8 pixels, and of colour it keeps half of the pixels in each direction. So a face of 16 by 16 pixels is four blocks of brightness, and one for each of two colours. What each of these errors becomes on its way through the network, on our drawn faces:
+
+# %%
+def size(change):
+    """The root of the mean square of a change, in levels of 255."""
+    return float(change.double().square().mean().sqrt())
+
+
+some = slice(6)
+clean = at("noise", 0, some)
+rows = []
+for name, level in (("noise", 5), ("jpeg", 10), ("jpeg", 25)):
+    now = at(name, level, some)
+    changes = [size(after.double() - before.double()) for before, after in zip(clean[:3], now[:3])]
+    rows.append([f"{name} {level}", *changes, changes[2] / changes[0]])
+table(rows, ["levels of 255, root mean square", "change of the input", "of bicubic", "of AMINet", "AMINet / input"])
+
+# %% [markdown]
+# Bicubic interpolation averages neighbours, so the error shrinks. AMINet enlarges it: what it has learned from clean faces is that every difference is a feature.
+
+# %%
+curves(PHOTOS, "lpips", ("jpeg", "noise", "blur", "roll", "smaller"))
+curves(PHOTOS, "identity", ("jpeg", "noise", "blur", "roll", "smaller"))
+
+# %% [markdown]
+# LPIPS is better when lower, identity when higher. By LPIPS AMIGAN leads at every level shown here: it always looks like a photograph. By identity it does not, and under JPEG both networks are below bicubic. **A face that looks good may be that of somebody else.** (Under roll the identity is that of the face turned back: no finder finds it otherwise.)
+#
+# ### Pose and light, the paper's own limits
+#
+# A drawn head can be turned to 35 degrees, and lit as we like:
+
+# %%
+curves(DRAWN, "psnr", ("yaw", "light", "strength", "skin"), "gain", columns=4)
+rows = []
+for level, *found in zip(STRESSES["turn"].levels, *(record["stresses"]["turn"]["rows"] for record in TURNED.values())):
+    gains = [sure(row["gain"]["psnr"]) if "gain" in row else "no number" for row in found]
+    rows.append([f"from {level:g} degrees", found[0]["images"], *gains])
+table(rows, ["photographs, turned", "faces", *(f"gain of {name}, dB" for name in TURNED)])
+print("faces searched:", f"{TURNED['AMINet']['faces']['images']:,}")
+
+# %% [markdown]
+# Up to 35 degrees a turn costs little in PSNR, and light as little: on the drawn faces the intervals overlap. The photographs agree up to 45 degrees.
+#
+# **Beyond 45 degrees there is no number.** Of 1,330 photographs one is turned so far. The sets are made of faces that a finder found, and finders prefer frontal ones. What the paper says of side profiles can neither be confirmed nor refuted here. A set without hard cases makes every method look robust.
+#
+# ### Exercise 2: where is the gain gone?
+#
+# *Level 2, 15 minutes.* Write `gone(levels, gains)`: the level at which the gain first is no longer above 0. Between two measured levels the curve is a straight line. If the gain is not above 0 at the first level, return that level; if it never falls to 0, return `math.inf`. The check scans each curve in two million steps.
+
+# %% tags=["exercise"]
+def gone(levels: list[float], gains: list[float]) -> float:
+    """Return the level at which the gain is gone first; inf if it never is. Levels rise."""
+    ...  # your turn
+
+
+passed = check("15.2", gone)
+
+# %% tags=["solution"]
+def gone(levels, gains):
+    if gains[0] <= 0:
+        return levels[0]
+    for i in range(len(levels) - 1):
+        high, low = gains[i], gains[i + 1]
+        if low <= 0:
+            return levels[i] + (levels[i + 1] - levels[i]) * high / (high - low)
+    return inf
+
+
+passed = check("15.2", gone)
+
+# %% [markdown]
+# ## Training on poor cameras
+#
+# A network does what it was trained for. So train it on poor pictures, too: `train --robust` gives each face a camera of its own. First the three things that a camera does. Blur is a product with two matrices, as the resizing of [chapter 01](01_the_problem.ipynb) is:
+
+# %%
+def blur_matrix(sigma: torch.Tensor, size: int) -> torch.Tensor:
+    pixel = torch.arange(size, device=sigma.device)
+    weights = torch.exp(-0.5 * ((pixel[:, None] - pixel) / sigma[:, None, None].clamp_min(1e-3)) ** 2)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    import numpy as np
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+
+
+def worsen(hr: torch.Tensor, blur: torch.Tensor, noise: torch.Tensor, quality: torch.Tensor,
+           generator: torch.Generator) -> torch.Tensor:
+    spread = blur_matrix(send(blur, hr.device), hr.shape[-1])[:, None]
+    lr = degrade((spread @ hr.float() @ spread.transpose(-2, -1)).round().to(torch.uint8)).cpu()
+    lr = lr + torch.randn(lr.shape, generator=generator) * noise[:, None, None, None]
+    lr = lr.round().clamp(0, 255).to(torch.uint8)
+    return send(torch.stack([jpeg(x, int(q)) if q <= 95 else x for x, q in zip(lr, quality)]), hr.device)
+
+# %% [markdown]
+# The order is that of a camera: the lens blurs, the sensor adds noise, the file is compressed. Then each face of a batch draws a camera. Each disturbance is off for half of the faces, so that the network still sees clean ones.
+
+# %%
+def cameras(b: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    share = torch.rand(3, b, generator=generator) * (torch.rand(3, b, generator=generator) < 0.5)
+    return share[0] * 6, share[1] * 12, torch.where(share[2] > 0, 95 - share[2] * 65, 100)
+
+
+def camera_input(hr: torch.Tensor, generator: torch.Generator, enlarged: bool = True) -> torch.Tensor:
+    lr = worsen(hr, *cameras(len(hr), generator), generator)
+    return to_float(upsample(lr) if enlarged else lr)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+nothing = torch.zeros(len(hr))
+assert torch.equal(worsen(hr, nothing, nothing, nothing + 100, seeded()), degrade(hr))     # no disturbance: Sec. IV-A
+assert torch.equal(camera_input(hr, seeded(3)), package.camera_input(hr, seeded(3)))       # the package's
+many = cameras(100_000, seeded())
+clean_share = ((many[0] == 0) & (many[1] == 0) & (many[2] == 100)).double().mean()
+print(f"faces with no disturbance at all: {100 * clean_share:.1f} %, by chance 1/8 = 12.5 %")
+
+# %% [markdown]
+# One face by six cameras, and the network that was trained on clean faces alone:
+
+# %%
+six = hr[:1].expand(6, -1, -1, -1)
+blur, noise, quality = cameras(6, seeded(5))
+poor = worsen(six, blur, noise, quality, seeded(5))
+titles = [f"blur {b:.1f}\nnoise {n:.0f}\n" + (f"JPEG {int(q)}" if q <= 95 else "no JPEG")
+          for b, n, q in zip(blur, noise, quality)]
+figure = show([list(poor), list(upsample(poor)), list(restore(net, poor))], titles, ["input", "bicubic", "AMINet"])
+figure.set_label("one face by six cameras: input, bicubic, and the network that learned from clean faces")
+plt.show()
+
+inputs = {"clean": degrade(hr), "by cameras": worsen(hr, *cameras(len(hr), seeded()), seeded())}
+rows = []
+for name, lr in inputs.items():
+    bicubic, ours = psnr(upsample(lr), hr, PAPER), psnr(restore(net, lr), hr, PAPER)
+    rows.append([name, float(bicubic.mean()), float(ours.mean()), sure(paired_difference(ours, bicubic))])
+table(rows, [f"{len(hr)} faces", "bicubic, dB", "AMINet, dB", "gain [95 %]"])
+
+# %% [markdown]
+# **What to expect.** A robust network cannot know which camera took its input. Where noise and detail look the same, it must mistrust both. So it should win on poor input, and lose a little on clean input. The record tells how much:
+
+# %%
+def robust(weights="aminet-robust-mini-0", plain="aminet-mini-0", test="celeba_test"):
+    """What training on poor cameras costs on clean input, face by face; "pending" without its record."""
+    ours, others = (RECORDS / f"{name}-{test}-paper.json" for name in (weights, plain))
+    if not ours.exists():
+        print(f"pending: python -m aminet reproduce --scale mini --only {weights} --test {test}.zip")
+        return
+    a, b = read_record(ours), read_record(others)
+    people = a["faces"].get("people")
+    rows = [[metric, b["means"][metric]["mean"], a["means"][metric]["mean"],
+             sure(paired_difference(a["values"][metric], b["values"][metric], people), 3)]
+            for metric in ("psnr", "ssim", "lpips") if metric in a["values"] and metric in b["values"]]
+    table(rows, [f"{a['faces']['images']:,} clean faces", "trained on clean", "on poor, too", "change [95 %]"], digits=3)
+
+
+robust()
+for path in sorted(RECORDS.glob("limits-aminet-robust-*.json")):
+    stresses = read_record(path)["stresses"]
+    rows = [[name, row["level"], sure(row["gain"]["psnr"])] for name in ("jpeg", "noise", "blur") if name in stresses
+            for row in stresses[name]["rows"]]
+    table(rows, ["trained on poor cameras, too", "level", "gain, dB [95 %]"])
+
+# %% [markdown]
+# ## On a phone
+#
+# The third limit: "insufficient for deployment on mobile devices". We have no phone here. What can be measured on a CPU is the size of the file, the time of one face, and what a smaller number format costs:
+
+# %%
+path = RECORDS / "export-pocket-cpu.json"
+if path.exists():
+    record = read_record(path)
+    table([[row["network"], row["bytes"] / 1e6, 1e3 * row["seconds"], row["ratio"], 127.5 * row["max_error"],
+            round(row["psnr_cost"], 3) + 0.0] for row in record["rows"]],
+          ["AMINet (pocket)", "MB", "ms a face", "times as fast", "largest error, levels", "PSNR cost, dB"],
+          digits={"PSNR cost, dB": 3})
+    print(f"{record['machine']['cpu']}, {record['machine']['threads']} threads, {record['data']['val']['images']} faces")
+else:
+    print("pending: python -m aminet export pocket pocket.onnx --int8 --faces celeba_train_0.zip --val celeba_val.zip")
+
+# %% [markdown]
+# ONNX is a format that phones read as well. In it, int8 keeps each weight as a whole number from −127 to 127, with a common scale. That is a quarter of the bytes of float32 for a weight; the file keeps the rest of the network as it is. On this CPU int8 was *not* faster than float32 in ONNX. A phone with units for int8 may say otherwise, and only its measurement counts.
+#
+# <details><summary>What the numbers are of</summary>
+#
+# `pocket` has 8 channels and 1.06 M parameters. The paper's size, with 12.62 M, takes twelve times the bytes. The `torch` file is in fp16, which is why ONNX in float32 is twice as large. `torch faster` computes the same in fewer steps. The errors are those against `torch`, on validation faces.
+#
+# </details>
+#
+# Where does the error of int8 come from, weights or features? We quantise either of them, in all convolutions. The weights get one scale for a whole tensor, or one for each output channel.
+
+# %%
+def quantised(bits, way):
+    """A copy of the network; its convolutions take weights or features of so many bits, by torch's own quantisation."""
+    copy, last = load_weights(network)[0], 2 ** (bits - 1) - 1
+
+    def features(layer, inputs):
+        low, high = (min(float(inputs[0].min()), 0), max(float(inputs[0].max()), 0))
+        step = (high - low) / (2 * last + 1)
+        return torch.fake_quantize_per_tensor_affine(inputs[0], step, round(-low / step), 0, 2 * last + 1)
+
+    for layer in copy.modules():
+        if isinstance(layer, nn.Conv2d) and way == "features":
+            layer.register_forward_pre_hook(features)
+        elif isinstance(layer, nn.Conv2d):
+            weight = layer.weight.data
+            each, zero = weight.abs().flatten(1).amax(1) / last, torch.zeros(len(weight), dtype=torch.int32)
+            one = torch.full_like(each, float(each.max()))
+            scale = one if way == "weights by tensor" else each
+            layer.weight.data = torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -last, last)
+    return copy
+
+
+few = hr[:4]
+exact, changed, shown = restore(net, few), {}, {"exact": restore(net, few[:1])[0]}
+for way in ("weights by tensor", "weights by channel", "features"):
+    for bits in (8, 4):
+        sr = restore(quantised(bits, way), few)
+        changed[way, bits] = 127.5 * size(sr - exact)
+        shown[f"{way}\n{bits} bits"] = sr[0]
+table([[way, *(changed[way, bits] for bits in (8, 4))] for way in ("weights by tensor", "weights by channel", "features")],
+      [f"change of {len(few)} faces, levels of 255", "8 bits", "4 bits"])
+figure = show([list(shown.values())[:1] + list(shown.values())[2::2]], list(shown)[:1] + list(shown)[2::2])
+figure.set_label("one face, exact and with 4 bits: weights by tensor, weights by channel, features")
+plt.show()
+
+# %% [markdown]
+# At 8 bits nobody sees a difference: it is below a third of a level. **The features are the larger part of it.** Their largest value is rare, and one scale must serve the whole map. A scale for each channel makes the error of the weights smaller, for it costs one number a channel. At 4 bits both can be seen.
+#
+# ### Exercise 3: int8 by hand
+#
+# *Level 2, 15 minutes.* Write `int8(weight, by_channel)` for a convolution's weight (out, in, k, k). The scale is the largest absolute value divided by 127, of the whole tensor or of each output channel. Divide by it, round to the nearest code, and multiply back. The check compares every weight with torch's own quantisation. Then compare the errors of one layer, `net.downs[0][0].weight`.
+
+# %% tags=["exercise"]
+def int8(weight: torch.Tensor, by_channel: bool) -> torch.Tensor:
+    """Return the weights that int8 can hold, as floats. (out, in, k, k) -> the same."""
+    ...  # your turn
+
+
+passed = check("15.3", int8)
+
+# %% tags=["solution"]
+def int8(weight: torch.Tensor, by_channel: bool) -> torch.Tensor:
+    largest = weight.abs().amax((1, 2, 3), keepdim=True) if by_channel else weight.abs().max()
+    scale = largest / 127
+    return (weight / scale).round() * scale
+
+
+passed = check("15.3", int8)
+weight = net.downs[0][0].weight.detach()
+for way in ("tensor", "channel"):
+    error = (int8(weight, way == "channel") - weight).square().mean().sqrt()
+    print(f"by {way}: the error is {1e3 * error:.3f} thousandths, the weights' spread {1e3 * weight.std():.1f}")
+
+# %% [markdown]
+# ## Equal quality for everybody?
+#
+# A mean over people hides whom a method serves worse. With photographs this is hard to ask: people with light and dark skin differ in light, camera and pose, too. Drawn people can be given another skin, and nothing else changes.
+
+# %%
+tones = torch.cat([draw_faces(1, 2, skin=tone) for tone in (0, 0.5, 1)])
+figure = show([list(tones), list(restore(net, tones))], ["skin 0", "skin 0.5", "skin 1"], ["truth", "AMINet"])
+figure.set_label("the same drawn person with light, medium and dark skin: truth, AMINet")
+plt.show()
+
+rows = []
+for name, record in DRAWN.items():
+    for row in record["stresses"]["skin"]["rows"][::2]:  # every second level
+        means = row["means"]
+        rows.append([name, f"{row['level']:g}", means["bicubic_psnr"]["mean"], means["psnr"]["mean"], row["gain"]["psnr"]["mean"],
+                     means["lpips"]["mean"], means["identity"]["mean"]])
+table(rows, [f"{record['faces']['images']} people", "skin", "bicubic, dB", "PSNR, dB", "gain, dB", "LPIPS", "identity"],
+      digits={"LPIPS": 3, "identity": 3})
+
+rows = []
+for name, record in DRAWN.items():
+    last = record["stresses"]["skin"]["rows"][-1]
+    rows.append([name, sure(last["change"]["psnr"]), sure(last["gain_change"]["psnr"]),
+                 *(sure(last["change"][metric], 3) for metric in ("lpips", "identity"))])
+table(rows, ["dark − light, paired [95 %]", "PSNR, dB", "gain, dB", "LPIPS", "identity"])
+
+# %% [markdown]
+# **Read PSNR alone, and dark skin is served better. That is wrong.** Dark pixels have small errors in any method, and bicubic's PSNR rises by more. AMINet's *gain* falls, its LPIPS is worse, and the recogniser knows the person less. AMIGAN's LPIPS is worse, too; its other two changes may be chance. So always put a baseline beside a mean, and a second metric beside PSNR.
+#
+# **How far this reaches.** These are 14 drawn people with one painted skin each, and two networks. LPIPS and the recogniser are networks themselves, and were trained on uneven sets; part of the difference may be theirs. The photographs here have no labels: the sets' list names a file, its part and, in CelebA, a number for the person. Nothing says gender, age or ethnicity. Guessing them by another network would measure that network.
+#
+# ### Exercise 4: the same people twice
+#
+# *Level 2, 15 minutes.* You get PSNRs of the same n people with light and with dark skin. Write `errors(light, dark)`, which returns three numbers: the mean change, dark − light; its standard error, as the pairs they are; and the standard error if they were taken for 2n different people. Standard deviations of samples divide by n − 1.
+
+# %% tags=["exercise"]
+def errors(light: list[float], dark: list[float]) -> tuple[float, float, float]:
+    """Return the mean change, its paired and its unpaired standard error."""
+    ...  # your turn
+
+
+passed = check("15.4", errors)
+
+# %% tags=["solution"]
+def errors(light, dark):
+    change = np.subtract(dark, light)
+    n = len(change)
+    paired = change.std(ddof=1) / n**0.5
+    unpaired = ((np.var(light, ddof=1) + np.var(dark, ddof=1)) / n) ** 0.5
+    return change.mean(), paired, unpaired
+
+
+passed = check("15.4", errors)
+
+# %% [markdown]
+# The same question on the faces drawn above, restored now:
+
+# %%
+def scores(images):
+    """PSNR of bicubic and of AMINet, a number for each face."""
+    lr = degrade(images)
+    return psnr(upsample(lr), images, PAPER), psnr(restore(net, lr), images, PAPER)
+
+
+(bicubic_light, sr_light), (bicubic_dark, sr_dark) = (scores(draw_faces(14, 2, skin=tone)) for tone in (0, 1))
+rows = []
+for name, a, b in (("PSNR", sr_light, sr_dark), ("gain", sr_light - bicubic_light, sr_dark - bicubic_dark)):
+    paired, ends = paired_difference(b, a), [summary(x) for x in (a, b)]
+    apart = ((ends[0]["high"] - ends[0]["low"]) ** 2 + (ends[1]["high"] - ends[1]["low"]) ** 2) ** 0.5 / 2
+    rows.append([name, float(b.mean() - a.mean()), (paired["high"] - paired["low"]) / 2, float(apart)])
+table(rows, ["AMINet, 14 drawn people", "dark − light, dB", "± as pairs", "± as strangers"])
+
+# %% [markdown]
+# Taken for strangers, the fall of the gain would not be told from chance, because people differ among themselves. An audit without pairs finds nothing, and its "no difference found" is then taken for "no difference".
+#
+# ## What nobody may read from a restored face
+#
+# 16×16 pixels are 768 numbers; the restored face has 49,152. The rest is what faces on average look like.
+#
+# - **Do not say who somebody is.** Not to convict, not to find, not to rule out. Many people fit the same 16 pixels ([chapter 01](01_the_problem.ipynb)), and the network shows one face that may be none of theirs.
+# - **Do not read** age, expression, gaze, glasses or skin marks. They are invented where the pixels do not decide, and look as sure as the rest.
+# - **Do not expect equal quality** for everybody, at any angle, from any camera. Measure it for whom you serve, before you serve them.
+# - **Do not hand on a restored face without its input** and the word "restored". No face carries its own uncertainty.
+#
+# ## Beyond this course
+#
+# - **Blind restoration** trains on random chains of blur, noise and JPEG, far wider than `worsen`: [Real-ESRGAN](https://arxiv.org/abs/2107.10833) (2021).
+# - **Generative priors** let a network that can draw faces draw the details: [PULSE](https://arxiv.org/abs/2003.03808) (2020), [GFPGAN](https://arxiv.org/abs/2101.04061) (2021), [CodeFormer](https://arxiv.org/abs/2206.11253) (2022). The better they draw, the less their errors show.
+# - **Diffusion** draws many possible faces instead of one: [SR3](https://arxiv.org/abs/2104.07636) (2021). Their spread is an honest picture of what is not known.
+# - **References** take a good photograph of the same person as a second input: [Learning Warped Guidance](https://arxiv.org/abs/1804.04829) (2018). This alone adds information about *this* face.
+# - **Fairness** has to be defined before it can be trained: [Fairness for Image Generation with Uncertain Sensitive Attributes](https://arxiv.org/abs/2106.12182) (2021).
+#
+# This is the last chapter. You can now build AMINet from its equations and count it, train it and its GAN, and compare it with others by paired intervals. You can say what a record proves and what it leaves open. Take the next paper: rebuild one figure, and measure what it does not say. [The project](../docs/project.md) is a start.
+#
+# ## What to remember
+#
+# 1. Stress the same faces level by level, and compare gains over a baseline. PSNR alone rises in the dark and for dark skin.
+# 2. What the training never showed breaks a network first: here JPEG and noise on the small face, long before pose and light.
+# 3. Where a set has no hard cases there is no number, and no number is not a good number.
+#
+# To read on: D. Hendrycks and T. Dietterich, [Benchmarking Neural Network Robustness](https://arxiv.org/abs/1903.12261) (2019); B. Jacob et al., [Quantization and Training of Neural Networks](https://arxiv.org/abs/1712.05877) (2018); J. Buolamwini and T. Gebru, [Gender Shades](https://proceedings.mlr.press/v81/buolamwini18a.html) (2018); W. Li et al., [Survey on Deep Face Restoration](https://arxiv.org/abs/2309.15490) (2023).
+#
+# Next: [A · Symbols and shapes](A_symbols_and_shapes.ipynb)
