@@ -155,8 +155,7 @@ def worsen(hr: torch.Tensor, blur: torch.Tensor, noise: torch.Tensor, quality: t
 def cameras(b: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Draw how poor the camera of each of b faces is: blur, noise and quality of `worsen`, three of shape (B,).
 
-    Each is off for half of the faces; else blur is up to 6 pixels (3/4 of an LR pixel), noise up to 12 levels, and
-    quality from 95 down to 30, all uniform.
+    Each is off for half of the faces; else uniform, blur up to 6 pixels, noise up to 12 levels, quality 95 to 30.
     """
     share = torch.rand(3, b, generator=generator) * (torch.rand(3, b, generator=generator) < 0.5)
     return share[0] * 6, share[1] * 12, torch.where(share[2] > 0, 95 - share[2] * 65, 100)

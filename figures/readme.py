@@ -451,11 +451,18 @@ def speed() -> str:
 def export() -> str:
     """`export` of the pocket weights on a CPU."""
     names = {"torch": "`pocket`, torch eager", "torch faster": "`aminet.deploy.fast.faster`", "onnx": "ONNX Runtime",
-             "onnx int8": "ONNX Runtime, int8 convolutions"}
-    rows = [[names[row["network"]], f"{row['bytes'] / 1e6:.1f}", f"{1e3 * row['seconds']:.0f}", f"{row['ratio']:.2f}",
-             f"{row['max_error']:.0e}" if row["max_error"] else "", f"{round(row['psnr_cost'], 3) + 0.0:.3f} dB"]
-            for row in record("export-pocket-cpu.json")["rows"]]
-    return markdown(["one face", "file, MB", "ms", "ratio", "largest error", "costs in PSNR"], rows)
+             "onnx fp16": "ONNX Runtime, fp16", "onnx int8": "ONNX Runtime, int8 convolutions, static",
+             "onnx int8 dynamic": "ONNX Runtime, int8 convolutions, dynamic"}
+    rows, found = [], record("export-pocket-cpu.json")["rows"]
+    for row in found:
+        rows.append([names[row["network"]], f"{row['bytes'] / 1e6:.1f}",
+                     *(f"{1e3 * row['threads'][n]:.0f}" for n in ("1", "2")), f"{row['ratio']:.2f}",
+                     f"{row['memory'] / 1e6:.0f}", f"{row['max_error']:.0e}" if row["max_error"] else "",
+                     *(f"{round(row[cost], digits) + 0.0:.{digits}f}" for cost, digits in (
+                         ("psnr_cost", 3), ("lpips_cost", 4)))])
+    heads = ["one face", "file, MB", "ms, 1 thread", "2 threads", "ratio", "memory, MB", "largest error",
+             "costs in PSNR, dB", "in LPIPS"]
+    return markdown(heads, rows)
 
 
 # aminet/baselines/README.md
