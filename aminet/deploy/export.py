@@ -37,10 +37,10 @@ TOLERANCE = 1e-3  # largest difference to torch that an export may have, in the 
 CALIBRATION = 64  # faces that set int8's ranges; many more only widen them
 EXAMINED = 128  # faces that errors are measured on
 PRECISIONS = {"fp32": "onnx", "fp16": "onnx fp16", "int8": "onnx int8", "int8-dynamic": "onnx int8 dynamic"}  # rows
-KINDS = {"all": "", "head and tail": "^(head|tail)", "downs and ups": "^(downs|ups)", "EDFF": "^edffs", "SA": r"\.sa\.",
-         "RDFE, depthwise": r"\.local\.(first|second)", "RDFE, attention unit and fuse": r"\.local\.(att|fuse)",
-         "RDFE, FRM": r"\.local\.refine",  # of AMINet's convolutions, by their weights' names
-         "SKAF": r"^(encoders|decoders|bottleneck).*\.(skaf|reduce)\."}
+CONVOLUTIONS = {  # AMINet's by kind, as patterns of their weights' names
+    "all": "", "head and tail": "^(head|tail)", "downs and ups": "^(downs|ups)", "EDFF": "^edffs", "SA": r"\.sa\.",
+    "RDFE, depthwise": r"\.local\.(first|second)", "RDFE, attention unit and fuse": r"\.local\.(att|fuse)",
+    "RDFE, FRM": r"\.local\.refine", "SKAF": r"^(encoders|decoders|bottleneck).*\.(skaf|reduce)\."}
 
 
 def to_onnx(model: AMINet, about: dict[str, str]) -> bytes:
@@ -170,15 +170,15 @@ def int8_costs(content: bytes, faces: Tensor, val: Tensor) -> list[dict]:
     """Measure what static int8 costs when convolutions of one kind alone are converted.
 
     content: AMINet by `to_onnx`. faces: to calibrate on. val: others, to measure on, EXAMINED at most. A row for each
-    of KINDS that the network has: its `kind`, its number of `convolutions`, and against float32 the `error` (root mean
-    square, in [-1, 1]) and the `psnr_cost` in dB.
+    of CONVOLUTIONS that the network has: its `kind`, its number of `convolutions`, and against float32 the `error`
+    (root mean square, in [-1, 1]) and the `psnr_cost` in dB.
     """
     import onnx
 
     weights = {node.name: node.input[1] for node in onnx.load_from_string(content).graph.node if node.op_type == "Conv"}
     val, threads, rows = few(val, EXAMINED), torch.get_num_threads(), []
     exact = run_all(open_onnx(content, threads), val)
-    for kind, pattern in tqdm(KINDS.items(), "int8 by kind", leave=False):
+    for kind, pattern in tqdm(CONVOLUTIONS.items(), "int8 by kind", leave=False):
         if nodes := [name for name, weight in weights.items() if re.search(pattern, weight)]:
             restored = run_all(open_onnx(to_int8(content, faces, nodes), threads), val)
             before, after = (psnr(y, val, PROTOCOLS["paper"]).mean() for y in (exact, restored))

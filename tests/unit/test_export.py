@@ -17,7 +17,7 @@ from skimage.data import astronaut
 
 from aminet import PRESETS, AMINet
 from aminet.degrade import network_input
-from aminet.deploy.export import KINDS, export, int8_costs, memory_growth, to_fp16, to_int8, to_onnx
+from aminet.deploy.export import CONVOLUTIONS, export, int8_costs, memory_growth, to_fp16, to_int8, to_onnx
 from aminet.deploy.runtime import by_torch, load_onnx, open_onnx
 from aminet.deploy.timing import fill_zeros, race
 from aminet.errors import BadInput
@@ -110,9 +110,9 @@ def test_where_the_error_of_int8_goes(exported, monkeypatch):
     """Every convolution is of one kind; one kind in int8 errs less than all of them."""
     _, content = exported
     weights = [node.input[1] for node in onnx.load_from_string(content).graph.node if node.op_type == "Conv"]
-    kinds = [pattern for pattern in KINDS.values() if pattern]
+    kinds = [pattern for pattern in CONVOLUTIONS.values() if pattern]
     assert all(sum(bool(re.search(kind, weight)) for kind in kinds) == 1 for weight in weights)
-    monkeypatch.setattr("aminet.deploy.export.KINDS", {"all": "", "SA": KINDS["SA"], "none": "absent"})
+    monkeypatch.setattr("aminet.deploy.export.CONVOLUTIONS", {"all": "", "SA": CONVOLUTIONS["SA"], "none": "absent"})
     everything, sa = int8_costs(content, faces(2), faces(2, seed=1))
     assert (everything["kind"], everything["convolutions"]) == ("all", len(weights))
     assert (sa["kind"], sa["convolutions"]) == ("SA", 24)
