@@ -22,6 +22,7 @@ from aminet.baselines.registry import adds_face, preset, read_config  # noqa: E4
 from aminet.config import AMINetConfig, Config  # noqa: E402
 from aminet.ledger import bill, match  # noqa: E402
 from aminet.metrics.statistics import student_interval  # noqa: E402
+from aminet.paper.limits import FALL, breaks  # noqa: E402
 from aminet.paper.published import COLUMNS, PREFIX, ROMAN, published, read_csv  # noqa: E402
 from aminet.paper.records import read_record  # noqa: E402
 from aminet.paper.runs import COMPARISONS, FROM_BICUBIC, RunSpec, listed, runs  # noqa: E402
@@ -456,6 +457,30 @@ def recognition() -> str:
                   "cosine over bicubic, 95 % over people"], rows)])
 
 
+def limits() -> str:
+    """Where AMINet's gain over bicubic goes as the picture gets worse (Sec. V)."""
+    file, rows = "limits-pocket-celeba_test.json", []
+    for row in breaks(record(file)):
+        levels = record(file)["stresses"][row["stress"]]["rows"]
+        ends = (one["gain"]["psnr"] for one in (levels[0], levels[-1]))
+        rows.append([row["stress"], f"{levels[-1]['level']:g} ({row['unit']})", *(interval(**one) for one in ends),
+                     *("" if row[key] is None else f"{row[key]:.2g}" for key in ("halved", "gone", "other"))])
+    drawn = record("limits-pocket-synthetic_14_2.json")
+    yaw, skin = (drawn["stresses"][name]["rows"][-1] for name in ("yaw", "skin"))
+    photographs = record("limits-pocket-celeba_test+flickr_test.json")
+    far = sum(row["images"] for row in photographs["stresses"]["turn"]["rows"] if row["level"] >= 45)
+    return "\n".join([
+        f"AMINet `pocket` on {record(file)['faces']['measured']} CelebA faces, the same at every level.", "",
+        markdown(["stress", "last level", "gain over bicubic without it, dB", "at the last level, dB",
+                  "halved at", "gone at", f"identity {FALL} lower at"], rows), "",
+        f"On {drawn['faces']['measured']} drawn faces:", "",
+        f"- Turned by {yaw['level']:g} degrees, the gain changes by {interval(**yaw['gain_change']['psnr'])} dB. Of "
+        f"{photographs['faces']['images']:,} photographs {far} is turned by 45 degrees or more: profiles have none.",
+        f"- With dark skin against light, of the same people, LPIPS changes by {interval(**skin['change']['lpips'])}: "
+        f"worse. PSNR changes by {interval(**skin['change']['psnr'])} dB and bicubic's with it, for a dark picture has "
+        f"smaller errors. The gain changes by {interval(**skin['gain_change']['psnr'])} dB."])
+
+
 def speed() -> str:
     """`bench` of AMINet at the paper's size on a CPU."""
     bench = record("bench-aminet-cpu.json")
@@ -506,7 +531,7 @@ def methods() -> str:
 BLOCKS = {name.__name__.replace("_", "-"): name for name in (
     first_results, reproduced, scales, counts, pocket_networks, pocket_results, test_sets, ablation_table,
     ablation_verdict, reading_table, reading_verdict, comparison, equal_starts,
-    second_looks, without_weights, gans, recognition, speed, export, methods)}
+    second_looks, without_weights, gans, recognition, limits, speed, export, methods)}
 
 
 def filled(text: str) -> str:
