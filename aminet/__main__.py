@@ -161,8 +161,10 @@ def parser() -> argparse.ArgumentParser:
                             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     p.add_argument("weights", metavar="WEIGHTS", help="as in evaluate")
     p.add_argument("target", metavar="OUT", help="an .onnx file")
-    p.add_argument("--int8", action="store_true", help="convolutions in 8 bits")
-    p.add_argument("--faces", nargs="+", default=["synthetic:64"], help="as in train, to calibrate --int8 on")
+    p.add_argument("--precision", choices=("fp32", "fp16", "int8", "int8-dynamic"), default="fp32", help="of the file: "
+                   "16-bit floats, or convolutions in 8 bits with ranges from --faces, or from each face as it passes")
+    p.add_argument("--compare", action="store_true", help="measure every precision, and int8 by kind of layer")
+    p.add_argument("--faces", nargs="+", default=["synthetic:64"], help="as in train, to calibrate int8 on")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="as in train, to measure errors on")
     p.add_argument("--records", help="folder for a record of the comparison")
     p.add_argument("--json", action="store_true", help="the comparison as JSON")
@@ -372,9 +374,9 @@ def export(arguments) -> None:
     find_weights(arguments.weights)  # all that can be wrong is, before the faces are read
     exporting.onnx_target(arguments.target)
     faces, val, about = open_training_faces(arguments.faces, arguments.val)
-    record = exporting.export(arguments.weights, arguments.target, faces, val, arguments.int8, about)
-    rows = record["rows"]
-    print(json.dumps(rows) if arguments.json else f"{exporting.format_export(rows)}\n{arguments.target}")
+    record = exporting.export(arguments.weights, arguments.target, faces, val, arguments.precision, arguments.compare,
+                              about)
+    print(json.dumps(record) if arguments.json else f"{exporting.format_export(record)}\n{arguments.target}")
     if arguments.records:
         print(write_record(record, Path(arguments.records) / f"export-{label(arguments.weights)}-cpu.json"),
               file=sys.stderr)

@@ -6,7 +6,11 @@ metadata names the preset and the sha256 of the weights. `runtime` reads it.
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import re
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from ..degrade import network_input
 from ..errors import BadInput
 from ..files import sha256, write_atomically
 from ..model import AMINet
+from ..paper.evaluate import obstacle
 from ..paper.records import sealed
 from ..protocol import PROTOCOLS, psnr
 from ..training.weights import find_weights, load_weights
@@ -29,7 +34,13 @@ from .runtime import SHAPE, Network, by_torch, open_onnx
 from .timing import machine, race
 
 TOLERANCE = 1e-3  # largest difference to torch that an export may have, in the range [-1, 1]
-CALIBRATION = 256  # faces that set int8's ranges; 22 times as many only widened them, for 0.005 dB less
+CALIBRATION = 64  # faces that set int8's ranges; many more only widen them
+EXAMINED = 128  # faces that errors are measured on
+PRECISIONS = {"fp32": "onnx", "fp16": "onnx fp16", "int8": "onnx int8", "int8-dynamic": "onnx int8 dynamic"}  # rows
+CONVOLUTIONS = {  # AMINet's by kind, as patterns of their weights' names
+    "all": "", "head and tail": "^(head|tail)", "downs and ups": "^(downs|ups)", "EDFF": "^edffs", "SA": r"\.sa\.",
+    "RDFE, depthwise": r"\.local\.(first|second)", "RDFE, attention unit and fuse": r"\.local\.(att|fuse)",
+    "RDFE, FRM": r"\.local\.refine", "SKAF": r"^(encoders|decoders|bottleneck).*\.(skaf|reduce)\."}
 
 
 def to_onnx(model: AMINet, about: dict[str, str]) -> bytes:
@@ -53,52 +64,139 @@ def to_onnx(model: AMINet, about: dict[str, str]) -> bytes:
     return proto.SerializeToString()
 
 
-def to_int8(content: bytes, faces: Tensor) -> bytes:
-    """Quantize an ONNX file to int8 convolutions, calibrated on uint8 (N, 3, 128, 128): at most CALIBRATION faces.
+def to_fp16(content: bytes) -> bytes:
+    """Convert an ONNX file to 16-bit floats; input and output stay float32."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    Weights are int8 per channel, features uint8 between their least and largest value on the faces. All convolutions
-    are converted: leaving out the first and the last, or those that draw maps, gained nothing. The rest stays float32:
-    the attention's products cost little time, and converting sums, products and gates as well doubles the loss.
+    return convert_float_to_float16(onnx.load_from_string(content), keep_io_types=True).SerializeToString()
+
+
+def few(faces: Tensor, n: int) -> Tensor:
+    """At most n of the faces, spread evenly."""
+    return faces[torch.linspace(0, len(faces) - 1, min(len(faces), n)).long()]
+
+
+def to_int8(content: bytes, faces: Tensor | None = None, nodes: Sequence[str] = ()) -> bytes:
+    """Quantize an ONNX file to int8 convolutions. nodes: the names of some, to convert no others.
+
+    faces: uint8 (N, 3, 128, 128), at most CALIBRATION of them set the ranges of features (static). None: each face has
+    ranges of its own, measured as it passes (dynamic). Static weights are int8 per channel, dynamic ones uint8 (int8
+    takes four times as long), features uint8 between their least and largest value. All convolutions are converted:
+    leaving out the first and the last, or those that draw maps, gained nothing. The rest stays float32: the attention's
+    products cost little time, and converting sums, products and gates as well doubles the loss.
     """
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 
-    few = faces[torch.linspace(0, len(faces) - 1, min(len(faces), CALIBRATION)).long()]
-    inputs = ({"image": x[None]} for x in tqdm(network_input(few).numpy(), "calibrating", leave=False))
-
-    class Reader(CalibrationDataReader):
-        def get_next(self):
-            return next(inputs, None)
-
+    options = {"op_types_to_quantize": ["Conv"], "nodes_to_quantize": list(nodes)}
     logging.disable(logging.WARNING)  # it advises a step that fails on networks with a dynamic batch
     try:
         with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "int8.onnx"
-            quantize_static(onnx.load_from_string(content), target, Reader(), op_types_to_quantize=["Conv"],
-                            per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+            source, target = onnx.load_from_string(content), Path(folder) / "int8.onnx"
+            if faces is None:
+                quantize_dynamic(source, target, weight_type=QuantType.QUInt8, **options)
+                return target.read_bytes()
+            x = network_input(few(faces, CALIBRATION)).numpy()
+            inputs = ({"image": face[None]} for face in tqdm(x, "calibrating", leave=False))
+
+            class Reader(CalibrationDataReader):
+                def get_next(self):
+                    return next(inputs, None)
+
+            quantize_static(source, target, Reader(), per_channel=True, activation_type=QuantType.QUInt8,
+                            weight_type=QuantType.QInt8, **options)
             return target.read_bytes()
     finally:
         logging.disable(logging.NOTSET)
 
 
-def compare(ways: dict[str, Network], val: Tensor) -> list[dict]:
-    """Measure what each way costs against `torch`: seconds of one face, in turns, and errors on uint8 faces."""
+def run_all(network: Network, val: Tensor) -> Tensor:
+    """Restore uint8 faces, three at a time: float32 (N, 3, 128, 128)."""
     x = network_input(val).numpy()
-    restored = {name: np.concatenate([run(x[i:i + 3]) for i in range(0, len(x), 3)]) for name, run in ways.items()}
-    _, seconds = race({name: partial(run, x[:1]) for name, run in ways.items()}, rounds=25, seconds=20)
-    quality = {name: psnr(torch.from_numpy(y), val, PROTOCOLS["paper"]).mean() for name, y in restored.items()}
-    return [{"network": name, "seconds": seconds[name], "ratio": seconds["torch"] / seconds[name],
-             "max_error": float(np.abs(restored[name] - restored["torch"]).max()),
-             "psnr_cost": float(quality["torch"] - quality[name])} for name in ways]
+    return torch.from_numpy(np.concatenate([network(x[i:i + 3]) for i in range(0, len(x), 3)]))
 
 
-def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, int8: bool = False,
-           data: dict | None = None) -> dict:
+def open_way(name: str, source: bytes | Path, threads: int) -> Network:
+    """Open what a row of `export` is named after, from the bytes of an ONNX file or from our weights."""
+    if isinstance(source, bytes):
+        return open_onnx(source, threads)
+    torch.set_num_threads(threads)
+    model = load_weights(source)[0]
+    return by_torch(faster(model) if name == "torch faster" else model)
+
+
+def memory_growth(name: str, source: bytes | Path, threads: int) -> int | None:
+    """Bytes by which this process grows, at its peak, to open a network and to restore a face; None without Linux."""
+    import onnxruntime  # noqa: F401 (like torch, it does not count)
+
+    def resident(field: str) -> int:
+        return 1024 * int(re.findall(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+
+    if not (peak := Path("/proc/self/clear_refs")).exists():
+        return None
+    peak.write_text("5")  # begins anew: importing has had a peak
+    before = resident("VmRSS")
+    open_way(name, source, threads)(np.zeros((1, *SHAPE), np.float32))
+    return resident("VmHWM") - before
+
+
+def compare(ways: dict[str, bytes | Path], val: Tensor) -> list[dict]:
+    """Measure each way, by name the bytes of an ONNX file or our weights, against `torch`: a row each, see `export`."""
+    threads, val = sorted({1, torch.get_num_threads()}), few(val, EXAMINED)
+    x, seconds = network_input(val[:1]).numpy(), {}
+    for n in threads:
+        _, seconds[n] = race({name: partial(open_way(name, source, n), x) for name, source in ways.items()},
+                             rounds=25, seconds=20)
+    restored = {name: run_all(open_way(name, source, threads[-1]), val) for name, source in ways.items()}
+    scores = {"psnr_cost": {name: -psnr(y, val, PROTOCOLS["paper"]).mean().item() for name, y in restored.items()}}
+    if not obstacle("lpips"):
+        from ..metrics.perceptual import lpips
+
+        scores["lpips_cost"] = {name: lpips(y, val).mean().item() for name, y in restored.items()}
+    rows, last = [], seconds[threads[-1]]
+    for name, source in ways.items():
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # its peak is this way's alone
+            memory = fresh.submit(memory_growth, name, source, threads[-1]).result()
+        rows.append({"network": name, "bytes": len(source) if isinstance(source, bytes) else source.stat().st_size,
+                     "seconds": last[name], "ratio": last["torch"] / last[name], "memory": memory,
+                     "threads": {str(n): seconds[n][name] for n in threads},
+                     "max_error": (restored[name] - restored["torch"]).abs().max().item(),
+                     **{cost: score[name] - score["torch"] for cost, score in scores.items()}})
+    return rows
+
+
+def int8_costs(content: bytes, faces: Tensor, val: Tensor) -> list[dict]:
+    """Measure what static int8 costs when convolutions of one kind alone are converted.
+
+    content: AMINet by `to_onnx`. faces: to calibrate on. val: others, to measure on, EXAMINED at most. A row for each
+    of CONVOLUTIONS that the network has: its `kind`, its number of `convolutions`, and against float32 the `error`
+    (root mean square, in [-1, 1]) and the `psnr_cost` in dB.
+    """
+    import onnx
+
+    weights = {node.name: node.input[1] for node in onnx.load_from_string(content).graph.node if node.op_type == "Conv"}
+    val, threads, rows = few(val, EXAMINED), torch.get_num_threads(), []
+    exact = run_all(open_onnx(content, threads), val)
+    for kind, pattern in tqdm(CONVOLUTIONS.items(), "int8 by kind", leave=False):
+        if nodes := [name for name, weight in weights.items() if re.search(pattern, weight)]:
+            restored = run_all(open_onnx(to_int8(content, faces, nodes), threads), val)
+            before, after = (psnr(y, val, PROTOCOLS["paper"]).mean() for y in (exact, restored))
+            rows.append({"kind": kind, "convolutions": len(nodes), "psnr_cost": (before - after).item(),
+                         "error": (restored - exact).square().mean().sqrt().item()})
+    return rows
+
+
+def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, precision: str = "fp32",
+           every: bool = False, data: dict | None = None) -> dict:
     """Write a network as an ONNX file, after checking it against torch: a sealed record of kind `export`.
 
-    faces: uint8 (N, 3, 128, 128), what int8 is calibrated on. val: others, to measure what it costs. data: what is
-    noted about the two. `rows`, for torch, for `fast.faster`, for ONNX and for int8: `bytes` of the file, `seconds` of
-    one face (median, in turns), `ratio` to torch, `max_error` in [-1, 1] and `psnr_cost` in dB (positive: worse).
+    faces: uint8 (N, 3, 128, 128), what int8 is calibrated on. val: others, to measure what it costs, on EXAMINED at
+    most. precision: one of PRECISIONS, of the file. every: measure all of them. data: what is noted about the faces.
+    `rows`, for torch, for `fast.faster`, for ONNX and for the precision: `bytes` of the file; `seconds` of one face
+    (median, in turns), by `threads` from one to all; `ratio` to torch; `memory` by which a fresh process grows at its
+    peak (resident, opening included), in bytes; `max_error` in [-1, 1]; `psnr_cost` in dB and, where LPIPS can be
+    measured, `lpips_cost` (positive: worse). With `every`, `int8_costs` has those of each kind of convolution.
     Raises BadInput for an unusable target, and RuntimeError when ONNX's result is not torch's to TOLERANCE.
     """
     source, target = find_weights(weights), onnx_target(target)
@@ -107,21 +205,17 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
         raise BadInput(f"{source} takes 16x16 faces: export writes networks that take the enlarged face")
     about = {"preset": header.get("preset", ""), "weights_sha256": sha256(source), "image": "RGB face of 16x16 pixels, "
              f"enlarged bicubically: float32 (N, 3, {HR}, {HR}) in [-1, 1]", "restored": "the same shape and range"}
-    files = {"onnx": to_onnx(model, about)}
-    if int8:
-        files["onnx int8"] = to_int8(files["onnx"], faces)
-    threads = torch.get_num_threads()
-    ways = {"torch": by_torch(model), "torch faster": by_torch(faster(model)),
-            **{name: open_onnx(content, threads) for name, content in files.items()}}
-    rows = compare(ways, val)
-    for row in rows:
-        name = row["network"]
-        row["bytes"] = len(files[name]) if name in files else source.stat().st_size
-        if name == "onnx" and not row["max_error"] <= TOLERANCE:
-            raise RuntimeError(f"the ONNX network differs from torch by {row['max_error']:.1e}: nothing was written")
-    write_atomically(target, files["onnx int8" if int8 else "onnx"])
+    exact = to_onnx(model, about)
+    make = {"fp32": lambda: exact, "fp16": lambda: to_fp16(exact), "int8": lambda: to_int8(exact, faces),
+            "int8-dynamic": lambda: to_int8(exact)}
+    files = {name: make[kind]() for kind, name in PRECISIONS.items() if every or kind in ("fp32", precision)}
+    rows = compare({"torch": source, "torch faster": source, **files}, val)
+    if not (error := next(row["max_error"] for row in rows if row["network"] == "onnx")) <= TOLERANCE:
+        raise RuntimeError(f"the ONNX network differs from torch by {error:.1e}: nothing was written")
+    write_atomically(target, files[PRECISIONS[precision]])
     return sealed("export", weights={"name": source.name, "sha256": sha256(source)}, data=data,
-                  machine=machine("cpu"), rows=rows)
+                  examined=min(len(val), EXAMINED), machine=machine("cpu"), rows=rows,
+                  int8_costs=int8_costs(exact, faces, val) if every else [])
 
 
 def onnx_target(path: str | Path) -> Path:
@@ -134,9 +228,17 @@ def onnx_target(path: str | Path) -> Path:
     return path
 
 
-def format_export(rows: list[dict]) -> str:
-    """The rows of `export` as a table for people."""
-    headers = ["", "MB", "ms", "ratio", "max error", "PSNR cost, dB"]
-    cells = [[row["network"], row["bytes"] / 1e6, 1e3 * row["seconds"], row["ratio"], row["max_error"],
-              row["psnr_cost"]] for row in rows]
-    return tabulate(cells, headers, floatfmt=("", ".2f", ".1f", ".2f", ".1e", ".4f"))
+def format_export(record: dict) -> str:
+    """What `export` measured as tables for people."""
+    threads = record["rows"][0]["threads"]
+    headers = ["", "MB", *(f"ms, {n} thread{'s' * (n != '1')}" for n in threads), "ratio", "memory, MB", "max error",
+               "PSNR cost, dB", "LPIPS cost"]
+    cells = [[row["network"], row["bytes"] / 1e6, *(1e3 * row["threads"][n] for n in threads), row["ratio"],
+              row["memory"] and row["memory"] / 1e6, row["max_error"], row["psnr_cost"], row.get("lpips_cost")]
+             for row in record["rows"]]
+    found = tabulate(cells, headers, floatfmt=("", ".2f", *(".1f" for _ in threads), ".2f", ".0f", ".1e", ".4f", ".4f"))
+    if not record["int8_costs"]:
+        return found
+    cells = [[row["kind"], row["convolutions"], row["error"], row["psnr_cost"]] for row in record["int8_costs"]]
+    return f"{found}\n\n" + tabulate(cells, ["int8 alone in", "convolutions", "RMS error", "PSNR cost, dB"],
+                                     floatfmt=("", "", ".1e", ".4f"))

@@ -17,7 +17,7 @@ from skimage.data import astronaut
 
 from aminet import PRESETS, AMINet
 from aminet.degrade import network_input
-from aminet.deploy.export import export, to_int8, to_onnx
+from aminet.deploy.export import CONVOLUTIONS, export, int8_costs, memory_growth, to_fp16, to_int8, to_onnx
 from aminet.deploy.runtime import by_torch, load_onnx, open_onnx
 from aminet.deploy.timing import fill_zeros, race
 from aminet.errors import BadInput
@@ -90,20 +90,60 @@ def test_int8_convolutions(exported):
     assert 0 < np.abs(open_onnx(small)(x) - expected).mean() < 0.2 * np.abs(expected - x).mean()
 
 
+def test_fp16_is_half_the_file(exported):
+    model, content = exported
+    half, x = to_fp16(content), network_input(faces(2, seed=1)).numpy()
+    assert len(half) < 0.7 * len(content)
+    assert 0 < np.abs(open_onnx(half)(x) - by_torch(model)(x)).max() < 0.02
+
+
+def test_dynamic_int8_needs_no_faces(exported):
+    model, content = exported
+    small, x = to_int8(content), network_input(faces(2, seed=1)).numpy()
+    nodes = [node.op_type for node in onnx.load_from_string(small).graph.node]
+    assert nodes.count("ConvInteger") > 100 and "Conv" not in nodes
+    expected = by_torch(model)(x)
+    assert 0 < np.abs(open_onnx(small)(x) - expected).mean() < 0.2 * np.abs(expected - x).mean()
+
+
+def test_where_the_error_of_int8_goes(exported, monkeypatch):
+    """Every convolution is of one kind; one kind in int8 errs less than all of them."""
+    _, content = exported
+    weights = [node.input[1] for node in onnx.load_from_string(content).graph.node if node.op_type == "Conv"]
+    kinds = [pattern for pattern in CONVOLUTIONS.values() if pattern]
+    assert all(sum(bool(re.search(kind, weight)) for kind in kinds) == 1 for weight in weights)
+    monkeypatch.setattr("aminet.deploy.export.CONVOLUTIONS", {"all": "", "SA": CONVOLUTIONS["SA"], "none": "absent"})
+    everything, sa = int8_costs(content, faces(2), faces(2, seed=1))
+    assert (everything["kind"], everything["convolutions"]) == ("all", len(weights))
+    assert (sa["kind"], sa["convolutions"]) == ("SA", 24)
+    assert 0 < sa["error"] < everything["error"] and sa["psnr_cost"] != everything["psnr_cost"] != 0
+
+
+def test_memory_of_a_network_grows_with_it(exported):
+    if sys.platform != "linux":
+        pytest.skip("Linux alone says it")
+    assert memory_growth("onnx", exported[1], 1) > 2e6
+
+
 def test_export_from_the_command_line(tmp_path, aminet, refuses):
     config = replace(SMALL, local="none", skaf="none")
     save_weights(tmp_path / "net.safetensors", fill_zeros(AMINet(config)).state_dict(),
                  {"preset": "pocket", "config": config.to_dict()})
     done = aminet("export", "net.safetensors", "net.onnx", "--faces", "synthetic:4", "--val", "synthetic:4:1",
-                  "--int8", "--json", "--records", ".")
+                  "--precision", "int8", "--compare", "--json", "--records", ".")
     assert done.returncode == 0, done.stderr
     record = read_record(tmp_path / "export-net-cpu.json")
-    assert record["rows"] == json.loads(done.stdout) and record["data"]["val"]["sources"] == ["synthetic:4:1"]
+    assert record == json.loads(done.stdout) and record["data"]["val"]["sources"] == ["synthetic:4:1"]
     assert record["weights"]["sha256"] == sha256(tmp_path / "net.safetensors")
-    rows = {row["network"]: row for row in json.loads(done.stdout)}
-    assert list(rows) == ["torch", "torch faster", "onnx", "onnx int8"]
+    rows = {row["network"]: row for row in record["rows"]}
+    assert list(rows) == ["torch", "torch faster", "onnx", "onnx fp16", "onnx int8", "onnx int8 dynamic"]
+    assert rows["onnx int8"]["bytes"] < rows["onnx fp16"]["bytes"] < rows["onnx"]["bytes"]
+    assert all(row["threads"] == {"1": row["seconds"]} for row in rows.values())
+    assert sys.platform != "linux" or all(row["memory"] > 1e6 for row in rows.values())
     assert rows["onnx"]["max_error"] < 1e-3 < rows["onnx int8"]["max_error"]
     assert abs(rows["onnx"]["psnr_cost"]) < 1e-3 and rows["torch"]["psnr_cost"] == 0
+    everything = record["int8_costs"][0]  # the same file on the same faces
+    assert everything["kind"] == "all" and abs(everything["psnr_cost"] - rows["onnx int8"]["psnr_cost"]) < 1e-4
     assert rows["onnx int8"]["bytes"] == (tmp_path / "net.onnx").stat().st_size
     assert all(row["seconds"] > 0 and row["ratio"] > 0 for row in rows.values())
     assert load_onnx(tmp_path / "net.onnx")(network_input(faces(1)).numpy()).shape == (1, 3, 128, 128)
