@@ -212,6 +212,20 @@ def pocket_results() -> str:
     return markdown(["test set", "network", *HEADS.values(), "PSNR over bicubic, 95 %"], rows)
 
 
+def shape() -> str:
+    """Fig. 9 in numbers: how much of a face's shape is kept, as far as the records have it."""
+    files = {f"{name} `{weights}`": measured(weights) for name, weights in NETWORKS.items()}
+    files = {name: file for name, file in files.items() if "iou" in record(file)["means"]}
+
+    def of(file: str, prefix: str = "") -> list[str]:
+        return [f"{mean(file, prefix + metric):.{digits}f}" for metric, digits in (
+            ("iou", 3), ("iou_hair", 3), ("iou_nose", 3), ("nme", 2), ("pose", 2))]
+
+    rows = [["bicubic", *of(measured("pocket"), "bicubic_")], *([name, *of(file)] for name, file in files.items())]
+    return markdown(["celeba_test", "mean IoU of the parts", "of the hair", "of the nose", "landmark error (NME), %",
+                     "turn of the head, degrees"], rows)
+
+
 def test_sets() -> str:
     """The test sets: how many faces of how many people."""
     rows = []
@@ -529,7 +543,7 @@ def methods() -> str:
 
 
 BLOCKS = {name.__name__.replace("_", "-"): name for name in (
-    first_results, reproduced, scales, counts, pocket_networks, pocket_results, test_sets, ablation_table,
+    first_results, reproduced, scales, counts, pocket_networks, pocket_results, shape, test_sets, ablation_table,
     ablation_verdict, reading_table, reading_verdict, comparison, equal_starts,
     second_looks, without_weights, gans, recognition, limits, speed, export, methods)}
 
