@@ -1,6 +1,7 @@
 """Draw what the README and the site show: `python figures/make.py` from the committed weights, in seconds.
 
 `python figures/make.py film FACES` trains a small AMINet on these faces, a folder or a zip, and films it.
+`python figures/make.py parsing` draws Figure 9, which needs BiSeNet.
 """
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ ROOT = FIGURES.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 
 import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from page import picture_of, show  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
@@ -22,10 +24,15 @@ from aminet.degrade import degrade, upsample  # noqa: E402
 from aminet.faces.portraits import portraits  # noqa: E402
 from aminet.faces.sources import open_faces  # noqa: E402
 from aminet.faces.synthetic import faces  # noqa: E402
-from aminet.protocol import PROTOCOLS, psnr  # noqa: E402
+from aminet.protocol import PROTOCOLS, psnr, to_uint8  # noqa: E402
 from aminet.train import Recipe, batch_of, fit, restore  # noqa: E402
 from aminet.training.games import L1Game  # noqa: E402
 from aminet.training.weights import load_weights  # noqa: E402
+
+COLOURS = np.array([  # of BiSeNet's 19 classes, as in notebook 14
+    [40, 40, 40], [255, 205, 178], [120, 72, 40], [150, 92, 50], [66, 135, 245], [30, 90, 200], [0, 0, 0],
+    [230, 150, 120], [210, 130, 100], [255, 255, 0], [245, 166, 35], [130, 20, 40], [225, 70, 90], [190, 40, 70],
+    [200, 160, 130], [255, 0, 255], [90, 150, 110], [100, 60, 140], [128, 128, 128]], np.uint8)
 
 
 def first_face() -> None:
@@ -49,6 +56,23 @@ def before_and_after() -> None:
     for name, face in {"before": upsample(degrade(hr)), "after": restore(load_weights("pocket")[0], hr)}.items():
         large = Image.fromarray(picture_of(face[0])).resize((384, 384), Image.Resampling.BICUBIC)
         large.save(FIGURES / f"{name}.webp", quality=90)
+
+
+def parsing() -> None:
+    """Figure 9: two portraits, restored and original, and the parts that BiSeNet sees in them."""
+    from aminet.metrics.parsing import parse
+
+    hr = torch.stack(list(portraits().values()))
+    rows = {"original": hr, "bicubic": upsample(degrade(hr))}
+    rows |= {label: to_uint8(restore(load_weights(name)[0], hr)) for label, name in (
+        ("AMINet", "pocket"), ("AMIGAN", "pocket-gan"))}
+    picture = Image.new("RGB", (4 * 132, 4 * 132 + 20), "white")
+    for column, (label, images) in enumerate(rows.items()):
+        ImageDraw.Draw(picture).text((132 * column, 2), label, "black", ImageFont.load_default(14))
+        for row, (face, parts) in enumerate(zip(images, parse(images))):
+            for below, part in enumerate((picture_of(face), COLOURS[parts])):
+                picture.paste(Image.fromarray(part), (132 * column, 20 + 132 * (2 * row + below)))
+    picture.save(FIGURES / "parsing.webp", quality=90)
 
 
 def film(source: str, images: int = 2400, every: int = 80) -> None:
@@ -86,6 +110,8 @@ def film(source: str, images: int = 2400, every: int = 80) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["film"]:
         film(*sys.argv[2:])
+    elif sys.argv[1:2] == ["parsing"]:
+        parsing()
     else:
         first_face()
         before_and_after()

@@ -498,7 +498,18 @@ table(rows, ["shifted by", *SHOWN, "mean of all parts"])
 # %% [markdown]
 # One pixel already costs about a sixth of the mean. Small parts fall fastest: at 8 pixels hair keeps half, the nose a fifth. All parts count alike in the mean, so the small ones govern it.
 #
-# For real faces a network must find the parts. Ours is BiSeNet, trained on 19 classes of CelebAMask-HQ. Before trusting a measuring instrument, test it: on the drawn faces, BiSeNet's parsing is compared with the exact one. In a live notebook with the network at hand, the next cell does it, and draws Figure 9 for a portrait. Everywhere it shows what our records hold:
+# For real faces a network must find the parts. Ours is BiSeNet, trained on 19 classes of CelebAMask-HQ. This is Figure 9 for two portraits, with the colours from above (`python figures/make.py parsing` draws it, with BiSeNet at hand):
+
+# %%
+figure9 = Image.open("../figures/parsing.webp").convert("RGB")
+figure = show([[to_tensor(figure9)]], scale=figure9.width / 128)
+figure.set_label("two portraits: original, bicubic, AMINet, AMIGAN, and below each the parts that BiSeNet sees")
+plt.show()
+
+# %% [markdown]
+# BiSeNet finds nothing in the bicubic faces, and less than half of AMINet's, though we see a whole face there. AMIGAN's are sharper, and it finds most parts. It was trained on sharp faces: it measures sharpness, too.
+#
+# So test a measuring instrument before you trust it. In a live notebook with the network at hand, the next cell compares BiSeNet's parsing of drawn faces with the exact one. Everywhere it shows what our records hold:
 
 # %%
 if live() and missing_network("bisenet") is None:
@@ -506,10 +517,6 @@ if live() and missing_network("bisenet") is None:
 
     agreement = np.nanmean(part_iou(parse(torch.stack([face.image for face in faces])), masks), axis=1)
     print(f"BiSeNet against the exact parts of {len(faces)} drawn faces: mean IoU {agreement.mean():.3f}")
-    views = [columns[name][-2] for name in ("bicubic", "AMINet", "original")]  # Collins
-    views = [view if view.dtype == torch.uint8 else ((view + 1) * 127.5).to(torch.uint8) for view in views]
-    show([views, [coloured(parts) for parts in parse(torch.stack(views))]], ["bicubic", "AMINet", "original"])
-    plt.show()
 COMMAND = "python -m aminet evaluate {} --faces {}.zip --metrics iou nme pose"
 PARSED = ("iou", "iou_hair", "iou_skin", "iou_nose", "iou_eye", "iou_brow", "nme", "pose")
 rows, pending = [], []
