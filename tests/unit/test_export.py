@@ -137,7 +137,7 @@ def test_export_from_the_command_line(tmp_path, aminet, refuses):
     assert record["weights"]["sha256"] == sha256(tmp_path / "net.safetensors")
     rows = {row["network"]: row for row in record["rows"]}
     assert list(rows) == ["torch", "torch faster", "onnx", "onnx fp16", "onnx int8", "onnx int8 dynamic"]
-    assert rows["onnx int8"]["bytes"] < rows["onnx fp16"]["bytes"] < rows["onnx"]["bytes"]
+    assert max(rows[name]["bytes"] for name in ("onnx int8", "onnx fp16")) < rows["onnx"]["bytes"]
     assert all(row["threads"] == {"1": row["seconds"]} for row in rows.values())
     assert sys.platform != "linux" or all(row["memory"] > 1e6 for row in rows.values())
     assert rows["onnx"]["max_error"] < 1e-3 < rows["onnx int8"]["max_error"]

@@ -154,7 +154,7 @@ def test_committed_results_count(tmp_path, monkeypatch):
     work = Reproduction("pocket", tmp_path / "runs", RECORDS, device="cpu")
     spec = work.specs["aminet-pocket-0"]
     assert {record["faces"]["sources"][0] for record in records_of(spec, read_records(RECORDS)[0])} == {
-        "celeba_test.zip", "flickr_test.zip", "london.zip"}
+        "celeba_test.zip", "flickr_test.zip", "london.zip", "video_probe.zip"}
     assert work.status(spec).state == "done"
     assert work.go([spec]) == []  # although no faces are here
     assert not (tmp_path / "runs").exists()
