@@ -13,9 +13,8 @@ ROOT = FIGURES.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 
 import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from page import picture_of, show  # noqa: E402
+from page import PART_COLOURS, picture_of, show  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -28,11 +27,6 @@ from aminet.protocol import PROTOCOLS, psnr, to_uint8  # noqa: E402
 from aminet.train import Recipe, batch_of, fit, restore  # noqa: E402
 from aminet.training.games import L1Game  # noqa: E402
 from aminet.training.weights import load_weights  # noqa: E402
-
-COLOURS = np.array([  # of BiSeNet's 19 classes, as in notebook 14
-    [40, 40, 40], [255, 205, 178], [120, 72, 40], [150, 92, 50], [66, 135, 245], [30, 90, 200], [0, 0, 0],
-    [230, 150, 120], [210, 130, 100], [255, 255, 0], [245, 166, 35], [130, 20, 40], [225, 70, 90], [190, 40, 70],
-    [200, 160, 130], [255, 0, 255], [90, 150, 110], [100, 60, 140], [128, 128, 128]], np.uint8)
 
 
 def first_face() -> None:
@@ -70,7 +64,7 @@ def parsing() -> None:
     for column, (label, images) in enumerate(rows.items()):
         ImageDraw.Draw(picture).text((132 * column, 2), label, "black", ImageFont.load_default(14))
         for row, (face, parts) in enumerate(zip(images, parse(images))):
-            for below, part in enumerate((picture_of(face), COLOURS[parts])):
+            for below, part in enumerate((picture_of(face), PART_COLOURS[parts])):
                 picture.paste(Image.fromarray(part), (132 * column, 20 + 132 * (2 * row + below)))
     picture.save(FIGURES / "parsing.webp", quality=90)
 

@@ -70,7 +70,7 @@ from aminet.protocol import PROTOCOLS, psnr
 from aminet.train import restore
 from aminet.training.weights import PRETRAINED, load_weights
 from exercises import check
-from page import live, show, table
+from page import PART_COLOURS, live, show, table
 
 RECORDS = Path(records or DATA / "records")
 network = open_network("pocket")  # a function of pictures, 16x16 -> 128x128
@@ -455,15 +455,9 @@ if len(both) > 2:
 # A **parsing** gives each pixel its part: skin, hair, nose, and so on. The paper's Figure 9 shows parsings of restored faces. Of the drawn faces we know them exactly, for we drew them:
 
 # %%
-COLOURS = np.array([[40, 40, 40], [255, 205, 178], [120, 72, 40], [150, 92, 50], [66, 135, 245], [30, 90, 200],
-                    [0, 0, 0], [230, 150, 120], [210, 130, 100], [255, 255, 0], [245, 166, 35], [130, 20, 40],
-                    [225, 70, 90], [190, 40, 70], [200, 160, 130], [255, 0, 255], [90, 150, 110], [100, 60, 140],
-                    [128, 128, 128]], np.uint8)  # of the 19 classes
-
-
 def coloured(mask):
     """A parsing (H, W) as a picture (3, H, W)."""
-    return torch.from_numpy(COLOURS[np.asarray(mask)]).permute(2, 0, 1)
+    return torch.from_numpy(PART_COLOURS[np.asarray(mask)]).permute(2, 0, 1)
 
 
 faces = list(draw_faces(5, seed + 142))
@@ -471,7 +465,7 @@ figure = show([[face.image for face in faces], [coloured(face.mask) for face in 
 plt.show()
 figure, axis = plt.subplots(figsize=(8.4, 0.5))
 used = sorted({int(c) for face in faces for c in np.unique(face.mask)})
-axis.imshow(COLOURS[used][None], aspect="auto")
+axis.imshow(PART_COLOURS[used][None], aspect="auto")
 axis.set_xticks(range(len(used)), [CLASSES[c] for c in used], rotation=45, ha="right", fontsize=9)
 axis.set_yticks([])
 axis.grid(False)

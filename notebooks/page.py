@@ -10,6 +10,7 @@ from io import BytesIO
 from math import isfinite
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from IPython import get_ipython
 from IPython.core.pylabtools import print_figure
@@ -27,6 +28,10 @@ TAKES = {bool: ("True or False", (bool,)), int: ("a whole number", (int,)), floa
          str: ("text; papermill's -r passes digits as text", (str, type(None)))}
 CSS_PIXELS = 96  # of a browser's inch: a face of 128 pixels is 128 / 96 inches wide
 LINE = 0.19  # the height of a line of a figure's text, in inches
+PART_COLOURS = np.array([  # of a parsing's 19 classes, in RGB
+    [40, 40, 40], [255, 205, 178], [120, 72, 40], [150, 92, 50], [66, 135, 245], [30, 90, 200], [0, 0, 0],
+    [230, 150, 120], [210, 130, 100], [255, 255, 0], [245, 166, 35], [130, 20, 40], [225, 70, 90], [190, 40, 70],
+    [200, 160, 130], [255, 0, 255], [90, 150, 110], [100, 60, 140], [128, 128, 128]], np.uint8)
 SOURCES = ("faces", "val", "own")  # parameters that name several folders and zips, separated by spaces
 
 

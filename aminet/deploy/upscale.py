@@ -16,7 +16,7 @@ from ..config import HR, LR
 from ..errors import BadInput
 from ..faces import pictures
 from ..faces.finder import Found, find_faces, without_yunet
-from ..faces.pictures import align, bicubic, from_network, one_line, open_image, square, to_network
+from ..faces.pictures import align, bicubic, frame, from_network, one_line, open_image, square, to_network
 from ..files import write_atomically
 from .runtime import by_torch, load_onnx
 
@@ -102,10 +102,7 @@ def redraw(face: Image.Image, network: Restorer) -> list[Image.Image]:
 
 def paste(photo: np.ndarray, drawn: Image.Image, face: Found, scale: int, weight: float) -> None:
     """Lay a face of 128x128 over uint8 RGB (H, W, 3), where it was: the inverse of `align`, feathered at its edge."""
-    left, right = face.left * scale, face.right * scale
-    step = (right - left) / 38  # pixels of the photograph for a pixel of the face, and its direction
-    origin = (left + right) / 2 - step * complex(64, 52)
-    corners = [origin + step * HR * corner for corner in (0, 1, 1j, 1 + 1j)]
+    step, origin, corners = frame(face.left * scale, face.right * scale)
     (x, end_x), (y, end_y) = ((max(0, int(min(ends))), min(side, int(max(ends)) + 1)) for ends, side in zip(
         ([c.real for c in corners], [c.imag for c in corners]), photo.shape[1::-1]))
     small = bicubic(drawn, max(1, round(HR * min(1, abs(step)))))  # reduced with antialiasing

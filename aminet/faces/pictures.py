@@ -99,6 +99,14 @@ def square(image: Image.Image, side: int | None = None) -> Image.Image:
     return image.crop((x, y, x + side, y + side))
 
 
+def frame(left: complex, right: complex) -> tuple[complex, complex, list[complex]]:
+    """Return the similarity that takes an aligned face to its place, from its eye centres x + iy: the step for a pixel
+    of the face to the right, where its first corner lies, and all four corners."""
+    step = (right - left) / 38
+    origin = (left + right) / 2 - step * complex(64, 52)
+    return step, origin, [origin + step * HR * corner for corner in (0, 1, 1j, 1 + 1j)]
+
+
 def align(image: Image.Image, left: tuple[float, float], right: tuple[float, float]) -> Image.Image:
     """Rotate, scale and shift so that the eyes lie on row 52 of 128, 38 px apart, centred on column 64.
 
@@ -113,10 +121,8 @@ def align(image: Image.Image, left: tuple[float, float], right: tuple[float, flo
     image = image.reduce(reduce)
     left_eye, right_eye = complex(*left) / reduce, complex(*right) / reduce
     times = max(1, math.ceil(distance / reduce / 38))
-    # Source pixels per pixel of the enlarged output, as a complex number: scale and rotation in one.
-    step = (right_eye - left_eye) / (38 * times)
-    origin = (left_eye + right_eye) / 2 - step * complex(64, 52) * times
-    corners = [origin + step * HR * times * corner for corner in (0, 1, 1j, 1 + 1j)]
+    step, origin, corners = frame(left_eye, right_eye)
+    step /= times  # source pixels per pixel of the enlarged output
     outside = max(max(-c.real, -c.imag, c.real - image.width, c.imag - image.height) for c in corners)
     pad = max(0, math.ceil(outside))
     if pad:

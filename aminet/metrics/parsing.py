@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
-from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
@@ -122,7 +121,7 @@ def parse(images: Tensor | np.ndarray) -> np.ndarray:
     """
     images = np.ascontiguousarray(images)
     key = sha256(f"{pretrained.locate('bisenet').name} {images.shape}".encode() + images.tobytes()).hexdigest()
-    path = Path(torch.hub.get_dir()) / "aminet" / f"parsing-{key[:16]}.npz"
+    path = pretrained.hub() / "aminet" / f"parsing-{key[:16]}.npz"
     with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile):  # none yet, or damaged: found again
         if (maps := np.load(path)["maps"]).shape == (len(images), *images.shape[2:]):
             return maps
