@@ -17,7 +17,7 @@ from skimage.data import astronaut
 
 from aminet import PRESETS, AMINet
 from aminet.degrade import network_input
-from aminet.deploy.export import CONVOLUTIONS, export, int8_costs, memory_growth, to_fp16, to_int8, to_onnx
+from aminet.deploy.export import CONVOLUTIONS, export, int8_costs, to_fp16, to_int8, to_onnx
 from aminet.deploy.runtime import by_torch, load_onnx, open_onnx
 from aminet.deploy.timing import fill_zeros, race
 from aminet.errors import BadInput
@@ -117,12 +117,6 @@ def test_where_the_error_of_int8_goes(exported, monkeypatch):
     assert (everything["kind"], everything["convolutions"]) == ("all", len(weights))
     assert (sa["kind"], sa["convolutions"]) == ("SA", 24)
     assert 0 < sa["error"] < everything["error"] and sa["psnr_cost"] != everything["psnr_cost"] != 0
-
-
-def test_memory_of_a_network_grows_with_it(exported):
-    if sys.platform != "linux":
-        pytest.skip("Linux alone says it")
-    assert memory_growth("onnx", exported[1], 1) > 2e6
 
 
 def test_export_from_the_command_line(tmp_path, aminet, refuses):
