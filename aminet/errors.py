@@ -3,3 +3,11 @@
 
 class BadInput(ValueError):
     """Bad input: one line that says what is wrong and what to do. The command line prints it and exits with 2."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: object) -> str:
+    """Return text in one line, with what a terminal would obey, or could not show, escaped: files may have any name."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..config import HR, LR
-from ..errors import BadInput
+from ..errors import BadInput, printable
 from ..faces import pictures
 from ..faces.finder import Found, find_faces, without_yunet
 from ..faces.pictures import align, bicubic, frame, from_network, one_line, open_image, square, to_network
@@ -131,7 +131,7 @@ def upscale(sources: Sequence[str | Path], target: str | Path, weights: str | Pa
             lines, status = upscale_file(source, result, network, overwrite, **options), "done"
         except BadInput as error:
             if len(pairs) == 1:
-                raise BadInput(printable(str(error))) from None
+                raise
             lines, status = [str(error)], "kept" if isinstance(error, Kept) else "failed"
         yield Outcome([printable(line) for line in lines], status)
 
@@ -184,7 +184,7 @@ def plan(sources: Sequence[str | Path], target: str | Path) -> list[tuple[Path, 
     files = [path for source in sources for path in pictures_of(source)]
     if files == sources and len(files) == 1 and target.suffix and not os.path.isdir(target):
         if target.suffix.lower() not in WRITTEN:
-            raise BadInput(printable(f"{target}: give the result a name that ends in one of {' '.join(WRITTEN)}"))
+            raise BadInput(f"{target}: give the result a name that ends in one of {' '.join(WRITTEN)}")
         results = [target]
     else:
         stems = Counter(path.stem for path in files)
@@ -192,20 +192,20 @@ def plan(sources: Sequence[str | Path], target: str | Path) -> list[tuple[Path, 
     inputs = {path.resolve() for path in (*files, *sources)}
     for result in results:
         if inputs & {result.resolve(), result.parent.resolve()}:
-            raise BadInput(printable(f"{result} would overwrite the input, or lie among it: choose another name"))
+            raise BadInput(f"{result} would overwrite the input, or lie among it: choose another name")
     return list(zip(files, results))
 
 
 def pictures_of(source: Path) -> list[Path]:
     """Return the pictures of a folder by their names, or the one that is named."""
     if not os.path.exists(source):
-        raise BadInput(printable(f"no such file: {source}"))
+        raise BadInput(f"no such file: {source}")
     if not source.is_dir():
         return [source]
     found = sorted(path for path in source.iterdir() if path.suffix.lower() in pictures.SUFFIXES and path.is_file()
                    and not path.name.startswith("."))
     if not found:
-        raise BadInput(printable(f"{source} holds no picture"))
+        raise BadInput(f"{source} holds no picture")
     return found
 
 
@@ -232,8 +232,3 @@ def write_picture(image: Image.Image, path: Path) -> None:
     except (OSError, ValueError) as error:  # more pixels than the format can hold
         raise BadInput(f"{path} cannot be written ({one_line(error)}): choose .png") from None
     write_atomically(path, buffer.getvalue())
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would obey, and what no terminal can show: a file may have any name."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
