@@ -51,7 +51,9 @@ def replaced(draw, content: Any) -> Any:
 
 
 def _replaced(draw, content: Any) -> Any:
-    keys = list(content) if isinstance(content, dict) else list(range(len(content))) if isinstance(content, list) else []
+    keys = list(content) if isinstance(content, dict) else []
+    if isinstance(content, list):
+        keys = list(range(len(content)))
     if not keys or draw(st.integers(0, 5)) == 0:
         return draw(st.sampled_from(ODD))
     key, copy = draw(st.sampled_from(keys)), content.copy()

@@ -1,8 +1,8 @@
 """Pictures of any bytes."""
 import io
 
-from hypothesis import given
 from hostile import mutated, survives
+from hypothesis import given
 from PIL import Image
 
 from aminet.faces.pictures import open_header, to_rgb
