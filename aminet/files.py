@@ -5,7 +5,7 @@ import hashlib
 import os
 import tempfile
 from contextlib import contextmanager
-from errno import ENOSPC
+from errno import ENAMETOOLONG, ENOSPC
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +23,13 @@ def find(path: str | Path) -> Path:
     return inside if not Path(path).exists() and inside.exists() else Path(path)
 
 
+def advice(error: OSError) -> str:
+    """Say what to do about a file that cannot be read or written."""
+    if error.errno == ENOSPC:
+        return "free some space or choose another place"
+    return "choose a shorter name" if error.errno == ENAMETOOLONG else "choose another place"
+
+
 @contextmanager
 def writing(path: Path):
     """Make the folder of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
@@ -30,9 +37,8 @@ def writing(path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        advice = "free some space or choose another place" if error.errno == ENOSPC else "choose another place"
-        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice}, then run "
-                       "again (a training run continues with --resume)") from error
+        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice(error)}, then "
+                       "run again (a training run continues with --resume)") from error
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
