@@ -46,6 +46,17 @@ def test_workflow_and_readme_call_the_same_commands():
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_workflows_may_do_little_and_the_audit_stops_no_push():
+    workflows = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    asked = {name: workflow["permissions"] for name, workflow in workflows.items()}
+    to_publish = {"contents": "read", "pages": "write", "id-token": "write"}
+    assert asked == {"audit": {"contents": "read"}, "test": {"contents": "read"}, "site": to_publish}
+    audit = workflows["audit"]
+    assert audit[True].keys() == {"schedule", "workflow_dispatch"}  # YAML reads the key `on` as a truth
+    assert [step["run"] for step in audit["jobs"]["audit"]["steps"] if "run" in step] == ["make audit"]
+    assert "pip-audit" in (ROOT / "Makefile").read_text()
+
+
 def test_no_path_of_a_machine_is_committed():
     private = re.compile(rb"(?<![\w.:/])/(?:home|root|work|mnt|tmp|Users)/")
     for path in tracked():
