@@ -24,7 +24,7 @@ from ..files import sha256
 from ..metrics.pretrained import missing_network, missing_package, vgg19
 from ..protocol import PROTOCOLS, psnr
 from ..train import Recipe
-from .weights import find_weights, load_weights, read_header
+from .weights import find_weights, load_weights, read_network
 
 Losses = tuple[Tensor, dict[str, Tensor]]  # what to minimise, and what to log of it
 
@@ -91,14 +91,20 @@ class BaseGame(nn.Module):
         return None
 
 
-def warm_start(network: nn.Module, config: Config, start: str | Path) -> dict[str, Any]:
-    """Load the weights that a training starts from into a network; returns what to note of them.
+def start_weights(start: str | Path, config: Config | None) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the network that a training starts from, and its header; BadInput if it is not of this configuration.
 
-    start: a file, a run's folder, or ours by name. BadInput if they are of another configuration.
+    start: a file, a run's folder, or ours by name.
     """
     given, header = load_weights(start)
-    if read_config(header["config"]) != config:
+    if config and read_config(header["config"]) != config:
         raise BadInput(f"--start {start} is another network: {type(given).__name__} {header['config']}")
+    return given, header
+
+
+def warm_start(network: nn.Module, config: Config, start: str | Path) -> dict[str, Any]:
+    """Load the weights that a training starts from into a network; returns what to note of them."""
+    given, header = start_weights(start, config)
     network.load_state_dict(given.state_dict())
     path = find_weights(start)
     return {"name": path.name, "sha256": sha256(path),
@@ -146,7 +152,7 @@ class GANRecipe(Recipe):
     perceptual: float = bounded(None, 0, kind=float)
     adversarial: float = bounded(None, 0, kind=float)
     loss: str = one_of("vanilla", "hinge", default="")
-    width: int = bounded(64, 1, 1024)
+    width: int = bounded(64, 1, 256)
     norm: str = one_of("batch", "spectral", "none")
     r1: float = bounded(0.0, 0)
     choose: str = one_of("lpips", "psnr")
@@ -195,7 +201,7 @@ class GANGame(BaseGame):
 
     def __init__(self, start: str | Path, recipe: GANRecipe, val: Tensor):
         missing_networks(recipe)
-        super().__init__(read_config(read_header(find_weights(start))["config"]), recipe, recipe.gan, start)
+        super().__init__(read_network(start)[1], recipe, recipe.gan, start)
         self.adversary, self.perceptual = recipe.adversary(), None
         if recipe.perceptual:
             features, self.notes["vgg19"] = vgg19()
