@@ -276,7 +276,7 @@ curves(PHOTOS, "lpips", ("jpeg", "noise", "blur", "roll", "smaller"))
 curves(PHOTOS, "identity", ("jpeg", "noise", "blur", "roll", "smaller"))
 
 # %% [markdown]
-# LPIPS is better when lower, identity when higher. By LPIPS AMIGAN leads at every level shown here. By identity AMINet leads at all of them but the strongest noise, and under JPEG both are below bicubic. **A face that looks good may be that of somebody else.** (Under roll the identity is measured on the face turned back, for the metric's face finder misreads turned faces.)
+# LPIPS is better when lower, identity when higher. By LPIPS AMIGAN leads at every level shown here. By identity AMINet is above AMIGAN at all of them but the strongest noise, and under JPEG both are below bicubic. **A face that looks good may be that of somebody else.** (Under roll the identity is measured on the face turned back, for the metric's face finder misreads turned faces.)
 #
 # ### Pose and light, the paper's own limits
 #
