@@ -45,7 +45,8 @@ class BaseGame(nn.Module):
         self.config, self.recipe, self.network = config, recipe, build(config)
         self.notes: dict[str, Any] = {"preset": preset, "config": config.to_dict()}
         if start:
-            self.notes["start"] = warm_start(self.network, config, start)
+            given, self.notes["start"] = start_weights(start, config)
+            self.network.load_state_dict(given)
         self.use(self.network)
 
     def use(self, call: Callable) -> None:
@@ -91,30 +92,23 @@ class BaseGame(nn.Module):
         return None
 
 
-def start_weights(start: str | Path, config: Config | None) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the network that a training starts from, and its header; BadInput if it is not of this configuration.
+def start_weights(start: str | Path, config: Config | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the weights that a training starts from, and what to note of them.
 
-    start: a file, a run's folder, or ours by name.
+    start: a file, a run's folder, or ours by name. BadInput if they are of another configuration; None: of any.
     """
     given, header = load_weights(start)
     if config and read_config(header["config"]) != config:
         raise BadInput(f"--start {start} is another network: {type(given).__name__} {header['config']}")
-    return given, header
-
-
-def warm_start(network: nn.Module, config: Config, start: str | Path) -> dict[str, Any]:
-    """Load the weights that a training starts from into a network; returns what to note of them."""
-    given, header = start_weights(start, config)
-    network.load_state_dict(given.state_dict())
     path = find_weights(start)
-    return {"name": path.name, "sha256": sha256(path),
-            **{key: header[key] for key in ("preset", "images", "val_psnr") if key in header}}
+    return given.state_dict(), {"name": path.name, "sha256": sha256(path), **{
+        key: header[key] for key in ("preset", "images", "val_psnr") if key in header}}
 
 
 class L1Game(BaseGame):
     """Train a network on L1 (Eq. 17), or on its own loss if it has one, as some compared methods do.
 
-    preset: what to call the configuration. start: weights to start from (see `warm_start`). priors: the names of those
+    preset: what to call the configuration. start: weights to start from (`start_weights`). priors: the names of those
     at hand; BadInput if the network's loss needs another.
     """
 
@@ -191,7 +185,7 @@ def missing_networks(recipe: GANRecipe) -> None:
 class GANGame(BaseGame):
     """Train a network on against a discriminator: AMIGAN, or a compared GAN of Table VIII.
 
-    Both players move at once, on the gradients of the same batch. start: the trained generator (see `warm_start`). The
+    Both players move at once, on the gradients of the same batch. start: the trained generator (`start_weights`). The
     losses on its priors are left out: it has learnt from them before. val: the validation faces, uint8 (N, 3, 128,
     128): a generator that falls 2 dB below both its start and bicubic there has left the faces.
     """
