@@ -247,7 +247,7 @@ def train(arguments) -> None:
     from .faces.priors import open_priors
     from .faces.sources import open_training_faces
     from .training.device import usable
-    from .training.folder import check_run, compare
+    from .training.folder import check_run, same_run
     from .training.games import GANGame, L1Game, missing_networks, start_weights
     from .training.trainer import Trainer
 
@@ -262,7 +262,7 @@ def train(arguments) -> None:
     main = os.environ.get("RANK", "0") == "0"
     if main and (header := check_run(arguments.out, arguments.resume)):
         wanted = {"recipe": asdict(recipe)} | ({"config": config.to_dict()} if config else {})
-        compare(Path(arguments.out) / "state.safetensors", header, wanted, tuple(wanted))
+        same_run(Path(arguments.out) / "state.safetensors", header, wanted, tuple(wanted))
     faces, val, data = open_training_faces(arguments.faces, arguments.val, arguments.skip_bad, progress=main)
     priors = open_priors(faces, arguments.faces, config.priors) if config else {}
     game = (L1Game(config, recipe, arguments.preset, arguments.start, priors) if config else

@@ -93,11 +93,10 @@ def read_json(path: str | Path, text: str | bytes | None = None) -> Any:
 
 
 def check_shape(value: Any, shape: Any, name: str) -> None:
-    """Raise BadInput, with the place, where the content of a JSON file has not the shape that is expected of it.
+    """Raise BadInput, with the place, where JSON has not the shape that is expected of it.
 
-    shape: `float` for any finite number, a range for a whole number, str, dict, list or bool, a pattern of a text,
-    [SHAPE] of each item, {NAME: SHAPE} or {str: SHAPE} of each value, a tuple of choices, or a value. A NAME that ends
-    in ? may be missing; other names are allowed.
+    shape: a type, `float` for any finite number; a range of whole numbers; a pattern; a value; a tuple of these;
+    [SHAPE] of each item; {str: SHAPE} of each value; {NAME: SHAPE}: NAME? may be missing, other names are allowed.
     """
     if isinstance(shape, dict) and isinstance(value, dict):
         for key, each in shape.items():

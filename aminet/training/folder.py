@@ -91,7 +91,7 @@ def header_of_state(path: Path) -> dict[str, Any]:
     return header
 
 
-def compare(state: Path, header: dict[str, Any], wanted: dict[str, Any], keys: tuple[str, ...] = KEYS) -> None:
+def same_run(state: Path, header: dict[str, Any], wanted: dict[str, Any], keys: tuple[str, ...] = KEYS) -> None:
     """Raise BadInput if a state's header is of another run than the `wanted` one, by these keys."""
     wanted = json.loads(json.dumps(wanted))  # tuples become lists
     free = ("images", "minutes") if wanted["recipe"]["schedule"] == "constant" else ()  # a longer run may continue it

@@ -24,7 +24,7 @@ from ..errors import BadInput
 from ..faces.priors import priors_of
 from ..train import batch_of, draw, fit, restore
 from .device import AUTOCAST, Processes, asked_to_stop, exact, keep_memory, precision, tf32
-from .folder import RunFolder, compare, header_of_state
+from .folder import RunFolder, header_of_state, same_run
 from .games import BaseGame
 from .weights import read_tensors, save_tensors, save_weights
 
@@ -53,10 +53,8 @@ class Trainer:
             keep_memory()
         if self.recipe.batch % self.processes.count:
             raise BadInput(f"batch {self.recipe.batch} is no multiple of the {self.processes.count} processes")
-        for images in (faces, val):
-            if images.dtype != torch.uint8 or images.shape[1:] != (3, HR, HR):
-                raise BadInput(f"faces to train and validate on are uint8 (N, 3, {HR}, {HR}), not {images.dtype} "
-                               f"{tuple(images.shape)}")
+        if any(images.dtype != torch.uint8 or images.shape[1:] != (3, HR, HR) for images in (faces, val)):
+            raise BadInput(f"faces to train and to validate on are uint8 (N, 3, {HR}, {HR})")
         if min(len(faces), len(val)) == 0:
             raise BadInput("no faces to train on, or none to validate on")
         try:
@@ -114,7 +112,7 @@ class Trainer:
     def load(self) -> None:
         """Continue from the folder's state; BadInput if it is of another run, or no whole state."""
         header = header_of_state(self.folder.state)
-        compare(self.folder.state, header, self.header)
+        same_run(self.folder.state, header, self.header)
         like = self.parts(lambda name: {
             index: {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
             for index, weight in enumerate(self.game.networks()[name].parameters())})

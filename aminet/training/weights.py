@@ -21,12 +21,11 @@ if TYPE_CHECKING:  # `upscale --onnx` finds and writes files where there is no t
 
 PRETRAINED = DATA / "weights"
 COUNT, TIME = range(2**53), re.compile(r"[\dTZ:-]*")
-FACES = {"sources?": [str], "images?": COUNT}
 # What the header of weights notes, and a record of them; as far as it is read again. `progress`: of a run's state.
 HEADER = {
-    "config?": dict, "recipe?": dict, "trials?": [{"lr": float, "images": COUNT}], "data?": {"train?": FACES},
-    "preset?": str, "device?": str, "chosen?": TIME, "images?": COUNT, "minutes?": (float, None), "val_psnr?": float,
-    "val_lpips?": float, "vgg19?": str, "start?": {"name": str, "val_psnr?": float},
+    "config?": dict, "recipe?": dict, "trials?": [{"lr": float, "images": COUNT}], "preset?": str, "device?": str,
+    "data?": {"train?": {"sources?": [str], "images?": COUNT}}, "chosen?": TIME, "images?": COUNT, "vgg19?": str,
+    "minutes?": (float, None), "val_psnr?": float, "val_lpips?": float, "start?": {"name": str, "val_psnr?": float},
     "progress?": {"seen": COUNT, "seconds": float, "progress": float, "best": (float, -inf), "chosen": {str: float},
                   "validated": range(-1, 2**53), "cost": {"validate": float, "save": float}, "scaler": {str: float}}}
 
