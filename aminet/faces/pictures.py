@@ -203,7 +203,11 @@ def align(image: Image.Image, left: tuple[float, float], right: tuple[float, flo
     step /= times  # source pixels per pixel of the enlarged output
     outside = max(max(-c.real, -c.imag, c.real - image.width, c.imag - image.height) for c in corners)
     pad = max(0, math.ceil(outside))
-    if pad:
+    if pad:  # of a large picture only what is seen, or mirrored, is copied
+        xs, ys = ([int(part(c)) for c in corners] for part in (lambda c: c.real, lambda c: c.imag))
+        x, y = max(0, min(xs) - pad - 3), max(0, min(ys) - pad - 3)
+        image = image.crop((x, y, min(image.width, max(xs) + pad + 3), min(image.height, max(ys) + pad + 3)))
+        origin -= complex(x, y)
         image = Image.fromarray(np.pad(np.asarray(image), ((pad, pad), (pad, pad), (0, 0)), mode="symmetric"))
     matrix = (step.real, -step.imag, origin.real + pad, step.imag, step.real, origin.imag + pad)
     enlarged = image.transform((HR * times, HR * times), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
