@@ -91,7 +91,7 @@ def open_faces(sources: str | Path | Sequence[str], skip_bad: bool = False,
 
 def parse_all(texts: Sequence[str]) -> list[Source]:
     """Read the sources of one set of faces; BadInput for none, and for kinds that do not go together."""
-    if not texts or not isinstance(texts, (list, tuple)):
+    if not texts or not isinstance(texts, (list, tuple)) or "" in texts:
         raise BadInput("no faces given: name a folder, a zip, or synthetic:100")
     parsed = [Source.parse(text) for text in texts]
     if len(parsed) > 1 and any(source.kind != "path" for source in parsed):

@@ -502,22 +502,24 @@ ADOBE = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.0
 SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
 
 
-def icc_profile(space: bytes, colours=None, gamma: float = 2.2) -> bytes:
-    """A small ICC profile, version 2: grey, or with three colours as columns of XYZ, and one gamma."""
+def icc_profile(space: bytes, colours=None, gamma: float = 2.2, table: bytes = b"") -> bytes:
+    """A small ICC profile, version 2: grey, or with three colours as columns of XYZ, and one gamma, or by a table."""
     def xyz(values):
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
 
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
     tags = {b"wtpt": xyz((0.9642, 1, 0.8249))}
-    tags |= {b"kTRC": curve} if colours is None else {b"rgb"[i:i + 1] + b"XYZ": xyz(colours[:, i]) for i in range(3)}
-    tags |= {} if colours is None else {b"rgb"[i:i + 1] + b"TRC": curve for i in range(3)}
-    table, data, start = b"", b"", 132 + 12 * len(tags)
+    tags |= {b"A2B0": table} if table else {b"kTRC": curve} if colours is None else {}
+    for i, name in enumerate((b"r", b"g", b"b") if colours is not None else ()):
+        tags |= {name + b"XYZ": xyz(colours[:, i]), name + b"TRC": curve}
+    index, data, start = b"", b"", 132 + 12 * len(tags)
     for name, content in tags.items():
-        table += name + struct.pack(">2I", start + len(data), len(content))
+        index += name + struct.pack(">2I", start + len(data), len(content))
         data += content
-    header = struct.pack(">I4sI4s4s4s", start + len(data), b"\0" * 4, 0x02400000, b"mntr", space, b"XYZ ")
+    between = b"Lab " if table else b"XYZ "
+    header = struct.pack(">I4sI4s4s4s", start + len(data), b"\0" * 4, 0x02400000, b"mntr", space, between)
     header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + b"\0" * 28 + xyz((0.9642, 1, 0.8249))[8:]
-    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + index + data
 
 
 def shown(levels: np.ndarray, colours: np.ndarray, gamma: float) -> np.ndarray:
@@ -552,6 +554,17 @@ def test_grey_profiles_and_others_that_do_not_fit(tmp_path):
                     ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
                     ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()):
         assert torch.equal(one(tmp_path, encode(picture(1), icc_profile=profile)), plain)
+
+
+def test_cmyk_profiles_are_used(tmp_path):
+    straight, soft = bytes(range(256)), bytes(level**2 // 255 for level in range(256))
+    table = b"mft1\0\0\0\0\4\3\2\0" + struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    table += 3 * straight + soft + 8 * bytes((255, 128, 128, 0, 128, 128)) + 3 * straight  # lightness by black alone
+    grey = Image.new("CMYK", (32, 32), (0, 0, 0, 128))
+    x = one(tmp_path, encode(grey, "TIFF", icc_profile=icc_profile(b"CMYK", table=table)), "a.tif")
+    light = ((100 * (1 - soft[128] / 255) + 16) / 116) ** 3
+    assert abs(x.float() - 255 * (1.055 * light ** (1 / 2.4) - 0.055)).max() < 3
+    assert abs(one(tmp_path, encode(grey, "TIFF"), "a.tif").float() - 127).max() < 3
 
 
 def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def test_the_last_synthetic_face_can_be_drawn():
     assert open_faces("synthetic:1:9223372036853")[1]["images"] == 1
 
 
-@pytest.mark.parametrize("sources", [[], (), None, 5, {"a.zip": 1}])
+@pytest.mark.parametrize("sources", [[], (), None, 5, {"a.zip": 1}, "", ["a.zip", ""]])
 def test_no_source_is_refused(sources):
     with pytest.raises(BadInput, match="no faces given"):
         open_faces(sources)
