@@ -105,8 +105,8 @@ def open_header(data: bytes) -> Image.Image:
 def decoded(data: bytes):
     """Lend the picture in the bytes of an image file: RGB, upright.
 
-    Of pictures above 2 megapixels, one is decoded and used at a time: threads take turns. With 12 bytes a pixel it
-    needs at most 0.8 GB, and eight threads with smaller ones 0.2 GB.
+    Of pictures above 2 megapixels, one is decoded and used at a time: threads take turns. It takes up to 12 bytes a
+    pixel, as WebP 20, so 1.3 GB at MAX_PIXELS; eight threads with smaller ones take 0.3 GB.
     """
     image = open_header(data)
     with _large if image.width * image.height > 2**21 else nullcontext():
