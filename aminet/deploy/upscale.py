@@ -172,7 +172,7 @@ class Kept(BadInput):
 
 def keep(paths: Sequence[Path], source: Path, overwrite: bool) -> None:
     """Refuse to write over what is there, and over the input in any case."""
-    if source.resolve() in [path.resolve() for path in paths]:
+    if os.path.realpath(source) in map(os.path.realpath, paths):
         raise BadInput(f"{source}: a result would overwrite the input: choose another name")
     if there := [str(path) for path in paths if os.path.exists(path) and not overwrite]:
         raise Kept(f"{', '.join(there)} exists and is kept: --overwrite replaces it")
@@ -189,9 +189,9 @@ def plan(sources: Sequence[str | Path], target: str | Path) -> list[tuple[Path, 
     else:
         stems = Counter(path.stem for path in files)
         results = [target / f"{path.stem if stems[path.stem] == 1 else path.name}.png" for path in files]
-    inputs = {path.resolve() for path in (*files, *sources)}
+    inputs = {os.path.realpath(path) for path in (*files, *sources)}  # Path.resolve stops at a loop of links
     for result in results:
-        if inputs & {result.resolve(), result.parent.resolve()}:
+        if inputs & {os.path.realpath(result), os.path.realpath(result.parent)}:
             raise BadInput(f"{result} would overwrite the input, or lie among it: choose another name")
     return list(zip(files, results))
 
@@ -202,7 +202,7 @@ def pictures_of(source: Path) -> list[Path]:
         raise BadInput(f"no such file: {source}")
     if not source.is_dir():
         return [source]
-    found = sorted(path for path in source.iterdir() if path.suffix.lower() in pictures.SUFFIXES and path.is_file()
+    found = sorted(path for path in source.iterdir() if path.suffix.lower() in pictures.SUFFIXES and not path.is_dir()
                    and not path.name.startswith("."))
     if not found:
         raise BadInput(f"{source} holds no picture")

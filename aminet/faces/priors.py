@@ -82,7 +82,8 @@ def detected_landmarks(faces: Tensor) -> Tensor:
     digest = sha256(faces.numpy().tobytes()).hexdigest()
     path = Path(torch.hub.get_dir()) / "aminet" / f"landmarks-{digest[:16]}.safetensors"
     with suppress(OSError, SafetensorError, KeyError):  # none yet, or damaged: found again
-        if (landmarks := load(path.read_bytes())["landmarks"]).shape == (len(faces), 68, 2):
+        landmarks = load(path.read_bytes())["landmarks"]
+        if (landmarks.shape, landmarks.dtype) == ((len(faces), 68, 2), torch.float32) and landmarks.isfinite().all():
             return landmarks
     landmarks = find_landmarks(faces)
     write_atomically(path, save({"landmarks": landmarks}))

@@ -96,6 +96,20 @@ def test_without_yunet_upright_faces_are_found_as_boxes(no_yunet):
     assert find_faces(Image.new("RGB", (200, 200))) == []
 
 
+HOSTILE = [(16, 16), (1, 1), (1, 100_000), (100_000, 1), (16, 1_000_000)]
+
+
+@pytest.mark.parametrize("size", HOSTILE)
+def test_pictures_of_any_size_without_yunet(no_yunet, size):
+    assert find_faces(Image.new("RGB", size, "gray")) == []
+
+
+@pytest.mark.parametrize("size", HOSTILE)
+def test_pictures_of_any_size(pretrained, size):
+    pretrained("yunet")
+    assert find_faces(Image.new("RGB", size, "gray")) == []
+
+
 def test_without_any_detector_one_line_says_what_to_do(no_yunet, monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.data", None)
     with pytest.raises(BadInput, match="yunet is not at hand.*scikit-image"):

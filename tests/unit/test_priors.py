@@ -95,7 +95,8 @@ def test_a_damaged_cache_of_landmarks_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "onnx_network", lambda name: lambda image: np.zeros((1, 212), np.float32))
     points = detected_landmarks(faces(2))
     (cache,) = (tmp_path / "aminet").iterdir()
-    for damaged in (b"no tensors", save({"landmarks": torch.ones(1, 68, 2)}), save({"others": points})):
+    for damaged in (b"no tensors", save({"landmarks": torch.ones(1, 68, 2)}), save({"others": points}),
+                    save({"landmarks": torch.ones(2, 68, 2, dtype=torch.int32)}), save({"landmarks": points / 0})):
         cache.write_bytes(damaged)
         assert torch.equal(detected_landmarks(faces(2)), points)
 
