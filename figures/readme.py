@@ -461,12 +461,16 @@ def recognition() -> str:
              for name, file in files.items()]
     above, below = ([name for name, gain in gains.items() if sign * gain[end] > 0]
                     for sign, end in ((1, "low"), (-1, "high")))
+    decided = [name for name, file in files.items()
+               if any(record(file)["gain"][score]["low"] > 0 for score in ("rank1", "verified"))]
     faces = record(first)["faces"]
     return "\n".join([
         f"{faces['images']} video faces of {len(set(faces['people']))} people, reduced to 16x16 and restored.",
         f"In cosine {len(above)} of {len(gains)} networks are above bicubic ({listing(above)}): their intervals leave "
-        f"zero out. One or more would be by chance, too, with a probability of {1 - 0.975 ** len(gains):.2f}.",
-        f"{len(below)} are below bicubic ({listing(below)}).", "",
+        f"zero out. If none helped, one or more of {len(gains)} independent ones would be above with a probability of "
+        f"{1 - 0.975 ** len(gains):.2f}.",
+        f"{len(below)} are below bicubic ({listing(below)}). In rank-1 or verified, above bicubic: "
+        f"{listing(decided)}.", "",
         markdown(["restored by", "cosine", "to other people", "rank-1, %", "verified, %",
                   "cosine over bicubic, 95 % over people"], rows)])
 
@@ -489,7 +493,8 @@ def limits() -> str:
                   "halved at", "gone at", f"identity {FALL} lower at"], rows), "",
         f"On {drawn['faces']['measured']} drawn faces:", "",
         f"- Turned by {yaw['level']:g} degrees, the gain changes by {interval(**yaw['gain_change']['psnr'])} dB. Of "
-        f"{photographs['faces']['images']:,} photographs {far} is turned by 45 degrees or more: profiles have none.",
+        f"{photographs['faces']['images']:,} photographs {far} is turned by 45 degrees or more, so there is "
+        "no number for profiles.",
         f"- With dark skin against light, of the same people, LPIPS changes by {interval(**skin['change']['lpips'])}: "
         f"worse. PSNR changes by {interval(**skin['change']['psnr'])} dB and bicubic's with it, for a dark picture has "
         f"smaller errors. The gain changes by {interval(**skin['gain_change']['psnr'])} dB."])
