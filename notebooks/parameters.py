@@ -100,7 +100,7 @@ def blaming(name: str, value: Any, wanted: str = ""):
         yield
     except (OSError, ValueError) as error:  # a name of 300 characters is an OSError
         why = re.sub(r"(?<!\S)--(?=[a-z])", "", str(error)).removeprefix(f"{name}={value!r} is ")
-        raise BadInput(f"{name} is {value!r}: {'; '.join(filter(None, (wanted, why)))}") from None
+        raise BadInput(f"{name} is {value!r:.200}: {'; '.join(filter(None, (wanted, why)))}") from None
 
 
 def check_value(name: str, value: Any) -> None:
