@@ -49,6 +49,7 @@ from torch import nn
 
 from aminet import degrade as package
 from aminet.degrade import degrade, send, to_float, upsample
+from aminet.errors import BadInput
 from aminet.faces.sources import open_faces
 from aminet.faces.synthetic import faces as draw_faces
 from aminet.files import DATA
@@ -102,7 +103,8 @@ def limits_of(weights, where):
 NAMES = {"AMINet": "pocket", "AMIGAN": "pocket-gan"}
 PHOTOS, DRAWN, TURNED = ({name: limits_of(weights, where) for name, weights in NAMES.items()}
                          for where in ("celeba_test", "synthetic_14_2", "celeba_test+flickr_test"))
-assert all(PHOTOS.values()) and all(DRAWN.values()) and all(TURNED.values()), "a record of the limits is missing"
+if not all(record for records_of in (PHOTOS, DRAWN, TURNED) for record in records_of.values()):
+    raise BadInput(f"records is {records!r}: no limits of pocket and pocket-gan in it; empty, the course's own are read")
 
 rows = PHOTOS["AMINet"]["stresses"]["dark"]["rows"]
 table([[f"{row['level']:g} stops darker", row["means"]["bicubic_psnr"]["mean"], row["means"]["psnr"]["mean"],

@@ -16,6 +16,7 @@ from aminet.faces.pictures import open_image
 from aminet.faces.portraits import EYES
 from aminet.faces.sources import face_set, parse_all
 from aminet.files import find
+from aminet.metrics.pretrained import missing_network
 from aminet.paper.runs import choose, runs, scale_of
 from aminet.train import Recipe
 from aminet.training.device import usable
@@ -98,8 +99,8 @@ def blaming(name: str, value: Any, wanted: str = ""):
     try:
         yield
     except (OSError, ValueError) as error:  # a name of 300 characters is an OSError
-        why = re.sub(r"(?<= )--(?=[a-z])", "", str(error)).removeprefix(f"{name}={value!r} is ")
-        raise BadInput(f"{name} is {value!r}: {'; '.join(filter(None, (wanted, why)))}") from None
+        why = re.sub(r"(?<!\S)--(?=[a-z])", "", str(error)).removeprefix(f"{name}={value!r} is ")
+        raise BadInput(f"{name} is {value!r:.200}: {'; '.join(filter(None, (wanted, why)))}") from None
 
 
 def check_value(name: str, value: Any) -> None:
@@ -110,8 +111,8 @@ def check_value(name: str, value: Any) -> None:
             raise ValueError("papermill's -r passes digits as text" if allowed.kind is str and type(value) is int else "")
 
 
-def check_training(images: int, start: str, out: str, preset: str = "", minutes: float = 0.0, resume: bool = False,
-                   **others) -> None:
+def check_training(images: int, faces: str, val: str, start: str, out: str, preset: str = "", minutes: float = 0.0,
+                   resume: bool = False, **others) -> None:
     """Raise BadInput if the parameters of a training do not fit together. Its folder is taken as the training will."""
     kind = GANRecipe if "d_lr" in others else Recipe
     with blaming("images", images):
@@ -119,11 +120,19 @@ def check_training(images: int, start: str, out: str, preset: str = "", minutes:
             raise BadInput("the training would have no end: give 1 or more" + ", or minutes" * (kind is Recipe))
         given = {field.name: others[field.name] for field in fields(kind) if field.name in others}
         recipe = kind(**given, **({"images": images} if images else {"minutes": minutes}))
+    sources = [{source._replace(n=0) for source in parse_all(text.split())} for text in (faces, val)]
+    with blaming("val", val):
+        if sources[0] & sources[1]:
+            raise BadInput("these faces are trained on, too: give others")
     with blaming("start", start):
         if isinstance(recipe, GANRecipe) and not start:
             raise BadInput("a GAN starts from trained weights: give pocket")
         if start:
             start_weights(start, named(preset) if preset else None)
+    with blaming("preset", preset):
+        photographs = {source.kind for source in sources[0]} != {"synthetic"}
+        if preset and photographs and "landmarks" in named(preset).priors and (problem := missing_network("landmarks")):
+            raise BadInput(problem)
     if isinstance(recipe, GANRecipe):
         with blaming("perceptual", recipe.perceptual):
             missing_networks(replace(recipe, choose="psnr"))

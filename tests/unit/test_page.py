@@ -12,7 +12,9 @@ from PIL import Image
 
 from aminet import BadInput
 
-CELL = """faces = "synthetic:8"
+CELL = """preset = "pocket"
+faces = "synthetic:8"
+val = "synthetic:8:1"
 out = ""
 images = 360
 batch = 2
@@ -62,16 +64,24 @@ WRONG = [
     ("faces = 'a.txt'", "faces is 'a.txt': this notebook wants "),
     (f"faces = {'x' * 300!r}", "faces is 'xxx"),
     ("faces = 'a\\0b'", "faces is 'a\\x00b': this notebook wants "),
+    ("faces = 'synthetic:9:1'", "val is 'synthetic:8:1': these faces are trained on, too: give others"),
+    ("preset = 'pocket/huge'", "preset is 'pocket/huge': this notebook wants the name of a network; unknown method"),
+    ("preset = 'pocket/fsrnet'\nfaces = 'faces'", "preset is 'pocket/fsrnet': 2d106det.onnx (5.0 MB) is not at hand"),
+    ("preset = 'aminet'\nstart = 'pocket'", "start is 'pocket': start pocket is another network: AMINet"),
     ("start = 'a.txt'", "start is 'a.txt': this notebook wants weights: ours by name, a .safetensors file"),
-    ("imagess = 4", "unknown parameter imagess: this notebook has batch, faces, images, lr, minutes, out, resume, "),
+    ("imagess = 4", "unknown parameter imagess: this notebook has batch, faces, images, lr, minutes, out, preset, "),
 ]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty working folder, but for a file of text."""
+    """A working folder with a file of text, and a folder of one face."""
     monkeypatch.chdir(tmp_path)
+    for name in ("AMINET_WEIGHTS", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     (tmp_path / "a.txt").write_text("no faces")
+    (tmp_path / "faces").mkdir()
+    page.Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(tmp_path / "faces" / "0.png")
     return tmp_path
 
 
@@ -80,7 +90,7 @@ def test_wrong_parameters_are_refused(folder, injected, words):
     with pytest.raises(BadInput) as refused:
         start(injected)
     assert str(refused.value).startswith(words) and "\n" not in str(refused.value)
-    assert [path.name for path in folder.iterdir()] == ["a.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "faces"]
 
 
 def test_what_a_reader_writes_into_the_parameters_cell_is_checked_too():
@@ -89,12 +99,10 @@ def test_what_a_reader_writes_into_the_parameters_cell_is_checked_too():
 
 
 @pytest.mark.parametrize("injected", [
-    "", "images = 4", "lr = 1", "out = 'a folder'", "out = None", "faces = 'faces faces'", "faces = 'synthetic:3:1'",
+    "", "images = 4", "lr = 1", "out = 'a folder'", "out = None", "faces = 'faces faces'", "faces = 'synthetic:3:2'",
     "images = 4\nlr = 0.5\nresume = False", "images = 0\nminutes = 2",
 ])
 def test_right_parameters_are_taken_and_the_start_runs_again(folder, injected):
-    (folder / "faces").mkdir()
-    page.Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(folder / "faces" / "0.png")
     names = start(injected, x=3, images="changed by a later cell", F=np)
     assert names["images"] == "changed by a later cell" and names["out"] in ("", "a folder")
 
