@@ -217,7 +217,7 @@ def test_a_terminal_without_the_letters_of_a_name(folder):
 
 def test_errors_of_the_system_are_lines(refuses, tmp_path, monkeypatch):
     refuses("choose a shorter name", "data", "check", "x" * 300)
-    refuses("choose a shorter name", "evaluate", "x" * 300)
+    refuses("choose a shorter name", "export", "pocket", "x" * 300 + ".onnx")
     refuses(r"\x1b[2J", "data", "check", "\x1b[2J.png")
     refuses(r"\x1b[2J", "table", "\x1b[2J")
     for error in (MemoryError(), RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate "
