@@ -4,7 +4,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import contextmanager, suppress
 from errno import ENOSPC
 from functools import lru_cache
 from pathlib import Path
@@ -23,16 +24,44 @@ def find(path: str | Path) -> Path:
     return inside if not Path(path).exists() and inside.exists() else Path(path)
 
 
+class Kept(BadInput):
+    """A file is there already, and is not overwritten."""
+
+
 @contextmanager
-def writing(path: Path):
-    """Make the folder of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
+def writing(path: Path, folder: Path | None = None):
+    """Make a folder, that of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        (folder or path.parent).mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         advice = "free some space or choose another place" if error.errno == ENOSPC else "choose another place"
         raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice}, then run "
                        "again (a training run continues with --resume)") from error
+
+
+def check_outputs(paths: Iterable[Path], overwrite: bool = False, inputs: Iterable[Path] = (), size: int = 0) -> None:
+    """Refuse, before the work for them, files that are there (Kept, unless `overwrite`), inputs under whatever name,
+    folders, and places where `size` bytes cannot be written. Nothing is left behind."""
+    protected = {file_id(path) for path in inputs} - {None}
+    for path in paths:
+        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        with writing(path, folder), suppress(FileNotFoundError):  # a name of 300 characters
+            os.lstat(path)
+        if os.path.isdir(path) or file_id(path) in protected:
+            problem = "is a folder" if os.path.isdir(path) else "would overwrite the input"
+            raise BadInput(f"{path} {problem}: choose another name")
+        if os.path.lexists(path) and not overwrite:
+            raise Kept(f"{path} exists and is kept: --overwrite replaces it")
+        with writing(path, folder), tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.") as file:
+            file.write(bytes(size))
+
+
+def file_id(path: Path) -> tuple[int, int] | None:
+    """What all names and links of one file have in common; None if there is no file."""
+    with suppress(OSError):
+        return (status := os.stat(path)).st_dev, status.st_ino
+    return None
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
