@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help course site test notebooks student readme speed lab clean
+.PHONY: help course site test audit notebooks student readme speed lab clean
 
 help:
 	@echo "make course     run every notebook, and build the site of what it ran in runs/site"
 	@echo "make site       build the site from the notebooks as they are, in build/site"
 	@echo "make test       unit tests, notebook contract, outputs of every notebook, a papermill run"
+	@echo "make audit      known security advisories of the installed packages, by pip-audit (needs a network)"
 	@echo "make notebooks  rebuild the notebooks whose .py changed"
 	@echo "make student    the notebooks without solutions and outputs, in student/"
 	@echo "make readme     write the numbers of README.md and RESULTS.md from the records"
@@ -38,6 +39,12 @@ test: export OMP_NUM_THREADS = 1
 test: .venv/ready
 	$(BIN)/ruff check -q aminet docs figures notebooks tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --nbval tests notebooks
+
+# In an environment of its own, so that .venv stays what pyproject.toml says.
+audit: .venv/ready
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install -q --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 notebooks: .venv/ready
 	$(BIN)/python notebooks/build.py

@@ -1,10 +1,11 @@
-"""The command line: `python -m aminet COMMAND`, `--help` names the commands. Bad input exits with 2.
+"""The command line: `python -m aminet COMMAND`, `--help` names the commands. Bad input exits with 2, Ctrl-C with 130.
 
 By argparse: `--help` takes 0.1 s. tyro, which reads dataclasses, takes 0.3 s, and our recipes import torch (2 s).
 """
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 from . import __version__
 from .errors import BadInput, printable
-from .files import check_outputs
+from .files import advice, check_outputs
 
 
 def positive(kind: type):
@@ -34,7 +35,7 @@ class Parser(argparse.ArgumentParser):
     """One line on what is wrong, as for any other bad input."""
 
     def error(self, message: str):
-        self.exit(2, f"{self.prog}: {message}; python -m {self.prog} --help says more\n")
+        self.exit(2, f"{self.prog}: {printable(message)}; python -m {self.prog} --help says more\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -296,12 +297,7 @@ def train(arguments) -> None:
             GANGame(arguments.start, recipe, val))
     trainer = Trainer(game, faces, val, arguments.out, data, priors=priors, resume=arguments.resume,
                       device=arguments.device, compiled=arguments.compile, half=arguments.half)
-    try:
-        result = trainer.train(arguments.minutes if recipe.images else None, since=begin)
-    except KeyboardInterrupt:
-        if main:
-            print(f"stopped after {trainer.seen} images; the same command with --resume continues", file=sys.stderr)
-        raise SystemExit(130) from None
+    result = trainer.train(arguments.minutes if recipe.images else None, since=begin)
     if main:
         print(json_text(result))
 
@@ -444,8 +440,7 @@ def reproduce(arguments) -> int:
     try:
         failed = [] if arguments.list else work.go(chosen, arguments.budget)
     except KeyboardInterrupt:
-        print("stopped; the same command continues", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise KeyboardInterrupt("stopped; the same command continues") from None
     report = overview(work, chosen)
     print(json_text(report, indent=1) if arguments.json else format_overview(report))
     return 2 if failed else 0
@@ -455,15 +450,44 @@ COMMANDS = {command.__name__: command
             for command in (ledger, data, train, evaluate, limits, table, upscale, export, bench, reproduce)}
 
 
+def problem(error: Exception) -> str | None:
+    """Say in one line what an error means to a user; None for one that is no user's, but a fault of ours."""
+    if isinstance(error, BadInput):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f" {error.filename!r}" if error.filename else ""
+        return printable(f"cannot read or write{where}: {error.strerror or error}; {advice(error)}")
+    if isinstance(error, MemoryError) or "memory" in str(error):  # torch raises RuntimeError
+        return "the memory is not enough: give less to do at once, for example a smaller --batch or fewer --faces"
+    return None
+
+
 def main() -> int:
-    arguments = parser().parse_args()
+    """Run a command, and return its exit status: the one place where errors become lines."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a letter of a name
     try:
-        return COMMANDS[arguments.command](arguments) or 0
-    except BadInput as error:
-        print(f"aminet: {error}", file=sys.stderr)
-        return 2
+        try:
+            arguments = parser().parse_args()
+            return COMMANDS[arguments.command](arguments) or 0
+        finally:
+            print(end="", flush=True)
+    except KeyboardInterrupt as error:
+        line, status = str(error) or "stopped", 130
     except BrokenPipeError:  # the reader of our output has gone, for example `| head`
-        return 0
+        line, status = "", 0
+    except (BadInput, OSError, MemoryError, RuntimeError) as error:
+        if (line := problem(error)) is None:
+            raise
+        line, status = f"aminet: {line}", 2
+    with suppress(OSError):
+        print(line, end="\n" * bool(line), file=sys.stderr, flush=True)
+    try:
+        print(end="", flush=True)
+    except OSError:  # what could not be printed shall not be tried again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return status
 
 
 if __name__ == "__main__":

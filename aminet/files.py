@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
-from errno import ENOSPC
+from errno import ENAMETOOLONG, ENOSPC
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +28,13 @@ class Kept(BadInput):
     """A file is there already, and is not overwritten."""
 
 
+def advice(error: OSError) -> str:
+    """Say what to do about a file that cannot be read or written."""
+    if error.errno == ENOSPC:
+        return "free some space or choose another place"
+    return "choose a shorter name" if error.errno == ENAMETOOLONG else "choose another place"
+
+
 @contextmanager
 def writing(path: Path, folder: Path | None = None):
     """Make a folder, that of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
@@ -35,9 +42,8 @@ def writing(path: Path, folder: Path | None = None):
         (folder or path.parent).mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        advice = "free some space or choose another place" if error.errno == ENOSPC else "choose another place"
-        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice}, then run "
-                       "again (a training run continues with --resume)") from error
+        raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice(error)}, then "
+                       "run again (a training run continues with --resume)") from error
 
 
 def check_outputs(paths: Iterable[Path], overwrite: bool = False, inputs: Iterable[Path] = (), size: int = 0) -> None:

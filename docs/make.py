@@ -133,6 +133,7 @@ def lay_out(notebooks: Path, source: Path) -> None:
     for path in chapters(notebooks):
         nbformat.write(page(path), source / path.name)
     (source / "results.md").write_text(linked((ROOT / "RESULTS.md").read_text()))
+    (source / "faults.md").write_text(linked((HERE / "faults.md").read_text(), "docs"))
     plans = source / "teaching.md"  # Sphinx knows no page of slides: they are written beside its own
     plans.write_text(re.sub(r"`(slides/\w+\.html)`", r'<a href="\1">slides</a>', plans.read_text()))
     draw_maps(source)

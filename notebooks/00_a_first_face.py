@@ -26,9 +26,11 @@ if "google.colab" in sys.modules and not Path("exercises.py").exists():  # fetch
                          "https://github.com/aminet-course/aminet /content/aminet "
                          "&& pip install -q -r /content/aminet/notebooks/colab.txt")
     get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
-if not Path("exercises.py").exists():
-    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
-sys.path.insert(0, "..")
+places = [folder / name for folder in (Path.cwd(), *Path.cwd().parents) for name in ("", "notebooks")]
+place = next((place for place in places if (place / "exercises.py").exists() and (place / "page.py").exists()), None)
+if not place:
+    raise FileNotFoundError("start in a folder of the course's clone (papermill: --cwd notebooks; Colab: see above)")
+sys.path[:0] = [str(place), str(place.parent)]
 from page import begin
 
 begin(globals(), PARAMETERS)
@@ -579,9 +581,10 @@ if picture:
     from aminet.deploy.upscale import open_network, restore_faces
     from aminet.errors import BadInput
     from aminet.faces.pictures import open_image
+    from aminet.files import find
 
     try:
-        found = restore_faces(open_image(picture), open_network(), demo=True)[1]
+        found = restore_faces(open_image(find(picture)), open_network(), demo=True)[1]
         print(*(face.text for face in found), sep="\n")
         rows = [[to_tensor(part) for part in face.parts] for face in found if face.parts]
         if rows:
@@ -598,10 +601,11 @@ else:
 # Every expensive number of this course is read from such a record, with the command that made it.
 
 # %%
+from aminet.files import DATA
 from aminet.paper.records import read_record
 
 METRICS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "vif": "VIF", "lpips": "LPIPS", "fid": "FID", "identity": "identity"}
-records = {name: read_record(f"../data/records/{weights}-celeba_test-paper.json")
+records = {name: read_record(DATA / f"records/{weights}-celeba_test-paper.json")
            for name, weights in (("AMINet", "pocket"), ("AMINet-S", "pocket-s"), ("AMIGAN", "pocket-gan"))}
 record = records["AMINet"]
 rows = [["bicubic", *(record["means"]["bicubic_" + metric]["mean"] for metric in METRICS)]]

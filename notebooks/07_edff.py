@@ -26,9 +26,11 @@ if "google.colab" in sys.modules and not Path("exercises.py").exists():  # fetch
                          "https://github.com/aminet-course/aminet /content/aminet "
                          "&& pip install -q -r /content/aminet/notebooks/colab.txt")
     get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
-if not Path("exercises.py").exists():
-    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
-sys.path.insert(0, "..")
+places = [folder / name for folder in (Path.cwd(), *Path.cwd().parents) for name in ("", "notebooks")]
+place = next((place for place in places if (place / "exercises.py").exists() and (place / "page.py").exists()), None)
+if not place:
+    raise FileNotFoundError("start in a folder of the course's clone (papermill: --cwd notebooks; Colab: see above)")
+sys.path[:0] = [str(place), str(place.parent)]
 from page import begin
 
 begin(globals(), PARAMETERS)

@@ -30,9 +30,11 @@ if "google.colab" in sys.modules and not Path("exercises.py").exists():  # fetch
                          "https://github.com/aminet-course/aminet /content/aminet "
                          "&& pip install -q -r /content/aminet/notebooks/colab.txt")
     get_ipython().run_line_magic("cd", "-q /content/aminet/notebooks")
-if not Path("exercises.py").exists():
-    raise FileNotFoundError("start in the course's folder notebooks/ (papermill: --cwd notebooks; Colab: see above)")
-sys.path.insert(0, "..")
+places = [folder / name for folder in (Path.cwd(), *Path.cwd().parents) for name in ("", "notebooks")]
+place = next((place for place in places if (place / "exercises.py").exists() and (place / "page.py").exists()), None)
+if not place:
+    raise FileNotFoundError("start in a folder of the course's clone (papermill: --cwd notebooks; Colab: see above)")
+sys.path[:0] = [str(place), str(place.parent)]
 from page import begin
 
 begin(globals(), PARAMETERS)
@@ -495,7 +497,7 @@ table(rows, ["shifted by", *SHOWN, "mean of all parts"])
 # For real faces a network must find the parts. Ours is BiSeNet, trained on 19 classes of CelebAMask-HQ. This is Figure 9 for two portraits, with the colours from above (`python figures/make.py parsing` draws it, with BiSeNet at hand):
 
 # %%
-figure9 = Image.open("../figures/parsing.webp").convert("RGB")
+figure9 = Image.open(DATA.parent / "figures" / "parsing.webp").convert("RGB")
 figure = show([[to_tensor(figure9)]], scale=figure9.width / 128)
 figure.set_label("two portraits: original, bicubic, AMINet, AMIGAN, and below each the parts that BiSeNet sees")
 plt.show()

@@ -114,7 +114,7 @@ def student_version(source: Path) -> nbformat.NotebookNode:
 def write_student_version(folder: Path) -> None:
     """Write the learner's course into a new folder: it must lie where the notebooks' folder lies, for their links."""
     folder.mkdir(parents=True)
-    for name in ("page.py", "diagrams.py", "exercises.py", "colab.txt"):
+    for name in ("page.py", "parameters.py", "diagrams.py", "exercises.py", "colab.txt"):
         shutil.copy(HERE / name, folder)
     for source in sources():
         nbformat.write(student_version(source), folder / f"{source.stem}.ipynb")

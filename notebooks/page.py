@@ -20,58 +20,30 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image
 from tabulate import tabulate
 
-from aminet.errors import BadInput
-from aminet.files import HERE, find
+from aminet.files import HERE
+from parameters import check_parameters
 
-# What a parameter takes, by the type of its default: how to say it, and the types.
-TAKES = {bool: ("True or False", (bool,)), int: ("a whole number", (int,)), float: ("a number", (float, int)),
-         str: ("text; papermill's -r passes digits as text", (str, type(None)))}
 CSS_PIXELS = 96  # of a browser's inch: a face of 128 pixels is 128 / 96 inches wide
 LINE = 0.19  # the height of a line of a figure's text, in inches
 PART_COLOURS = np.array([  # of a parsing's 19 classes, in RGB
     [40, 40, 40], [255, 205, 178], [120, 72, 40], [150, 92, 50], [66, 135, 245], [30, 90, 200], [0, 0, 0],
     [230, 150, 120], [210, 130, 100], [255, 255, 0], [245, 166, 35], [130, 20, 40], [225, 70, 90], [190, 40, 70],
     [200, 160, 130], [255, 0, 255], [90, 150, 110], [100, 60, 140], [128, 128, 128]], np.uint8)
-SOURCES = ("faces", "val", "own")  # parameters that name several folders and zips, separated by spaces
 
 
 def begin(names: dict, parameters: dict) -> None:
     """Start a notebook: check what papermill set, choose the plots' style, fix the seed. It may run again at any time.
 
-    names: the notebook's `globals()`. parameters: the same as the parameters cell left them, the defaults. BadInput: a
-    parameter that the notebook does not have (papermill itself only warns), or one of another type than its default.
+    names: the notebook's `globals()`. parameters: the same as the parameters cell left them. BadInput: a parameter that
+    the notebook does not have (papermill itself only warns), or cannot use (see `check_parameters`).
     """
-    defaults = {name: value for name, value in parameters.items() if name[0] != "_" and type(value) in TAKES}
-    injected = set_by_papermill(names)
-    check_parameters(injected, defaults)
-    names.update({name: "" for name, value in injected.items() if value is None})
+    values = check_parameters(names["In"], parameters)
+    names.update({name: value for name, value in values.items() if names[name] is None})
     plt.style.use(HERE / "aminet.mplstyle")
     if shell := get_ipython():
         set_matplotlib_formats()  # none of its own
         shell.display_formatter.mimebundle_formatter.for_type(Figure, rendered)
     torch.manual_seed(0)
-
-
-def set_by_papermill(names: dict) -> dict:
-    """Return the parameters that papermill set, by name. It runs a cell of its own, second, and that cell tells."""
-    values: dict = {}
-    for cell in names.get("In", [])[2:3]:
-        if cell.startswith("# Parameters\n"):
-            exec(cell, {}, values)
-    return values
-
-
-def check_parameters(values: dict, defaults: dict) -> None:
-    """Raise BadInput for the first parameter that has no default, or not its type."""
-    unknown = sorted(values.keys() - defaults.keys())
-    if unknown:
-        raise BadInput(f"unknown parameter {', '.join(unknown)}: this notebook has {', '.join(sorted(defaults))}")
-    for name, value in values.items():
-        wanted, types = TAKES[type(defaults[name])]
-        if type(value) not in types:
-            raise BadInput(f"{name} is {value!r}: this notebook wants {wanted}")
-        if name in SOURCES and value and " " in value and find(value).exists():
-            raise BadInput(f"{name} is {value!r}: spaces separate sources; rename it to one without, or link to it")
 
 
 def rendered(figure: Figure, *asked) -> tuple[dict, dict]:

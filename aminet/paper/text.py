@@ -53,22 +53,6 @@ def format_table(table: Table, width: int = 120) -> str:
     return "\n\n".join(parts)
 
 
-def short_table(table: Table, width: int = 105) -> str:
-    """Return the table as printed with ours beside every number, the notes, and how much is pending."""
-    def item(text: str) -> str:
-        return fill(text, width, initial_indent="   ", subsequent_indent="      ")
-
-    on_faces = [cell for cell in (*table.cells, *table.from_bicubic) if cell.faces]
-    pending = sum(cell.status != "measured" for cell in on_faces)
-    counted = "; counts and speed are of the full-size network" if len(on_faces) < len(table.cells) else ""
-    return "\n".join([
-        f"Table {ROMAN[table.number]}. {table.caption}.", *(item(f"ours on {text}") for text in table.sources.values()),
-        *(item(f"ours: {text}") for text in dict.fromkeys(table.trainings.values())),
-        side_by_side(table.cells, table.from_bicubic, 3 if table.from_bicubic else 5),
-        *(item(f"note: {note}") for note in table.notes),
-        f"   {pending} of {len(on_faces)} measurements pending{counted}\n"])
-
-
 def markdown_table(table: Table) -> str:
     """Return the same as Markdown for GitHub, with pipes between the columns."""
     title, *sentences = heading(table)

@@ -377,7 +377,7 @@ class Session:
             if trainer.validated != trainer.seen and (unscored or not stopped):
                 self.keep()
             if stopped:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(f"stopped after {trainer.seen} images; --resume continues")
         finally:
             self.bar.close()
 

@@ -120,23 +120,41 @@ def start_of(source: Path) -> tuple[str, str]:
     return cells[1].source, cells[2].source
 
 
-WRONG = {bool: "'false'", int: "'abc'", float: "'abc'", str: "['a', 'b']"}
+NO_TEXT = ["5", "True", "['a', 'b']", "{'a': 1}"]
+NO_NUMBER = ["'abc'", "True", "None", "[1]", "-1", "float('nan')", "float('inf')"]
+WRONG = {bool: ["'false'", "0", "None"], int: [*NO_NUMBER, "1.5", "10**400 * -1"], float: NO_NUMBER, str: NO_TEXT}
+# Of a parameter's own type, and wrong: a text that is empty, or names nothing; what does not fit to the others.
+NOTHING = ["'no such thing'", "'no/such.zip'", f"{'x' * 300!r}", "'a\\0b'", "'a\\x1b[2J\\nb'"]
+ANY = ("own", "start", "records", "picture", "photo", "rerun")  # may be empty
+VALUES = {"out": ["'pyproject.toml'", "'pyproject.toml/run'"], "resume": ["True"], "scale": ["'mini'"],
+          "batch": ["5000"], "snapshots": ["7"], "FACES": ["1"], "warmup": ["1"], "ema": ["1"], "width": ["2000"],
+          "seed": ["2**63"], "SEED": ["2**63"]}
+VALUES |= {name: [*VALUES.get(name, []), "0"] for name in (
+    "images", "batch", "snapshots", "steps", "SEEDS", "FACES", "synthetic", "lr", "d_lr", "width", "val_every")}
 
 
 @every
 def test_every_parameter_is_checked(source, monkeypatch):
-    monkeypatch.chdir(ROOT / "notebooks")
+    """In the first cell after it, whatever is wrong with it: its type, its value, what it names."""
+    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "path", ["", *sys.path])  # as in a kernel
     parameters, setup = start_of(source)
     names: dict = {"In": ["", parameters]}
     exec(parameters, names)
-    defaults = {name: value for name, value in names.items() if type(value) in WRONG and name[0] != "_"}
+    defaults = {name: value for name, value in names["PARAMETERS"].items() if type(value) in WRONG and name[0] != "_"}
     assert defaults
     exec(setup, names)
     exec(setup, names | {"mine": 3, "os": os})  # again, and after other cells
     for name, default in defaults.items():
-        with pytest.raises(BadInput, match=f"^{name} is "):
-            exec(setup, names | {"In": ["", parameters, f"# Parameters\n{name} = {WRONG[type(default)]}\n"]})
+        values = WRONG[type(default)] + VALUES.get(name, [])
+        if isinstance(default, str) and name != "out":
+            values = values + NOTHING + ["''"] * (name not in ANY)
+        for value in values:
+            with pytest.raises(BadInput) as refused:
+                exec(setup, names | {"In": ["", parameters, f"# Parameters\n{name} = {value}\n"]})
+            line = str(refused.value)
+            assert re.match(f"{name} is |rerun is '': give the names of runs of scale mini", line), (value, line)
+            assert line.isprintable() and len(line) < 1000
 
 
 @pytest.fixture
@@ -158,6 +176,7 @@ def colab(monkeypatch, tmp_path):
 def test_colab_clones_this_version_once(colab):
     parameters, setup = start_of(builder.sources()[0])
     names, commands = colab(clone_works=True)
+    names["In"] = ["", parameters]
     exec(parameters, names)
     exec(setup, names)
     exec(setup, names)
@@ -171,11 +190,11 @@ def test_a_start_without_the_course_says_so(colab, monkeypatch):
     parameters, setup = start_of(builder.sources()[0])
     names, commands = colab(clone_works=False)
     exec(parameters, names)
-    with pytest.raises(FileNotFoundError, match="^start in the course's folder notebooks/ .*Colab: see above"):
+    with pytest.raises(FileNotFoundError, match="^start in a folder of the course's clone .*Colab: see above"):
         exec(setup, names)
     assert len(commands) == 1
 
     monkeypatch.delitem(sys.modules, "google.colab")  # elsewhere nothing is fetched
-    with pytest.raises(FileNotFoundError, match="^start in the course's folder notebooks/"):
+    with pytest.raises(FileNotFoundError, match="^start in a folder of the course's clone"):
         exec(setup, names)
     assert len(commands) == 1

@@ -51,7 +51,7 @@ def test_a_notebook_trains_rows_of_its_tables(tmp_path, notebook, pattern, runs)
 
 @pytest.mark.parametrize("parameters, words", [
     ({"imagess": 32}, "BadInput: unknown parameter imagess: this notebook has batch, "),
-    ({"images": "abc"}, "BadInput: images is 'abc': this notebook wants a whole number"),
+    ({"faces": "nowhere.zip"}, "BadInput: faces is 'nowhere.zip': this notebook wants folders and zips of faces"),
 ])
 def test_a_wrong_parameter_fails_before_any_work(tmp_path, parameters, words):
     done = papermill(tmp_path / "out.ipynb", "--cwd", "notebooks", **parameters)
@@ -61,8 +61,13 @@ def test_a_wrong_parameter_fails_before_any_work(tmp_path, parameters, words):
     assert not any(cell.execution_count for cell in code[3:])
 
 
-def test_another_folder_than_notebooks_fails(tmp_path):
-    done = papermill(tmp_path / "out.ipynb")
+def test_it_starts_in_any_folder_of_the_clone_and_in_no_other(tmp_path):
+    """A wrong parameter shows that the start was reached: the course is found by its files, not by the clone's name."""
+    for folder in (".", "docs/static"):
+        done = papermill(tmp_path / "out.ipynb", "--cwd", folder, notebook="A_symbols_and_shapes", preset_name="zz")
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith("BadInput: preset_name is 'zz': this notebook wants one of")
+    done = papermill(tmp_path / "out.ipynb", "--cwd", tmp_path, notebook="A_symbols_and_shapes")
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("FileNotFoundError: start in the course's folder notebooks/")
+    assert last.startswith("FileNotFoundError: start in a folder of the course's clone")

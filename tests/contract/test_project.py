@@ -11,13 +11,16 @@ import readme
 import yaml
 
 from aminet import __version__
+from aminet.faces.pictures import MAX_BYTES, MAX_PIXELS, MIN_SIDE
+from aminet.metrics.pretrained import NETWORKS
 from aminet.metrics.recognition import CASES
 from aminet.paper.records import read_record
 from aminet.paper.runs import find_run
 from aminet.training.weights import load_weights, read_header
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "RESULTS.md", "CONTRIBUTING.md", "aminet/baselines/README.md", "data/published/README.md")
+PAGES = ("README.md", "RESULTS.md", "CONTRIBUTING.md", "SECURITY.md", "docs/faults.md",
+         "aminet/baselines/README.md", "data/published/README.md")
 
 
 def tracked() -> list[Path]:
@@ -46,6 +49,17 @@ def test_workflow_and_readme_call_the_same_commands():
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_workflows_may_do_little_and_the_audit_stops_no_push():
+    workflows = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    asked = {name: workflow["permissions"] for name, workflow in workflows.items()}
+    to_publish = {"contents": "read", "pages": "write", "id-token": "write"}
+    assert asked == {"audit": {"contents": "read"}, "test": {"contents": "read"}, "site": to_publish}
+    audit = workflows["audit"]
+    assert audit[True].keys() == {"schedule", "workflow_dispatch"}  # YAML reads the key `on` as a truth
+    assert [step["run"] for step in audit["jobs"]["audit"]["steps"] if "run" in step] == ["make audit"]
+    assert "pip-audit" in (ROOT / "Makefile").read_text()
+
+
 def test_no_path_of_a_machine_is_committed():
     private = re.compile(rb"(?<![\w.:/])/(?:home|root|work|mnt|tmp|Users)/")
     for path in tracked():
@@ -69,6 +83,31 @@ def test_the_pages_are_finished_and_their_links_lead_somewhere(page):
         path, _, anchor = target.partition("#")
         assert (ROOT / page).parent.joinpath(path).exists(), target
         assert path or anchor in anchors, target
+
+
+def test_the_security_page_has_every_limit_and_every_download():
+    page = (ROOT / "SECURITY.md").read_text()
+    assert f"| {MAX_BYTES >> 20} MiB |" in page
+    assert f"| {MAX_PIXELS // 10**6} million pixels; at least {MIN_SIDE} on each side |" in page
+    table = "".join(re.findall("^[|] `.*$", page, re.M))
+    assert {*re.findall("`([a-z0-9]+)`", table)} == NETWORKS.keys()
+    for file in (file for files in NETWORKS.values() for file in files):
+        assert re.fullmatch("[0-9a-f]{64}", file.sha256), file.name
+
+
+TEST = re.compile(r"`((?:unit|fuzz|contract)/test_\w+\.py)::(test_\w+)`")
+
+
+def test_every_test_that_the_faults_name_is_there():
+    """In each row of the table of faults a test, or several."""
+    rows = re.findall(r"^\| (?!fault |-)(.+) \|$", (ROOT / "docs" / "faults.md").read_text(), re.M)
+    assert len(rows) > 30
+    for row in rows:
+        named = TEST.findall(row.split(" | ")[2])
+        assert named and "`".join(f"{file}::{test}" for file, test in named) == "`".join(
+            text for text in row.split(" | ")[2].split("`")[1::2]), row
+        for file, test in named:
+            assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(), f"{file} has no {test}"
 
 
 def test_the_readme_is_short():

@@ -89,7 +89,7 @@ def test_a_browser_shows_it(site, browser, width):
     said = []
     view.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     view.on("pageerror", lambda error: said.append(str(error)))
-    for page in ["index", *CHAPTERS, "results", "project", "teaching", "api"]:
+    for page in ["index", *CHAPTERS, "results", "project", "teaching", "api", "faults"]:
         view.goto(f"file://{site}/{page}.html")
         assert view.evaluate("document.documentElement.scrollWidth") <= width, page
         if "<math" in (site / f"{page}.html").read_text():

@@ -39,7 +39,7 @@ def test_nothing_is_left_of_the_solutions(student):
     for source in build.sources():
         text = (student / f"{source.stem}.ipynb").read_text()
         assert '"solution"' not in text and '"outputs": []' in text
-    assert {path.name for path in student.iterdir()} >= {"exercises.py", "page.py", "diagrams.py"}
+    assert {path.name for path in student.iterdir()} >= {"exercises.py", "page.py", "parameters.py", "diagrams.py"}
 
 
 def test_no_cell_needs_a_name_of_a_solution(student):

@@ -1,6 +1,11 @@
 """The command line as a user meets it, bad input first: exit 2, one line, nothing overwritten."""
 import json
+import os
+import signal
+import subprocess
+import sys
 import zipfile
+from importlib import import_module
 
 import pytest
 import torch
@@ -8,6 +13,7 @@ from PIL import Image
 
 from aminet import PRESETS, AMINet
 from aminet import __version__ as aminet_version
+from aminet.__main__ import COMMANDS
 from aminet.faces.synthetic import faces
 from aminet.paper.records import command_line
 from aminet.training.weights import save_weights
@@ -156,3 +162,72 @@ def test_a_record_tells_the_command_without_folders(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["pytest/__main__.py", "--quiet"])  # called from another program
     assert command_line() == ""
     assert command_line(["evaluate", "../runs/mine"]) == "python -m aminet evaluate ../runs/mine"  # as it was typed
+
+
+# Faults of the world around a command
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals here")
+@pytest.mark.parametrize("words", [
+    ["ledger"], ["data", "check", "synthetic"], ["evaluate", "pocket", "--faces", "synthetic:9999"],
+    ["limits", "pocket", "--faces", "synthetic:9999"], ["table", "6"], ["export", "pocket", "net.onnx", "--faces",
+     "synthetic:9999"], ["upscale", "synthetic", "out"], ["bench", "pocket"],
+    ["reproduce", "--list", "--scale", "mini"], ["train", "pocket", "--out", "run", "--images", "32", "--faces",
+                                                "synthetic:9999"]], ids=lambda words: words[0])
+def test_ctrl_c_stops_every_command(folder, aminet, words):
+    """Ctrl-C a moment after the start; with folders of a thousand faces, as far as a command reads some."""
+    many = folder / "synthetic"
+    many.mkdir()
+    for i in range(1000):
+        (many / f"{i}.png").hardlink_to(folder / "some" / "0.png")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    for part in ("deploy.export", "deploy.upscale", "deploy.bench", "deploy.speeds", "paper.reproduce", "paper.limits",
+                 "paper.text", "training.trainer", "faces.check"):
+        import_module(f"aminet.{part}")  # importing half of a library would spoil later tests
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    try:
+        done = aminet(*words)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert done.returncode == 130 and done.stderr.strip().splitlines()[-1].startswith("stopped")
+    assert "Traceback" not in done.stderr and not (folder / "net.onnx").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("words", [["--help"], ["table", "1"], ["train", "--help"]])
+def test_an_output_that_cannot_be_written(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "aminet", *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr and "free some space" in done.stderr
+
+
+def test_a_terminal_without_the_letters_of_a_name(folder):
+    (folder / "some" / "0.png").rename(folder / "some" / "größe \u2603\x1b[2J.png")
+    (folder / "some" / "1.png").write_text("no image")
+    done = subprocess.run([sys.executable, "-m", "aminet", "data", "check", "some"], cwd=folder, text=True,
+                          capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 1 and "1.png" in done.stdout and not done.stderr and "\x1b" not in done.stdout
+
+
+def test_errors_of_the_system_are_lines(refuses, tmp_path, monkeypatch):
+    refuses("choose a shorter name", "data", "check", "x" * 300)
+    refuses("choose a shorter name", "evaluate", "x" * 300)
+    refuses(r"\x1b[2J", "data", "check", "\x1b[2J.png")
+    refuses(r"\x1b[2J", "table", "\x1b[2J")
+    for error in (MemoryError(), RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate "
+                                              "memory: you tried to allocate 70368744177664 bytes.")):
+        monkeypatch.setitem(COMMANDS, "table", lambda _, error=error: raised(error))
+        refuses("the memory is not enough", "table", "1")
+    monkeypatch.setitem(COMMANDS, "table", lambda _: raised(RuntimeError("a fault of ours")))
+    with pytest.raises(RuntimeError, match="of ours"):  # not hidden
+        refuses("", "table", "1")
+
+
+def raised(error):
+    raise error

@@ -12,65 +12,105 @@ from PIL import Image
 
 from aminet import BadInput
 
-DEFAULTS = {"faces": "synthetic:8", "out": "", "images": 360, "lr": 1e-3, "resume": False}
+CELL = """faces = "synthetic:8"
+out = ""
+images = 360
+batch = 2
+lr = 1e-3
+minutes = 0.0
+start = ""
+resume = False
+PARAMETERS = dict(globals())"""
 
 
-def start(injected: str, **later) -> dict:
+def start(injected: str, cell: str = CELL, **later) -> dict:
     """The names of a notebook after its start, as a kernel holds them that papermill drives."""
-    names = {**DEFAULTS, "In": ["", "the parameters cell"], "_i1": "", "exit": exit}
-    parameters = dict(names)
+    names: dict = {"In": ["", cell], "_i1": "", "exit": exit}
+    exec(cell, names)
     if injected:
         names["In"].append(f"# Parameters\n{injected}\n")
         exec(injected, names)
-    begin(names, parameters)
+    begin(names, names["PARAMETERS"])
     names.update(later)
-    begin(names, parameters)  # the cell may run again
+    begin(names, names["PARAMETERS"])  # the cell may run again
     return names
 
 
-@pytest.mark.parametrize("injected, words", [
-    ("imagess = 4", "unknown parameter imagess: this notebook has faces, images, lr, out, resume"),
-    ("images = 'abc'", "images is 'abc': this notebook wants a whole number"),
-    ("images = 1.5", "images is 1.5: this notebook wants a whole number"),
-    ("images = True", "images is True: this notebook wants a whole number"),
-    ("images = None", "images is None: this notebook wants a whole number"),
-    ("lr = 'fast'", "lr is 'fast': this notebook wants a number"),
-    ("lr = False", "lr is False: this notebook wants a number"),
+WRONG = [
+    ("images = 'abc'", "images is 'abc': this notebook wants a whole number from 0"),
+    ("images = 1.5", "images is 1.5: this notebook wants a whole number from 0"),
+    ("images = True", "images is True: this notebook wants a whole number from 0"),
+    ("images = None", "images is None: this notebook wants a whole number from 0"),
+    ("images = -1", "images is -1: this notebook wants a whole number from 0"),
+    ("images = 0", "images is 0: the training would have no end: give 1 or more, or minutes"),
+    ("images = 1", "images is 1: less than one batch of 2: give batch 1"),
+    ("lr = 'fast'", "lr is 'fast': this notebook wants a number above 0"),
+    ("lr = False", "lr is False: this notebook wants a number above 0"),
+    ("lr = float('inf')", "lr is inf: this notebook wants a number above 0"),
+    ("minutes = float('nan')", "minutes is nan: this notebook wants a number from 0"),
     ("resume = 'false'", "resume is 'false': this notebook wants True or False"),
     ("resume = 0", "resume is 0: this notebook wants True or False"),
-    ("out = 2024", "out is 2024: this notebook wants text"),
-    ("faces = ['a', 'b']", r"faces is \['a', 'b'\]: this notebook wants text"),
-])
-def test_wrong_parameters_are_refused(injected, words):
-    with pytest.raises(BadInput, match=f"^{words}"):
+    ("resume = True", "resume is True: give out, too, the folder of the run"),
+    ("out = 2024", "out is 2024: this notebook wants a folder; papermill's -r passes digits as text"),
+    ("out = 'here'\nresume = True", "out is 'here': here holds no run to resume: leave out resume"),
+    ("out = 'a.txt'", "out is 'a.txt': cannot write "),
+    ("faces = ['a', 'b']", "faces is ['a', 'b']: this notebook wants folders and zips of faces, separated by spaces"),
+    ("faces = 5", "faces is 5: this notebook wants folders and zips of faces, separated by spaces"),
+    ("faces = ''", "faces is '': this notebook wants folders and zips of faces"),
+    ("faces = 'synthetic:no'", "faces is 'synthetic:no': this notebook wants "),
+    ("faces = 'nowhere.zip'", "faces is 'nowhere.zip': this notebook wants "),
+    ("faces = 'a.txt'", "faces is 'a.txt': this notebook wants "),
+    (f"faces = {'x' * 300!r}", "faces is 'xxx"),
+    ("faces = 'a\\0b'", "faces is 'a\\x00b': this notebook wants "),
+    ("start = 'a.txt'", "start is 'a.txt': this notebook wants weights: ours by name, a .safetensors file"),
+    ("imagess = 4", "unknown parameter imagess: this notebook has batch, faces, images, lr, minutes, out, resume, "),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working folder, but for a file of text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("no faces")
+    return tmp_path
+
+
+@pytest.mark.parametrize("injected, words", WRONG)
+def test_wrong_parameters_are_refused(folder, injected, words):
+    with pytest.raises(BadInput) as refused:
         start(injected)
+    assert str(refused.value).startswith(words) and "\n" not in str(refused.value)
+    assert [path.name for path in folder.iterdir()] == ["a.txt"]
+
+
+def test_what_a_reader_writes_into_the_parameters_cell_is_checked_too():
+    with pytest.raises(BadInput, match="^images is 'abc': this notebook wants a whole number"):
+        start("", cell=CELL.replace("360", "'abc'"))
 
 
 @pytest.mark.parametrize("injected", [
-    "", "images = 4", "lr = 1", "lr = float('inf')", "resume = True", "out = 'a folder'", "faces = 'a b'",
-    "images = 4\nlr = 0.5\nresume = False",
+    "", "images = 4", "lr = 1", "out = 'a folder'", "out = None", "faces = 'faces faces'", "faces = 'synthetic:3:1'",
+    "images = 4\nlr = 0.5\nresume = False", "images = 0\nminutes = 2",
 ])
-def test_right_parameters_are_taken_and_the_start_runs_again(injected):
+def test_right_parameters_are_taken_and_the_start_runs_again(folder, injected):
+    (folder / "faces").mkdir()
+    page.Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(folder / "faces" / "0.png")
     names = start(injected, x=3, images="changed by a later cell", F=np)
-    assert names["images"] == "changed by a later cell"
+    assert names["images"] == "changed by a later cell" and names["out"] in ("", "a folder")
 
 
-def test_none_stands_for_no_text():
-    assert start("out = None")["out"] == ""
-
-
-def test_a_source_with_a_space_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "my faces").mkdir()
-    monkeypatch.setenv("AMINET_FACES", str(tmp_path))
-    with pytest.raises(BadInput, match="^faces is 'my faces': spaces separate sources"):
+def test_a_source_with_a_space_is_refused(folder, monkeypatch):
+    (folder / "my faces").mkdir()
+    monkeypatch.setenv("AMINET_FACES", str(folder))
+    with pytest.raises(BadInput, match="^faces is 'my faces': .*; spaces separate sources"):
         start("faces = 'my faces'")
-    start(f"out = {str(tmp_path / 'my faces')!r}")
 
 
 def test_names_of_ones_own_are_no_parameters():
-    """A live notebook, not driven by papermill: its second cell may be anything."""
-    parameters = {**DEFAULTS, "In": ["", "..."]}
-    begin({**parameters, "mine": 4, "In": ["", "...", "mine = 4"]}, parameters)
+    """A live notebook, not driven by papermill: its second cell may be anything, and so may what later cells define."""
+    names: dict = {"In": ["", CELL, "mine = 4"], "mine": 4, "width": -1, "records": []}
+    exec(CELL, names)
+    begin(names, names["PARAMETERS"])
 
 
 def test_picture_of():
