@@ -220,11 +220,8 @@ def pictures_of(source: Path) -> list[Path]:
         raise BadInput(f"no such file: {source}")
     if not os.path.isdir(source):
         return [source]
-    try:
-        found = sorted(path for path in source.iterdir() if path.suffix.lower() in pictures.SUFFIXES
-                       and not os.path.isdir(path) and not path.name.startswith("."))
-    except OSError as error:
-        raise BadInput(f"{source} cannot be read ({one_line(error)})") from None
+    found = sorted(path for path in source.iterdir() if path.suffix.lower() in pictures.SUFFIXES
+                   and not os.path.isdir(path) and not path.name.startswith("."))
     if not found:
         raise BadInput(f"{source} holds no picture")
     return found

@@ -14,17 +14,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..config import HR
+from ..errors import printable
 from .dataset import File, manifest, read, scan, sort_out, to_tensor
-from .pictures import open_header, square, to_rgb
+from .pictures import decoded, open_header, square
 
 
 def check(paths) -> dict:
     """Read every image of some paths and report, as JSON can hold it, what is wrong in each and between them.
 
     paths: folders or zips; an item may also be a list of them, taken as one set.
-    "paths", of each: path, count, sizes, modes, bad [(name, reason)], exact [names of equal pixels], near (pairs of
-    names). "between", of each two that share something: a, b, exact, near (pairs of names), and the identities, which a
-    manifest.csv in or beside a path tells (see `manifest`), and which count when the splits differ.
+    "paths", of each: path, count, sizes, modes, small (how many are below 128 px), bad [(name, reason)], exact [names
+    of equal pixels], near (pairs of names). "between", of each two that share something: a, b, exact, near (pairs of
+    names), and the identities, which a manifest.csv in or beside a path tells (see `manifest`), and which count when
+    the splits differ.
     "clean": whether every file can be read and no image is in two paths. Shared identities are no fault.
     """
     sets = [FaceSet(item if isinstance(item, (list, tuple)) else [item]) for item in paths]
@@ -43,7 +46,7 @@ class FaceSet:
     def __init__(self, paths):
         self.label = " + ".join(map(str, paths))
         files, no_images = scan(paths)
-        pictures, bad = sort_out(_read_picture, files, f"reading {self.label}")
+        pictures, bad = sort_out(_read_picture, files, f"reading {printable(self.label)}")
         self.bad = no_images + bad
         self.sizes, self.modes = Counter(), Counter()
         self.names, self.thumbnails, self.splits = defaultdict(list), {}, defaultdict(set)
@@ -58,16 +61,17 @@ class FaceSet:
 
 def _read_picture(file: File) -> tuple[str, str, bytes, Tensor]:
     """Return size, mode, digest of the pixels and thumbnail of a file."""
-    image = open_header(read(file))
-    size, mode = f"{image.width}x{image.height}", image.mode
-    image = to_rgb(image)
-    digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
-    return size, mode, digest, to_tensor(square(image).resize((32, 32), Image.Resampling.BOX))
+    header = open_header(data := read(file))
+    size, mode = f"{header.width}x{header.height}", header.mode
+    with decoded(data) as image:
+        digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
+        return size, mode, digest, to_tensor(square(image).resize((32, 32), Image.Resampling.BOX))
 
 
 def _inside(faces: FaceSet, near: list[tuple[bytes, bytes]]) -> dict:
     """Return what one set holds."""
-    return {"path": faces.label, "count": faces.sizes.total(), "bad": faces.bad,
+    small = sum(n for size, n in faces.sizes.items() if min(map(int, size.split("x"))) < HR)
+    return {"path": faces.label, "count": faces.sizes.total(), "small": small, "bad": faces.bad,
             "exact": [names for names in faces.names.values() if len(names) > 1],
             "near": _names_of(near, faces, faces),
             "sizes": dict(faces.sizes.most_common()), "modes": dict(faces.modes.most_common())}
@@ -119,6 +123,7 @@ def format_check(report: dict, examples: int = 5) -> str:
     lines = []
     for row in report["paths"]:
         lines += [f"{row['path']}: {row['count']} images", counts("sizes", row["sizes"]), counts("modes", row["modes"]),
+                  f"  smaller than {HR} px, which lack the detail of a full face: {row['small'] or 'none'}",
                   *findings("bad files", row["bad"]), *findings("exact duplicates", row["exact"]),
                   *findings("near duplicates", row["near"])]
     for row in report["between"]:
@@ -130,4 +135,4 @@ def format_check(report: dict, examples: int = 5) -> str:
     copies = sum(len(row["exact"]) + len(row["near"]) for row in report["between"])
     lines.append("clean: every file can be read and no image is in two paths" if report["clean"] else
                  f"not clean: bad files {bad}, images in two paths {copies}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

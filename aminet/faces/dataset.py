@@ -1,13 +1,19 @@
 """Faces from folders and zips (stored or deflated, the StyleGAN data set convention).
 
 Nothing that is read is trusted (see `pictures`): a bad archive, name or image raises `BadInput`, which names it.
+A link to a picture is that picture. A link to a folder is not followed: like a folder that may not be read, a link that
+leads nowhere, a pipe or a device, it is a bad file, which `skip_bad` leaves out and `data check` lists.
 """
 from __future__ import annotations
 
 import csv
 import hashlib
+import io
+import math
 import os
+import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -25,7 +31,8 @@ from tqdm import tqdm
 
 from ..config import HR
 from ..errors import BadInput
-from .pictures import MAX_BYTES, SUFFIXES, align, bicubic, check_size, one_line, open_header, read_file, square, to_rgb
+from . import pictures
+from .pictures import SUFFIXES, align, bicubic, decoded, one_line, read_file, read_text, square
 
 COMPANIONS = {"manifest.csv", "dataset.json", "thumbs.db", "desktop.ini", "sha256sums"}
 
@@ -54,15 +61,17 @@ class Faces(Dataset):
 
     def __init__(self, *paths, crop: int | None = None, skip_bad: bool = False, names: list[str] | None = None,
                  eyes: dict | None = None):
-        if not paths:
+        if not paths or not all(isinstance(path, (str, Path)) for path in paths):
             raise BadInput("no folder and no zip of faces given")
+        if crop is not None and not (isinstance(crop, int) and crop > 0):
+            raise BadInput(f"crop={crop!r}: expected a whole number of pixels above 0")
         self.crop, self.eyes = crop, eyes
         self._hint = " (--skip-bad leaves it out)" if names is None else ""
         self.files, self.skipped = scan(paths, names)
         if self.skipped and not skip_bad:
             raise BadInput(": ".join(self.skipped[0]) + self._hint)
         if skip_bad:
-            good, bad = sort_out(lambda file: self._item(file).shape, self.files, "checking faces")  # keeps no pixels
+            good, bad = sort_out(lambda file: self._item(file)[1], self.files, "checking faces")  # keeps no pixels
             self.files, self.skipped = [file for file, _ in good], self.skipped + bad
         if not self.files:
             raise BadInput(f"{', '.join(map(str, paths))}: no image in it that can be read")
@@ -80,8 +89,8 @@ class Faces(Dataset):
         """SHA-256 (hex) of the file names and the CRC-32 of their bytes, the same for a folder and a zip anywhere."""
         digest = hashlib.sha256()
         for file in self.files:
-            crc = file.entry.CRC if file.entry else zlib.crc32(read(file))
-            digest.update(f"{file.inner}\0{crc:08x}\n".encode())
+            crc = file.entry.CRC if file.entry else zlib.crc32(self._named(read, file))
+            digest.update(f"{file.inner}\0{crc:08x}\n".encode(errors="surrogatepass"))  # names need not be UTF-8
         return digest.hexdigest()
 
     @cached_property
@@ -94,26 +103,38 @@ class Faces(Dataset):
         return len(self.files)
 
     def __getitem__(self, i: int) -> Tensor:
-        file = self.files[i]
+        return self._named(self._item, self.files[i])[0]
+
+    def load(self, progress: bool = True) -> Tensor:
+        """Decode all faces in threads: uint8 (N, 3, 128, 128). BadInput at a bad file; warns of faces below 128 px."""
+        out = torch.empty((len(self), 3, HR, HR), dtype=torch.uint8)
+
+        def fill(i: int) -> int:
+            out[i], side = self._named(self._item, self.files[i])
+            return side
+
+        if small := sum(side < HR for side in each(fill, range(len(self)), "loading faces", progress)):
+            warnings.warn(f"{small} of {len(self)} faces are smaller than {HR} px and were enlarged: they lack the "
+                          "detail that a restored face is compared with", stacklevel=2)
+        return out
+
+    def _named(self, work, file: File) -> Any:
+        """Return work(file); a BadInput names the file."""
         try:
-            return self._item(file)
+            return work(file)
         except BadInput as error:
             raise BadInput(f"{file.name}: {error}{self._hint}") from None
 
-    def load(self, progress: bool = True) -> Tensor:
-        """Decode all faces in threads: uint8 (N, 3, 128, 128). Raises BadInput at a bad file."""
-        out = torch.empty((len(self), 3, HR, HR), dtype=torch.uint8)
-        each(lambda i: out[i].copy_(self[i]), range(len(self)), "loading faces", progress)
-        return out
-
-    def _item(self, file: File) -> Tensor:
-        image = to_rgb(open_header(read(file)))
-        if self.eyes is None:
-            return to_tensor(bicubic(square(image, self.crop), HR))
-        eyes = self.eyes[Path(file.inner).stem]
-        if not all(0 <= x <= image.width and 0 <= y <= image.height for x, y in eyes):
-            raise BadInput("the eyes of its annotation lie outside the image")
-        return to_tensor(align(image, *eyes))
+    def _item(self, file: File) -> tuple[Tensor, int]:
+        """Return a face, and the side in pixels that it has in its picture."""
+        with decoded(read(file)) as image:
+            if self.eyes is None:
+                face = square(image, self.crop)
+                return to_tensor(bicubic(face, HR)), face.width
+            left, right = self.eyes[Path(file.inner).stem]
+            if not all(0 <= x <= image.width and 0 <= y <= image.height for x, y in (left, right)):
+                raise BadInput("the eyes of its annotation lie outside the image")
+            return to_tensor(align(image, left, right)), round(math.dist(left, right) * HR / 38)
 
 
 def same_faces(a: Faces | Tensor, b: Faces | Tensor) -> int:
@@ -132,13 +153,15 @@ def manifest(files: list[File]) -> list[dict | None]:
     for root in {file.root for file in files}:
         archive = root.resolve()
         tables = (folder / "manifest.csv" for folder in (archive, archive.parent))
-        if not (table := next(filter(Path.is_file, tables), None)):
+        if not (table := next(filter(os.path.lexists, tables), None)):
             continue
-        with open(table, encoding="utf-8", errors="replace", newline="") as lines:
-            reader = csv.DictReader(lines)
+        try:
+            reader = csv.DictReader(io.StringIO(read_text(table), newline=""))
             if not {"archive", "file", "split", "identity"} <= set(reader.fieldnames or ()):
                 raise BadInput(f"{table}: expected the columns archive, file, split, identity")
             rows |= {(root, row["file"]): row for row in reader if row["archive"] == archive.name and row["identity"]}
+        except csv.Error as error:
+            raise BadInput(f"{table}: {one_line(error)}") from None
     return [rows.get((file.root, file.inner)) for file in files]
 
 
@@ -151,33 +174,48 @@ def scan(paths, names: list[str] | None = None) -> tuple[list[File], list[tuple[
     """Return the image files of folders and zips, and as (name, reason) the others."""
     files, used = [], Counter()
     for path in map(Path, paths):
-        if not path.exists():
+        if not os.path.exists(path):
             raise BadInput(f"{path}: no such folder or zip")
         archive = path.resolve().name
         used[archive] += 1
         if used[archive] > 1:  # two paths of one name still give unique names
             archive += f"#{used[archive]}"
-        entries = _folder(path, names) if path.is_dir() else _zip(path)
+        entries = _folder(path, names) if os.path.isdir(path) else _zip(path)
         if not entries and names is None:
             raise BadInput(f"{path}: no image in it")
         wanted = sorted(entries) if names is None else [name for name in names if name in entries]
         files += [File(f"{archive}:{inner}", path, inner, entries[inner]) for inner in wanted]
     if missing := set(names or ()) - {file.inner for file in files}:
         raise BadInput(f"{', '.join(map(str, paths))}: {min(missing)} is not in it")
-    images = [file for file in files if Path(file.inner).suffix.lower() in SUFFIXES]
-    return images, [(name, "no image") for name in sorted({f.name for f in files} - {f.name for f in images})]
+    reasons = {False: "no image", True: "a link to a folder, or one that may not be read: give it as a set of its own"}
+    others = [file for file in files if Path(file.inner).suffix.lower() not in SUFFIXES]
+    return ([file for file in files if Path(file.inner).suffix.lower() in SUFFIXES],
+            [(file.name, reasons[not file.entry and os.path.isdir(file.root / file.inner)]) for file in others])
 
 
 def _folder(path: Path, names: list[str] | None) -> dict[str, None]:
     if names is not None:  # look only at these: a folder of 200,000 is not walked
-        return {name: None for name in names if _inside(name) and (path / name).is_file()}
-    files = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    return {name: None for name in files if not _companion(name)}
+        return {name: None for name in names if _inside(name) and os.path.isfile(path / name)}
+    found, unreadable = [], []
+    for root, folders, files in os.walk(path, onerror=unreadable.append):
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        found += [Path(root, name) for name in files + links]
+    inner = (file.relative_to(path).as_posix() for file in [*found, *(Path(error.filename) for error in unreadable)])
+    return {name: None for name in inner if not _companion(name)}
+
+
+class _Archive(io.FileIO):
+    """A zip, whose directory is bounded: it is read at once, and takes ten times as much memory."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        pictures.check_size(size or 0)
+        return super().read(size)
 
 
 def _zip(path: Path) -> dict[str, zipfile.ZipInfo]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        pictures.check_file(path)
+        with _Archive(path) as file, zipfile.ZipFile(file) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     except Exception as error:  # a damaged zip raises many kinds
         raise BadInput(f"{path}: neither a folder nor a whole zip ({one_line(error)})") from None
@@ -198,7 +236,7 @@ def _zip(path: Path) -> dict[str, zipfile.ZipInfo]:
 def _inside(name: str) -> bool:
     """Whether a name stays inside its archive: not absolute, no drive, no '..'."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return not path.is_absolute() and ".." not in path.parts and ":" not in name
+    return not path.is_absolute() and ".." not in path.parts and not re.match("[A-Za-z]:(/|$)", str(path))
 
 
 def _companion(name: str) -> bool:
@@ -213,15 +251,15 @@ def read(file: File) -> bytes:
     entry, path = file.entry, file.root / file.inner
     if entry is None:
         return read_file(path)
-    check_size(max(entry.file_size, entry.compress_size))
+    pictures.check_size(max(entry.file_size, entry.compress_size))
     try:
         with open(file.root, "rb") as archive:
             archive.seek(entry.header_offset + 26)  # in the local header: the lengths of its two last fields
             archive.seek(sum(struct.unpack("<HH", archive.read(4))), os.SEEK_CUR)
             data = archive.read(entry.compress_size)
         if entry.compress_type == zipfile.ZIP_DEFLATED:
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_BYTES)
-    except (OSError, struct.error, zlib.error) as error:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, pictures.MAX_BYTES)
+    except (OSError, ValueError, OverflowError, struct.error, zlib.error) as error:
         raise BadInput(f"cannot be read ({one_line(error)})") from None
     if zlib.crc32(data) != entry.CRC:
         raise BadInput("cannot be read (its checksum is wrong)")
@@ -241,8 +279,8 @@ def sort_out(work, files: list[File], title: str) -> tuple[list[tuple[File, Any]
 
 
 def each(work, items, title: str, progress: bool = True) -> list:
-    """Return work(item) of every item, in order, on as many threads as there are cores."""
-    pool = ThreadPoolExecutor(min(16, os.cpu_count() or 1))
+    """Return work(item) of every item, in order, on as many threads as there are cores, up to eight."""
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         quiet = not progress or len(items) < 200
         return list(tqdm(pool.map(work, items), title, len(items), disable=quiet, leave=False))

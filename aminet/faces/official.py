@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import BadInput
 from .dataset import Faces
+from .pictures import read_text
 
 CELEBA = ("expected img_align_celeba/ (or .zip), list_eval_partition.txt and identity_CelebA.txt, "
           "as published on mmlab.ie.cuhk.edu.hk/projects/CelebA.html")
@@ -29,13 +31,13 @@ def celeba(root, split: str = "random", seed: int = 0, train: int = 18_000, test
     seed: images are ranked by the SHA-256 of "seed/name", the same on every machine and version.
     """
     root, counts = Path(root), {"train": train, "val": val, "test": test}
-    images = next((p for p in (root / "img_align_celeba", root / "img_align_celeba.zip") if p.exists()), None)
+    images = next((p for p in (root / "img_align_celeba", root / "img_align_celeba.zip") if os.path.exists(p)), None)
     if images is None:
         raise BadInput(f"{root}: no img_align_celeba in it; {CELEBA}")
     if split not in ("random", "identity"):
         raise BadInput(f"split {split!r}: choose random or identity")
     partition = _celeba_list(root / "list_eval_partition.txt")
-    ranked = sorted(partition, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    ranked = sorted(partition, key=lambda name: hashlib.sha256(os.fsencode(f"{seed}/{name}")).digest())
     if split == "random":
         parts = {"train": ranked[:train], "test": ranked[train:train + test], "val": ranked[train + test:][:val]}
     else:
@@ -45,9 +47,9 @@ def celeba(root, split: str = "random", seed: int = 0, train: int = 18_000, test
             parts[part] = pool[:counts[part]]
             seen |= {person.get(name) for name in pool}
     for part, count in counts.items():
-        if len(parts[part]) < count:
+        if not 0 < count <= len(parts[part]):
             raise BadInput(f"{root}: only {len(parts[part])} images for {part}, {count} asked; {CELEBA}")
-    base = root if images.is_dir() else images  # either way the names start with img_align_celeba/
+    base = root if os.path.isdir(images) else images  # either way the names start with img_align_celeba/
     return {part: Faces(base, crop=178, names=sorted(f"img_align_celeba/{name}" for name in parts[part]))
             for part in counts}
 
@@ -86,7 +88,7 @@ def helen(root) -> dict[str, Faces]:
     if not images:
         raise BadInput(f"{root}: no Helen images in it; {HELEN}")
     eyes = dict(_helen_eyes(p) for p in sorted((root / "annotation").glob("*.txt")))
-    if (root / "testnames.txt").exists():
+    if os.path.lexists(root / "testnames.txt"):
         tests = {Path(line.strip()).stem for line in _lines(root / "testnames.txt")}
     else:
         tests = {stem for stem, name in images.items() if name.startswith(("test/", "testset/"))}
@@ -107,7 +109,7 @@ def _helen_eyes(path: Path) -> tuple[str, tuple]:
         points = np.array([[float(v) for v in line.split(",")] for line in lines])
     except ValueError:
         points = np.empty(0)
-    if points.shape != (194, 2) or not np.isfinite(points).all():
+    if points.shape != (194, 2) or not (abs(points) < 1e6).all():
         raise BadInput(f"{path}: expected the image name and 194 lines of x , y")
     eyes = points[114:134].mean(0), points[134:154].mean(0)
     return Path(name.strip()).stem, tuple(sorted(tuple(eye.tolist()) for eye in eyes))
@@ -132,7 +134,7 @@ def scface(root, landmarks=None) -> dict[str, Faces]:
 
     def group(*folders: str) -> Faces:
         for folder in folders:
-            if not (root / folder).is_dir():
+            if not os.path.isdir(root / folder):
                 raise BadInput(f"{root}: no {folder}/ in it; {SCFACE}")
         faces = Faces(*(root / folder for folder in folders), eyes=eyes)
         faces.people = [Path(file.inner).name[:3] for file in faces.files]
@@ -141,14 +143,14 @@ def scface(root, landmarks=None) -> dict[str, Faces]:
     groups, probes = {"gallery": group("mugshot_frontal_cropped_all")}, []
     for d in (1, 2, 3):
         cameras = [f"surveillance_cameras_distance_{d}/cam_{c}" for c in range(1, 8)]
-        visible, infrared = cameras[:5], [camera for camera in cameras[5:] if (root / camera).is_dir()]
+        visible, infrared = cameras[:5], [camera for camera in cameras[5:] if os.path.isdir(root / camera)]
         groups[f"distance{d}"] = group(*visible)
         probes += visible
         if infrared:
             groups[f"ir_distance{d}"] = group(*infrared)
         groups |= {f"cam{folder[-1]}_distance{d}": group(folder) for folder in visible + infrared}
     groups["probe"] = group(*probes)
-    if (root / "surveillance_cameras_IR_cam8").is_dir():
+    if os.path.isdir(root / "surveillance_cameras_IR_cam8"):
         groups["ir_gallery"] = group("surveillance_cameras_IR_cam8")
     return groups
 
@@ -168,6 +170,6 @@ def _scface_eyes(path: Path) -> dict[str, tuple]:
 
 def _lines(path: Path, missing: str = "") -> list[str]:
     """Read the lines of a text file that are not empty; BadInput says what is `missing` if there is no file."""
-    if missing and not path.is_file():
+    if missing and not os.path.lexists(path):
         raise BadInput(missing)
-    return [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return [line for line in read_text(path).splitlines() if line.strip()]

@@ -1,30 +1,40 @@
 """One picture, with NumPy and Pillow alone: reading, aligning, degrading and writing it. Nothing here needs torch.
 
 Nothing that is read is trusted: a file that is no picture raises `BadInput` with one line that names it.
-Grey, palette and CMYK are converted to RGB, transparency is laid over white, 16-bit grey is scaled (v / 257)
-to 8 bit, and the EXIF orientation is applied. Pixels of no known range (32-bit, floating point) are refused.
+Grey, palette and CMYK are converted to RGB, colours of an ICC profile to sRGB, transparency is laid over white,
+16-bit grey is scaled (v / 257) to 8 bit, and the EXIF orientation is applied. A profile and EXIF that cannot be read
+are passed over. Pixels of no known range (32-bit, floating point) are refused.
 """
 from __future__ import annotations
 
 import io
 import math
+import os
+import stat
+import threading
 import warnings
+from contextlib import contextmanager, nullcontext, suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms
 
 from ..config import HR
 from ..errors import BadInput
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
+SUFFIXES = {*".png .jpg .jpeg .jpe .jfif .pjpeg .webp .bmp .tif .tiff .ppm .pgm .gif".split()}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF")  # plain decoders only: no EPS, no PDF
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000
 MIN_SIDE = 16
 
-# Our own limit on pixels is stricter than Pillow's, and ends in one line instead of a warning.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+TURNS = {number: turn for turn, number in zip(Image.Transpose, (2, 4, 8, 3, 6, 5, 7))}  # by EXIF's orientation
+
+Image.core.set_block_size(2**26)  # large pictures lie in one piece, which the system takes back as soon as it is free
+_large = threading.Lock()
+# Our own limit on pixels ends in one line instead of a warning, and what Pillow says of metadata helps nobody.
+warnings.filterwarnings("ignore", module="PIL")
 
 
 def check_size(size: int) -> None:
@@ -33,19 +43,39 @@ def check_size(size: int) -> None:
         raise BadInput(f"{size / 2**20:.0f} MiB, more than the {MAX_BYTES >> 20} MiB allowed")
 
 
-def read_file(path: Path) -> bytes:
-    """Return the bytes of a file that is not too large."""
+def check_file(path: str | Path) -> int:
+    """Return a file's size in bytes; BadInput for a folder, a pipe or a device, which is not opened: it might block."""
     try:
-        check_size(path.stat().st_size)
-        return path.read_bytes()
+        status = os.stat(path)
+    except (OSError, ValueError) as error:  # a broken link, a name that is too long or holds a NUL
+        raise BadInput(f"cannot be read ({one_line(error)})") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise BadInput("cannot be read (a folder, a pipe or a device, no file)")
+    return status.st_size
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return the bytes of a file that is not too large."""
+    check_size(size := check_file(path))
+    try:
+        with open(path, "rb") as file:
+            return file.read(size + 1)  # never more than was allowed, though the file may grow
     except OSError as error:
         raise BadInput(f"cannot be read ({one_line(error)})") from None
+
+
+def read_text(path: str | Path) -> str:
+    """Return a text file. Bytes that are not UTF-8 become what they are in names of files."""
+    try:
+        return read_file(path).decode("utf-8-sig", "surrogateescape")
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
 
 
 def open_image(path: str | Path) -> Image.Image:
     """Read one image file: RGB of any size, upright. BadInput names the file."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise BadInput(f"no such file: {path}")
     try:
         return to_rgb(open_header(read_file(path)))
@@ -71,23 +101,71 @@ def open_header(data: bytes) -> Image.Image:
     return image
 
 
+@contextmanager
+def decoded(data: bytes):
+    """Lend the picture in the bytes of an image file: RGB, upright.
+
+    Of pictures above 2 megapixels, one is decoded and used at a time: threads take turns. With 12 bytes a pixel it
+    needs at most 0.8 GB, and eight threads with smaller ones 0.2 GB.
+    """
+    image = open_header(data)
+    with _large if image.width * image.height > 2**21 else nullcontext():
+        yield to_rgb(image)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Decode an opened image: RGB, upright."""
+    """Decode an opened image: RGB, upright. Pixels are converted a million at a time, so that few are there twice."""
     try:
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16-bit grey
-            image = Image.fromarray(np.rint(np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
-        if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB")
+        image.load()
+        turn = None
+        with suppress(Exception):  # EXIF of any bytes: the pixels are whole
+            turn = TURNS.get(image.getexif().get(0x0112))
+        transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+        to_srgb = profile_transform(image.info.get("icc_profile"), image.mode)
+        if image.mode != "RGB" or transparent or to_srgb:
+            rgb, rows = Image.new("RGB", image.size), max(1, 2**20 // image.width)
+            for top in range(0, image.height, rows):
+                box = (0, top, image.width, min(top + rows, image.height))
+                rgb.paste(_convert(image.crop(box), transparent, to_srgb), box)
+            image = rgb
+        return image if turn is None else image.transpose(turn)
     except Exception as error:
         raise BadInput(f"damaged image ({one_line(error)})") from None
 
 
+def _convert(image: Image.Image, transparent: bool, to_srgb: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
+    image = image.convert("RGBA") if transparent else image
+    rgb = to_srgb.apply(image.convert(to_srgb.input_mode)) if to_srgb else image.convert("RGB")
+    if transparent:
+        rgb.putalpha(image.getchannel("A"))
+        rgb = Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgb).convert("RGB")
+    return rgb
+
+
+@lru_cache(maxsize=8)
+def profile_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return what takes pixels from an embedded ICC profile to sRGB; None if the profile is none, is not for pixels of
+    this mode, or is sRGB itself (on a grid of colours, nothing changes by more than 2 of 255 levels)."""
+    if not profile or len(profile) > 2**22:
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}[source.profile.xcolor_space]
+        if (space == "CMYK") != (mode == "CMYK") or (space == "L" and mode[0] not in "1LI"):
+            return None
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), space, "RGB")
+        grid = Image.fromarray(np.stack(np.mgrid[:256:15, :256:15, :256:15], -1).astype(np.uint8).reshape(18, -1, 3))
+        change = np.asarray(transform.apply(grid), int) - np.asarray(grid) if space == "RGB" else np.array(255)
+        return transform if abs(change).max() > 2 else None
+    except Exception:  # LittleCMS says that it cannot read it in many ways
+        return None
+
+
 def one_line(error: Exception) -> str:
     """Return an error of another library in one line."""
-    return " ".join(str(error).split())[:100] or type(error).__name__
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:100] or type(error).__name__
 
 
 def square(image: Image.Image, side: int | None = None) -> Image.Image:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..files import find
 from ..metrics.recognition import Gallery
 from . import official
 from .dataset import Faces, same_faces
+from .synthetic import LAST_SEED, MOST
 from .synthetic import faces as synthetic_faces
 
 DATA_SETS = ("celeba", "celeba-identity", "helen", "scface")  # in their official layouts
@@ -37,13 +39,16 @@ class Source(NamedTuple):
         """Read `PATH`, `NAME:ROOT:PART` or `synthetic[:N[:SEED]]`; BadInput if a part or a number is wrong."""
         kind, *rest = str(text).split(":")
         if kind == "synthetic":
-            if len(rest) > 2 or not all(number.isdigit() for number in rest) or rest and int(rest[0]) < 1:
-                raise BadInput(f"{text!r}: write synthetic, synthetic:N or synthetic:N:SEED, as synthetic:500:1")
-            return cls(kind, **dict(zip(("n", "seed"), map(int, rest))))
+            numbers = [int(part) if re.fullmatch(r"\d{1,19}", part) else -1 for part in rest]
+            n, seed, *more = numbers + [500, 0][len(rest):]
+            if more or not (0 < n <= MOST and 0 <= seed <= LAST_SEED):
+                raise BadInput(f"{text!r:.40}: write synthetic, synthetic:N or synthetic:N:SEED, as synthetic:500:1; "
+                               f"N from 1 to {MOST} and SEED from 0 to {LAST_SEED}")
+            return cls(kind, n=n, seed=seed)
         if kind in DATA_SETS and rest:
             root, part = ":".join(rest[:-1]), rest[-1]
             if not root:
-                raise BadInput(f"{text!r}: write {kind}:ROOT:PART, for example {kind}:/data/{kind}:test")
+                raise BadInput(f"{text!r:.40}: write {kind}:ROOT:PART, for example {kind}:/data/{kind}:test")
             return cls(kind, root, part)
         return cls("path", str(text))
 
@@ -86,7 +91,7 @@ def open_faces(sources: str | Path | Sequence[str], skip_bad: bool = False,
 
 def parse_all(texts: Sequence[str]) -> list[Source]:
     """Read the sources of one set of faces; BadInput for none, and for kinds that do not go together."""
-    if not texts:
+    if not texts or not isinstance(texts, (list, tuple)):
         raise BadInput("no faces given: name a folder, a zip, or synthetic:100")
     parsed = [Source.parse(text) for text in texts]
     if len(parsed) > 1 and any(source.kind != "path" for source in parsed):
@@ -136,7 +141,7 @@ def published_set(source: Source) -> Faces:
     name, _, split = source.kind.partition("-")
     root = find(source.root)
     options: dict[str, Any] = {"split": split} if split else {}
-    if name == "scface" and (landmarks := root / official.SCFACE_EYES).is_file():
+    if name == "scface" and os.path.lexists(landmarks := root / official.SCFACE_EYES):
         options["landmarks"] = landmarks
     parts = getattr(official, name)(root, **options)
     if source.part not in parts:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -34,7 +35,8 @@ STYLES = tuple(_HAIR)
 _SKIN = ((248, 213, 192), (241, 196, 168), (226, 173, 138), (197, 141, 106), (150, 100, 74), (96, 65, 51))
 _HAIRS = ((22, 18, 18), (44, 30, 24), (84, 54, 36), (134, 76, 44), (196, 152, 92), (224, 198, 150), (170, 166, 162))
 _IRIS = ((60, 36, 22), (92, 58, 34), (112, 92, 50), (84, 110, 76), (82, 120, 156), (112, 128, 140))
-_MAX = 1_000_000  # faces of one seed
+MOST = 1_000_000  # faces of one seed
+LAST_SEED = 2**63 // MOST - 1  # a face's identity is below 2**63
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class Face(NamedTuple):
 
 def random_params(seed: int) -> FaceParams:
     """Parameters drawn from `seed`, which is also the identity and the scene."""
-    if seed < 0:
-        raise BadInput(f"seed must be 0 or more, not {seed}")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise BadInput(f"seed must be a whole number from 0, not {seed!r}")
     rng = np.random.default_rng([seed, 7])
     odds = [2, 3, 6, 5, 2, 1, 1, 1, 2, 1, 0] if _shape(seed).masc > 0.5 else [0, 0, 1, 2, 1, 4, 5, 5, 2, 3, 3]
     skin = rng.random()
@@ -493,8 +495,8 @@ def _glasses(canvas, head, rng, px, y, x):
 
 def render(params: FaceParams, size: int = 128) -> Face:
     """The picture, the landmarks and the class mask of one face. Raises BadInput for a size under 32."""
-    if size < 32:
-        raise BadInput(f"size must be 32 or more, not {size}")
+    if not isinstance(size, Integral) or not 32 <= size <= 4096:
+        raise BadInput(f"size must be a whole number from 32 to 4096, not {size!r}")
     p, head, light, n = params, _Head(params), _Light(params), 2 * size
     grain, tress, specs = (np.random.default_rng([p.identity, k]) for k in (2, 3, 4))
     scene = np.random.default_rng([p.background, 5])
@@ -555,9 +557,9 @@ def draw_faces(n: int, seed: int = 0, **controls) -> Iterator[Face]:
 
     controls: fields of `FaceParams` that all of them get, for example yaw=20.
     """
-    if not 0 < n <= _MAX or seed < 0:
-        raise BadInput(f"n must lie in 1 .. {_MAX} and seed be 0 or more, not n={n}, seed={seed}")
-    return (render(replace(random_params(seed * _MAX + i), **controls)) for i in range(n))
+    if not (isinstance(n, Integral) and 0 < n <= MOST and isinstance(seed, Integral) and 0 <= seed <= LAST_SEED):
+        raise BadInput(f"n must lie in 1 .. {MOST} and seed in 0 .. {LAST_SEED}, not n={n!r}, seed={seed!r}")
+    return (render(replace(random_params(int(seed) * MOST + i), **controls)) for i in range(n))
 
 
 def faces(n: int, seed: int = 0, **controls) -> torch.Tensor:

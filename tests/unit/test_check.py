@@ -69,6 +69,30 @@ def test_check_reports_a_path_of_bad_files_only(tmp_path):
     assert "sizes: none" in format_check(report)
 
 
+def test_check_counts_small_pictures_and_prints_any_name_in_one_line(tmp_path):
+    odd = f"{chr(27)}[2J{chr(10)}.png"
+    images = {"a.png": picture(1, (127, 200)), "b.png": picture(2, (16, 16)), "c.png": picture(3), odd: b"text"}
+    report = check([folder(tmp_path / "set", images)])
+    assert report["paths"][0]["small"] == 2 and report["paths"][0]["count"] == 3
+    text = format_check(report)
+    assert "  smaller than 128 px, which lack the detail of a full face: 2\n" in text
+    assert r"    set:\x1b[2J\n.png  no image that can be read" in text.splitlines()
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+def test_check_lists_links_that_lead_nowhere_and_pipes(tmp_path, aminet):
+    set_ = folder(tmp_path / "set", {"a.png": picture(1), "sub/b.png": picture(2)})
+    (set_ / "dangling.png").symlink_to("nowhere")
+    (set_ / "loop.png").symlink_to("loop.png")
+    (set_ / "linked").symlink_to("sub")
+    os.mkfifo(set_ / "pipe.png")
+    done = aminet("data", "check", "set")
+    assert done.returncode == 1 and "bad files: 4" in done.stdout and "set: 2 images" in done.stdout
+    for name in ("dangling.png  cannot be read (No such", "loop.png  cannot be read (Too", "linked  a link to a folder",
+                 "pipe.png  cannot be read (a folder, a pipe"):
+        assert f"set:{name}" in done.stdout
+
+
 @pytest.mark.skipif("AMINET_FACES" not in os.environ, reason="AMINET_FACES names no folder of real faces")
 def test_real_probe_and_gallery_share_people_and_no_image():
     root = Path(os.environ["AMINET_FACES"])

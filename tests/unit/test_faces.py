@@ -1,20 +1,26 @@
 """Faces: everything that can be wrong with a folder, a zip or an image."""
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import pickle
 import shutil
 import struct
+import time
+import warnings
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 from torch.utils.data import DataLoader
 
 from aminet.errors import BadInput
+from aminet.faces import pictures
 from aminet.faces.dataset import Faces, same_faces, to_tensor
 from aminet.faces.pictures import align, open_image
 
@@ -278,6 +284,14 @@ def test_zip_bomb_and_odd_zips_are_refused(tmp_path):
         Faces(tmp_path / "twice.zip")
 
 
+def test_the_directory_of_a_zip_is_bounded(tmp_path, monkeypatch):
+    path = archive(tmp_path / "set.zip", {f"{i}.png": picture(1) for i in range(9)})
+    assert len(Faces(path)) == 9
+    monkeypatch.setattr(pictures, "MAX_BYTES", 9 * 50)  # an entry of "0.png" has 51 bytes
+    with pytest.raises(BadInput, match="set.zip: neither a folder nor a whole zip .*more than the"):
+        Faces(path)
+
+
 # Alignment
 
 
@@ -313,3 +327,253 @@ def test_same_faces_counts_equal_pixels(tmp_path):
     b = Faces(folder(tmp_path / "b", {f"{i}.bmp": encode(picture(i), "BMP") for i in range(3, 9)}))
     assert same_faces(a, b) == 2 and same_faces(a.load(), b.load()) == 2
     assert same_faces(a, Faces(tmp_path / "b", names=["7.bmp"])) == 0
+
+
+# What is no file, and names of any kind
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def test_pipes_and_devices_are_never_opened(tmp_path, pipe):
+    set_ = folder(tmp_path / "set", {"a.png": picture(1)})
+    for special in (pipe, Path("/dev/zero")):
+        (set_ / "b.png").symlink_to(special)
+        with pytest.raises(BadInput, match=r"set:b.png: cannot be read \(a folder, a pipe or a device"):
+            Faces(set_).load()
+        assert Faces(set_, skip_bad=True).names == ["set:a.png"]
+        (tmp_path / "x.zip").symlink_to(special)
+        for read in (Faces, open_image):
+            with pytest.raises(BadInput, match="x.zip: .*a pipe or a device"):
+                read(tmp_path / "x.zip")
+        (tmp_path / "x.zip").unlink()
+        (set_ / "b.png").unlink()
+
+
+def test_links_to_pictures_are_followed_and_others_are_bad_files(tmp_path):
+    set_ = folder(tmp_path / "set", {"a.png": picture(1), "real/b.png": picture(2)})
+    (set_ / "c.png").symlink_to(set_ / "a.png")
+    assert Faces(set_).names == ["set:a.png", "set:c.png", "set:real/b.png"]
+    for name, target in (("dangling.png", "nowhere"), ("loop.png", "loop.png"), ("sub", "real"), ("d.png", "real"),
+                         ("up", "..")):
+        (set_ / name).symlink_to(target)
+    faces = Faces(set_, skip_bad=True)
+    assert faces.names == ["set:a.png", "set:c.png", "set:real/b.png"]
+    reasons = dict(faces.skipped)
+    assert set(reasons) == {f"set:{name}" for name in ("dangling.png", "loop.png", "sub", "d.png", "up")}
+    assert "link to a folder" in reasons["set:sub"] and "No such file" in reasons["set:dangling.png"]
+    with pytest.raises(BadInput, match="set:sub: a link to a folder.*give it as a set of its own"):
+        Faces(set_)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_bad(tmp_path):
+    set_ = folder(tmp_path / "set", {"a.png": picture(1), "b.png": picture(2), "sub/c.png": picture(3)})
+    (set_ / "b.png").chmod(0)
+    (set_ / "sub").chmod(0)
+    faces = Faces(set_, skip_bad=True)
+    (set_ / "sub").chmod(0o700)
+    assert faces.names == ["set:a.png"] and dict(faces.skipped).keys() == {"set:b.png", "set:sub"}
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".zip", "a\0b", "a/" * 3000])
+def test_paths_that_cannot_be(name, tmp_path):
+    for read in (Faces, open_image):
+        with pytest.raises(BadInput, match="no such f"):
+            read(tmp_path / name)
+    with pytest.raises(BadInput, match="is not in it"):
+        Faces(folder(tmp_path / "set", {"a.png": picture(1)}), names=[name])
+
+
+def test_a_name_that_is_not_utf8_has_a_fingerprint(tmp_path):
+    set_ = folder(tmp_path / "set", {"a.png": picture(1)})
+    try:
+        (set_ / os.fsdecode(b"caf\xe9.png")).write_bytes(encode(picture(2)))
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    (tmp_path / "manifest.csv").write_bytes(
+        b"archive,file,split,identity\nset,a.png,test,1\nset,caf\xe9.png,test,2\n")
+    faces = Faces(set_)
+    assert len(faces) == 2 and len(faces.fingerprint) == 64 and faces.people == ["1", "2"]
+    (set_ / os.fsdecode(b"caf\xe9.png")).write_bytes(b"text")
+    with pytest.raises(BadInput) as error:
+        Faces(set_).load()
+    assert str(error.value).startswith(r"set:caf\udce9.png: ")
+
+
+def test_the_fingerprint_is_made_of_names_and_checksums(tmp_path):
+    data = encode(picture(1))
+    expected = hashlib.sha256(f"caf\u00e9.png\0{zlib.crc32(data):08x}\n".encode()).hexdigest()
+    assert Faces(folder(tmp_path / "set", {"caf\u00e9.png": data})).fingerprint == expected
+
+
+def test_wrong_types_are_bad_input(tmp_path):
+    set_ = folder(tmp_path / "set", {"a.png": picture(1)})
+    for path, crop in ((5, None), (None, None), ([set_], None), (set_, "a"), (set_, -1), (set_, 0)):
+        with pytest.raises(BadInput):
+            Faces(path, crop=crop)
+
+
+def test_small_faces_are_counted_once_on_loading(tmp_path):
+    images = {"a.png": picture(1), "b.png": picture(2, (127, 300)), "c.png": picture(3, (16, 16))}
+    with pytest.warns(UserWarning) as noted:
+        Faces(folder(tmp_path / "set", images)).load()
+    assert [str(note.message)[:41] for note in noted] == ["2 of 3 faces are smaller than 128 px and "]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Faces(tmp_path / "set", names=["a.png"]).load()
+
+
+MANIFEST = b"archive,file,split,identity\n"
+
+
+@pytest.mark.parametrize("data, people", [
+    (MANIFEST + b"set,a.png,test,p\n", ["p"]), (b"\xef\xbb\xbf" + MANIFEST + b"set,a.png,test,p\r\n", ["p"]),
+    (MANIFEST + b"set,a.png,test\nset\n\n,,,\n", None), (MANIFEST + b"set,a\0.png,test,p\n", None),
+    (MANIFEST + b"set,a.png,test," + b"p" * 200_000, BadInput), (b"", BadInput), (b"\0\xff", BadInput)])
+def test_manifests_of_any_kind(tmp_path, data, people):
+    faces = Faces(folder(tmp_path / "set", {"a.png": picture(1), "manifest.csv": data}))
+    if people is BadInput:
+        with pytest.raises(BadInput, match="manifest.csv: "):
+            print(faces.people)
+    else:
+        assert faces.people == people
+
+
+def test_a_manifest_that_is_a_pipe_or_leads_nowhere(tmp_path, pipe):
+    set_ = folder(tmp_path / "set", {"a.png": picture(1)})
+    for target in (pipe, "nowhere"):
+        (set_ / "manifest.csv").symlink_to(target)
+        with pytest.raises(BadInput, match="manifest.csv: cannot be read"):
+            print(Faces(set_).people)
+        (set_ / "manifest.csv").unlink()
+
+
+def test_colons_in_zips_are_names(tmp_path):
+    images = {"a:b.png": picture(1), "12:30/c.png": picture(2)}
+    assert Faces(archive(tmp_path / "set.zip", images)).names == ["set.zip:12:30/c.png", "set.zip:a:b.png"]
+    with pytest.raises(BadInput, match="unsafe name"):
+        Faces(archive(tmp_path / "drive.zip", {"C:/a.png": picture(1)}))
+
+
+# Pixels that are whole
+
+
+UNREADABLE = bytes.fromhex("0008000201120003")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG", "TIFF"])
+def test_unreadable_exif_is_passed_over(tmp_path, kind):
+    image, lossless = picture(1), {"lossless": True} if kind == "WEBP" else {}
+    if kind == "TIFF":  # Pillow writes none: an offset that lies outside the file
+        data = encode(image, kind, exif=exif_with(0x0131, 8))
+        assert b"\x31\x01" in data
+        data = data.replace(b"\x31\x01", b"\x69\x87")  # a number that is the offset of no folder of tags
+    else:
+        data = encode(image, kind, exif=b"Exif\0\0" + UNREADABLE, **lossless)
+    assert torch.equal(one(tmp_path, data), one(tmp_path, encode(image, kind, **lossless)))
+
+
+def exif_with(tag: int, value: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[tag] = value
+    return exif
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_every_orientation_is_pillows(tmp_path, orientation, kind):
+    data = encode(picture(1, (40, 60)), kind, exif=exif_with(0x0112, orientation))
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    (tmp_path / "a.png").write_bytes(data)
+    assert open_image(tmp_path / "a.png").tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "pjpeg", "JFIF"])
+def test_all_names_of_jpeg_are_pictures(tmp_path, suffix):
+    assert len(Faces(folder(tmp_path / "set", {f"a.{suffix}": encode(picture(1), "JPEG")})).load()) == 1
+
+
+ADOBE = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])  # to XYZ, D50
+SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+
+
+def icc_profile(space: bytes, colours=None, gamma: float = 2.2) -> bytes:
+    """A small ICC profile, version 2: grey, or with three colours as columns of XYZ, and one gamma."""
+    def xyz(values):
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    tags = {b"wtpt": xyz((0.9642, 1, 0.8249))}
+    tags |= {b"kTRC": curve} if colours is None else {b"rgb"[i:i + 1] + b"XYZ": xyz(colours[:, i]) for i in range(3)}
+    tags |= {} if colours is None else {b"rgb"[i:i + 1] + b"TRC": curve for i in range(3)}
+    table, data, start = b"", b"", 132 + 12 * len(tags)
+    for name, content in tags.items():
+        table += name + struct.pack(">2I", start + len(data), len(content))
+        data += content
+    header = struct.pack(">I4sI4s4s4s", start + len(data), b"\0" * 4, 0x02400000, b"mntr", space, b"XYZ ")
+    header += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + b"\0" * 28 + xyz((0.9642, 1, 0.8249))[8:]
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + data
+
+
+def shown(levels: np.ndarray, colours: np.ndarray, gamma: float) -> np.ndarray:
+    """What sRGB levels the formulas of a profile give."""
+    light = np.clip((levels / 255.0) ** gamma @ (np.linalg.inv(SRGB) @ colours).T, 0, 1)
+    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def test_wide_colours_become_srgb(tmp_path):
+    image, levels = picture(1), np.asarray(picture(1))
+    expected = shown(levels, ADOBE, 2.2)
+    for kind, options in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})):
+        x = one(tmp_path, encode(image, kind, icc_profile=icc_profile(b"RGB ", ADOBE), **options))
+        difference = abs(x.permute(1, 2, 0).numpy() - expected)
+        assert difference.max() < 3 and abs(levels - expected).max() > 30
+    half = image.copy()
+    half.putalpha(128)
+    x = one(tmp_path, encode(half, "PNG", icc_profile=icc_profile(b"RGB ", ADOBE)))
+    assert abs(x.permute(1, 2, 0).numpy() - (expected * 128 + 255 * 127) / 255).max() < 3
+
+
+def test_grey_profiles_and_others_that_do_not_fit(tmp_path):
+    grey = picture(1).convert("L")
+    x = one(tmp_path, encode(grey, "PNG", icc_profile=icc_profile(b"GRAY", gamma=1.0)))
+    light = np.asarray(grey) / 255
+    expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert abs(x[0].numpy() - expected).max() < 3 and torch.equal(x[0], x[2])
+    wide = one(tmp_path, encode(grey.convert("RGB"), "PNG", icc_profile=icc_profile(b"RGB ", ADOBE)))
+    assert torch.equal(one(tmp_path, encode(grey, "PNG", icc_profile=icc_profile(b"RGB ", ADOBE))), wide)
+    plain = to_tensor(picture(1))
+    for profile in (icc_profile(b"GRAY"), icc_profile(b"CMYK"), b"no profile", icc_profile(b"RGB ", ADOBE)[:200],
+                    ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+                    ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()):
+        assert torch.equal(one(tmp_path, encode(picture(1), icc_profile=profile)), plain)
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    images = {f"{i}.png": huge_png(1500) for i in range(3)} | {f"small{i}.png": picture(i) for i in range(3)}
+    running, most, to_rgb = [], [], pictures.to_rgb
+
+    def slowly(image):
+        running.append(image.width)
+        most.append(running.count(1500))
+        time.sleep(0.02)
+        running.remove(image.width)
+        return to_rgb(image)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(pictures, "to_rgb", slowly)
+    Faces(folder(tmp_path / "set", images)).load()
+    assert len(most) == 6 and max(most) == 1
+
+
+def test_conversion_in_strips_is_that_of_the_whole(tmp_path):
+    image = picture(1, (1300, 1700))
+    image.putalpha(picture(2, (1300, 1700)).convert("L"))
+    (tmp_path / "a.png").write_bytes(encode(image))
+    expected = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    assert open_image(tmp_path / "a.png").tobytes() == expected.tobytes()

@@ -1,6 +1,7 @@
 """The official layouts of CelebA, Helen and SCface, rebuilt small."""
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -154,6 +155,33 @@ def test_helen_bad_parts(helen_root, tmp_path):
         helen(helen_root)
     with pytest.raises(BadInput, match="no Helen images.*ifp.illinois.edu"):
         helen(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("annotation", [
+    "", "000_1\n", "000_1\n" + "1e308 , 1e308\n" * 194, "000_1\n" + "nan , 1\n" * 194, "000_1\n" + "1 , 2 , 3\n" * 194,
+    "000_1\n" + "1\n" * 194, "000_1\n" + "1 , 2\n" * 193 + "1 , 2 , 3\n", "\0" * 500])
+def test_odd_annotations_are_refused(helen_root, annotation):
+    (helen_root / "annotation/1.txt").write_text(annotation)
+    with pytest.raises(BadInput, match="1.txt: expected the image name and 194 lines"):
+        helen(helen_root)
+
+
+def test_lists_of_any_bytes(celeba_root):
+    root, person, code = celeba_root
+    path = root / "list_eval_partition.txt"
+    for data in (b"", b"\0\xff\n", b"a b c\n", b"name\n"):
+        path.write_bytes(data)
+        with pytest.raises(BadInput, match="list_eval_partition.txt: expected lines of an image name and a number"):
+            celeba(root, train=1, test=1, val=1)
+    path.write_bytes(b"caf\xe9.jpg 0\n../a.jpg 1\n\0.jpg 2\n")
+    with pytest.raises(BadInput, match="is not in it"):
+        celeba(root, train=1, test=1, val=1)
+    with pytest.raises(BadInput, match="-1 asked"):
+        celeba(root, train=-1, test=1, val=1)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BadInput, match="list_eval_partition.txt: cannot be read"):
+        celeba(root, train=1, test=1, val=1)
 
 
 @pytest.fixture

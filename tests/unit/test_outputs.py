@@ -161,7 +161,7 @@ def test_a_folder_that_cannot_be_read(folder, refuses, no_work, monkeypatch):
     def denied(path):
         raise PermissionError(13, "Permission denied", str(path))
     monkeypatch.setattr(Path, "iterdir", denied)
-    refuses("in cannot be read", "upscale", "in", "out")
+    refuses("cannot read or write 'in': Permission denied", "upscale", "in", "out")
 
 
 def test_a_result_of_another_program_is_kept(folder, refuses, monkeypatch):

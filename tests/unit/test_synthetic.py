@@ -137,7 +137,9 @@ def test_out_of_range_parameters(bad):
 
 
 def test_other_bad_input():
-    for call in (lambda: random_params(-1), lambda: render(BALD, 8), lambda: faces(0), lambda: faces(2, -1)):
+    for call in (lambda: random_params(-1), lambda: render(BALD, 8), lambda: faces(0), lambda: faces(2, -1),
+                 lambda: faces(10**30), lambda: faces(1, 10**30), lambda: faces("3"), lambda: faces(1.5),
+                 lambda: random_params("a"), lambda: render(BALD, 10**9), lambda: render(BALD, "a")):
         with pytest.raises(BadInput):
             call()
 

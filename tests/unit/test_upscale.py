@@ -208,6 +208,22 @@ def test_a_folder_of_fifty_goes_on_past_bad_files(tmp_path, weights, aminet, fin
     assert done.returncode == 0 and "0 of 45 pictures done, 45 kept" in done.stdout
 
 
+def test_what_is_no_file_in_a_folder_fails_and_the_rest_goes_on(tmp_path, weights, aminet, refuses):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(tmp_path / "in" / "face.jfif", "JPEG")
+    for name, target in (("dangling.png", "nowhere"), ("loop.png", "loop.png"), ("zero.png", "/dev/zero"),
+                         ("linked.png", "sub")):
+        (tmp_path / "in" / name).symlink_to(target)
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    done = aminet("upscale", "in", "out", "--weights", weights)
+    assert done.returncode == 2 and "1 of 5 pictures done, 0 kept as they were, 4 failed" in done.stdout
+    for words in ("dangling.png: cannot be read (No such file", "loop.png: cannot be read (Too many levels",
+                  "pipe.png: cannot be read (a folder, a pipe or", "zero.png: cannot be read (a folder, a pipe or"):
+        assert words in done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"face.png", "face_faces.png"}
+    refuses("a pipe or a device", "upscale", "in/pipe.png", "a.png", "--weights", weights)
+
+
 def test_aligned_faces_of_any_size(tmp_path, weights, aminet, monkeypatch):
     monkeypatch.setattr(U, "find_faces", lambda image: pytest.fail("a face is looked for"))
     monkeypatch.setattr(U, "without_yunet", lambda: pytest.fail("YuNet is looked for"))
