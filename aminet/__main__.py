@@ -307,7 +307,7 @@ def evaluate(arguments) -> None:
     from .metrics.measure import RECOGNITION
     from .paper.evaluate import available_metrics, format_evaluation, label, protocol_of
     from .paper.evaluate import evaluate as run
-    from .paper.records import add_record, earlier, read_evaluation, write_record
+    from .paper.records import add_record, earlier, read_record, write_record
     from .training.device import usable
     from .training.weights import load_weights
 
@@ -324,7 +324,7 @@ def evaluate(arguments) -> None:
     gallery = open_gallery(arguments.gallery, arguments.faces, arguments.skip_bad) if arguments.gallery else None
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
     before = None if arguments.overwrite else earlier(target, arguments.weights, about)
-    replaces = read_evaluation(target) if arguments.overwrite and target.exists() else None
+    replaces = read_record(target) if arguments.overwrite and target.exists() else None
     record = run(arguments.weights, faces, about, arguments.protocol, metrics, arguments.device, record=before,
                  replaces=replaces, gallery=gallery)
     if record is not before:

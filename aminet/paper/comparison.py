@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadInput, printable
+from ..errors import BadInput
 from ..metrics.statistics import paired_difference, student_interval, summary
 from .published import FACES, PREFIX, SCALES, reference, source_name, trainings_needed
 from .records import digest
@@ -105,17 +104,16 @@ def load_measurements(folder: str | Path) -> tuple[list[Measurement], list[str]]
 
     Records of another kind are passed over. Raises BadInput when there is no such folder.
     """
-    if not os.path.isdir(folder):
+    if not Path(folder).is_dir():
         raise BadInput(f"no folder {folder}: give the one that holds the records with --records")
     measurements, notes = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(record, dict) and record.get("kind", "evaluation") == "evaluation":
-                measurements.append(parse_record(printable(path.name), record))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            why = f"{type(error).__name__}: {error}"
-            notes.append(printable(f"{path.name} is no whole record and is left out ({why})."))
+                measurements.append(parse_record(path.name, record))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            notes.append(f"{path.name} is no whole record and is left out ({type(error).__name__}: {error}).")
     return sorted(measurements, key=lambda measurement: measurement.created), notes
 
 
