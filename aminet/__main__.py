@@ -211,27 +211,20 @@ def json_text(value: object, **options) -> str:
     return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), allow_nan=False, **options)
 
 
-def record_path(folder: str | None, overwrite: bool, *words: str) -> Path | None:
-    """Return where a command writes its record, if it does; BadInput if that cannot be, or would replace another."""
-    if folder is None:
-        return None
-    path = Path(folder, f"{'-'.join(words)}.json")
-    check_outputs([path], overwrite)
+def record_path(arguments, *words: str) -> Path:
+    """Return where a command keeps its record, if --records is given; BadInput if that cannot be."""
+    path = Path(arguments.records or ".", f"{'-'.join(words)}.json")
+    check_outputs([path] if arguments.records else [], arguments.overwrite)
     return path
 
 
-def keep_record(record: dict, path: Path | None, overwrite: bool) -> None:
-    """Write a record, if it is wanted; BadInput if another one was written meanwhile."""
+def keep_record(arguments, record: dict, path: Path) -> None:
+    """Write a record, if --records is given; BadInput if another one was written meanwhile."""
     from .paper.records import write_record
 
-    if path:
-        check_outputs([path], overwrite)
+    if arguments.records:
+        check_outputs([path], arguments.overwrite)
         print(printable(write_record(record, path)), file=sys.stderr)
-
-
-def sets(sources: list[str]) -> str:
-    """Return a name for sets of faces, for that of a record."""
-    return "+".join(Path(source).stem.replace(":", "_") for source in sources)
 
 
 def ledger(arguments) -> None:
@@ -319,7 +312,8 @@ def evaluate(arguments) -> None:
         raise BadInput("; ".join(problems))
     for problem in problems:
         print(printable(problem), file=sys.stderr)
-    target = Path(arguments.records, f"{label(arguments.weights)}-{sets(arguments.faces)}-{arguments.protocol}.json")
+    sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
+    target = Path(arguments.records) / f"{label(arguments.weights)}-{sets}-{arguments.protocol}.json"
     check_outputs([target], overwrite=True)  # to an earlier record is added
     gallery = open_gallery(arguments.gallery, arguments.faces, arguments.skip_bad) if arguments.gallery else None
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
@@ -348,12 +342,12 @@ def limits(arguments) -> None:
     metrics, problems = (arguments.metrics, []) if arguments.metrics else available_metrics(USUAL)
     for problem in problems:
         print(printable(problem), file=sys.stderr)
-    target = record_path(arguments.records, arguments.overwrite, "limits", label(arguments.weights),
-                         sets(arguments.faces))
+    sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
+    target = record_path(arguments, "limits", label(arguments.weights), sets)
     record = measure_limits(arguments.weights, arguments.faces, arguments.stress, metrics, arguments.images,
                             progress=not arguments.json)
     print(json_text(record) if arguments.json else format_limits(record))
-    keep_record(record, target, arguments.overwrite)
+    keep_record(arguments, record, target)
 
 
 def table(arguments) -> None:
@@ -395,13 +389,13 @@ def export(arguments) -> None:
     from .paper.evaluate import label
 
     exporting.check_export(arguments.weights, arguments.target, arguments.precision, arguments.overwrite)
-    target = record_path(arguments.records, arguments.overwrite, "export", label(arguments.weights), "cpu")
+    target = record_path(arguments, "export", label(arguments.weights), "cpu")
     faces, val, about = open_training_faces(arguments.faces, arguments.val)
     record = exporting.export(arguments.weights, arguments.target, faces, val, arguments.precision, arguments.compare,
                               about, arguments.overwrite)
     text = f"{exporting.format_export(record)}\n{printable(arguments.target)}"
     print(json_text(record) if arguments.json else text)
-    keep_record(record, target, arguments.overwrite)
+    keep_record(arguments, record, target)
 
 
 def bench(arguments) -> None:
@@ -413,8 +407,7 @@ def bench(arguments) -> None:
             raise BadInput(f"{arguments.plot}: give the picture a name that ends in .png")
         check_outputs([Path(arguments.plot)], arguments.overwrite)
     name = arguments.preset.replace("/", "_").replace(" ", "_")
-    target = record_path(arguments.records, arguments.overwrite, "speeds" if arguments.all else "bench", name,
-                         arguments.device)
+    target = record_path(arguments, "speeds" if arguments.all else "bench", name, arguments.device)
     if arguments.all:
         record = speeds.bench_all(arguments.preset, arguments.device, arguments.quick)
         text = speeds.format_speeds(record)
@@ -422,7 +415,7 @@ def bench(arguments) -> None:
         record = single.bench(arguments.preset, arguments.device, arguments.batch, arguments.quick)
         text = single.format_bench(record)
     print(json_text(record) if arguments.json else text)
-    keep_record(record, target, arguments.overwrite)
+    keep_record(arguments, record, target)
     if arguments.plot:
         check_outputs([Path(arguments.plot)], arguments.overwrite)
         roofline.plot(record, arguments.plot)
