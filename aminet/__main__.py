@@ -271,19 +271,22 @@ def train(arguments) -> None:
     from .faces.priors import open_priors
     from .faces.sources import open_training_faces
     from .training.device import usable
-    from .training.games import GANGame, L1Game, missing_networks
+    from .training.folder import check_run, compare
+    from .training.games import GANGame, L1Game, missing_networks, start_weights
     from .training.trainer import Trainer
-    from .training.weights import find_weights
 
     begin, gan = time.monotonic(), arguments.preset in ("amigan", *COMPARED)
     config = None if gan else preset(arguments.preset)
     recipe: Any = recipe_of(arguments, gan)
     usable(arguments.device)  # all that can be wrong is, before the faces are read
     if arguments.start:
-        find_weights(arguments.start)
+        start_weights(arguments.start, config)
     if gan:
         missing_networks(recipe)
     main = os.environ.get("RANK", "0") == "0"
+    if main and (header := check_run(arguments.out, arguments.resume)):
+        wanted = {"recipe": asdict(recipe)} | ({"config": config.to_dict()} if config else {})
+        compare(Path(arguments.out) / "state.safetensors", header, wanted, tuple(wanted))
     faces, val, data = open_training_faces(arguments.faces, arguments.val, arguments.skip_bad, progress=main)
     priors = open_priors(faces, arguments.faces, config.priors) if config else {}
     game = (L1Game(config, recipe, arguments.preset, arguments.start, priors) if config else
@@ -318,7 +321,7 @@ def evaluate(arguments) -> None:
     gallery = open_gallery(arguments.gallery, arguments.faces, arguments.skip_bad) if arguments.gallery else None
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
     before = None if arguments.overwrite else earlier(target, arguments.weights, about)
-    replaces = read_record(target) if arguments.overwrite and target.exists() else None
+    replaces = read_record(target, "evaluation") if arguments.overwrite and target.exists() else None
     record = run(arguments.weights, faces, about, arguments.protocol, metrics, arguments.device, record=before,
                  replaces=replaces, gallery=gallery)
     if record is not before:

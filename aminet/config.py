@@ -108,8 +108,10 @@ class Config:
     def check_input(self, image: Tensor) -> None:
         """Raise BadInput for what is no batch of images of a size that the network takes."""
         smallest = max(self.multiple, self.smallest)
+        name = type(self).__name__.removesuffix("Config")
+        if not image.is_floating_point():
+            raise BadInput(f"{name} takes floats in [-1, 1], not {image.dtype}: use aminet.degrade.to_float")
         if image.dim() != 4 or image.shape[1] != 3 or any(n % self.multiple or n < smallest for n in image.shape[2:]):
-            name = type(self).__name__.removesuffix("Config")
             advice = ("enlarge a 16x16 face first, with aminet.degrade.upsample" if self.enlarged else
                       "give it the 16x16 face itself")
             raise BadInput(f"{name} takes (B, 3, H, W) with H and W multiples of {self.multiple}, {smallest} or more, "

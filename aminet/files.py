@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from errno import ENAMETOOLONG, ENOSPC
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from .errors import BadInput
 
@@ -16,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 # The published tables, the weights and the records: in a clone beside the package, in a wheel (a part of them) inside.
 IN_CLONE = not (HERE / "data").is_dir()
 DATA = HERE.parent / "data" if IN_CLONE else HERE / "data"
+LARGEST_JSON = 2**24  # bytes
 
 
 def find(path: str | Path) -> Path:
@@ -85,6 +89,68 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def check_writable(folder: Path) -> None:
+    """Raise BadInput, before any work, if no file could be written into a folder, there or not; leaves nothing."""
+    there = folder
+    try:
+        while not (there.exists() or there.is_symlink()):
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise BadInput(f"cannot write into {folder}: {error.strerror}; choose another place") from error
+
+
+def read_json(path: str | Path, text: str | bytes | None = None) -> Any:
+    """Return what a JSON file holds, or a `text` in a file. BadInput if it is none, too large, or nested too deep."""
+    try:
+        if text is None and os.path.isfile(path) and os.path.getsize(path) <= LARGEST_JSON:  # a pipe would never end
+            text = Path(path).read_bytes()
+        if text is None or len(text) > LARGEST_JSON:
+            raise ValueError(f"no file, or above {LARGEST_JSON >> 20} MiB")
+        level = [value := json.loads(text)]
+        for _ in range(50):
+            level = [part for each in level if isinstance(each, (dict, list))
+                     for part in (each.values() if isinstance(each, dict) else each)]
+        if level:
+            raise RecursionError("nested more than 50 deep")
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is no JSON of aminet: {error}") from error
+    return value
+
+
+def check_shape(value: Any, shape: Any, name: str) -> None:
+    """Raise BadInput, with the place, where the content of a JSON file has not the shape that is expected of it.
+
+    shape: `float` for any finite number, a range for a whole number, str, dict, list or bool, a pattern of a text,
+    [SHAPE] of each item, {NAME: SHAPE} or {str: SHAPE} of each value, a tuple of choices, or a value. A NAME that ends
+    in ? may be missing; other names are allowed.
+    """
+    if isinstance(shape, dict) and isinstance(value, dict):
+        for key, each in shape.items():
+            places = value if key is str else [key] if key[-1] != "?" else [key[:-1]] if key[:-1] in value else []
+            for place in places:
+                check_shape(value.get(place, ...), each, f"{name}.{str(place)[:50]}")
+    elif isinstance(shape, list) and isinstance(value, list):
+        for each in value:
+            check_shape(each, shape[0], f"{name}[]")
+    elif not fits(value, shape):
+        raise BadInput(f"{name} is {'missing' if value is ... else 'not what it should be'}")
+
+
+def fits(value: Any, shape: Any) -> bool:
+    """Whether a value has a shape without parts, see `check_shape`."""
+    if isinstance(shape, tuple):
+        return any(fits(value, choice) for choice in shape)
+    if shape is float:
+        return type(value) in (int, float) and -1e300 < value < 1e300
+    if isinstance(shape, range):
+        return type(value) is int and value in shape
+    if isinstance(shape, re.Pattern):
+        return isinstance(value, str) and bool(shape.fullmatch(value))
+    return isinstance(value, shape) if isinstance(shape, type) else value == shape
 
 
 def sha256(path: Path) -> str:

@@ -224,8 +224,8 @@ def difference(given, expected, tolerance: float) -> str:
     where = f" at {place}; {int((gap > tolerance).sum()):,} of {gap.numel():,} values differ" if place else ""
     pair = numbers[place], expected[place]
     whole = all(value == value.round() and value.abs() < 1e15 for value in pair)
-    texts = ([f"{value:{form}}" for value in pair] for form in (".0f" if whole else ".5g", ".10g", ".17g"))
-    return " instead of ".join(next(pair for pair in texts if pair[0] != pair[1])) + where
+    texts = [[f"{value:{form}}" for value in pair] for form in (".0f" if whole else ".5g", ".10g", ".17g")]
+    return " instead of ".join(next((pair for pair in texts if pair[0] != pair[1]), texts[0])) + where
 
 
 def doubles(value: object) -> torch.Tensor | None:
@@ -1456,7 +1456,7 @@ def similarity_cases() -> list[tuple[tuple, np.ndarray]]:
     for left, right in (((45.0, 52.0), (83.0, 52.0)), ((203.6, 101.2), (246.9, 103.6)), ((40.0, 20.0), (40.0, 58.0)),
                         ((90.0, 30.0), (71.0, 41.0))):
         equations = [row for u in (45, 83) for row in ((u, -52, 1, 0), (52, u, 0, 1))]
-        a, b, p, q = np.linalg.solve(equations, [*left, *right])
+        a, b, p, q = np.linalg.solve(equations, [*left, *right]).round(9) + 0.0  # no -1e-14 in a message
         cases.append(((left, right), np.array([[a, -b, p], [b, a, q]])))
     return cases
 
@@ -1473,9 +1473,11 @@ def similarity_with(middle: complex = 64 + 52j, way: Callable = lambda s: s, inv
 
 
 def paste_cases() -> list[tuple[tuple, np.ndarray]]:
-    """Return pictures with what SciPy's chessboard distance makes of them: whole pixels from outside, less a half."""
+    """Return pictures with what SciPy's chessboard distance makes of them: whole pixels from outside, less a half.
+
+    No value lies half-way between two whole numbers, where roundings differ."""
     rng, cases = np.random.default_rng(14), []
-    for (height, width), x, y, border in (((12, 16), 5, 3, 4.0), ((9, 9), 0, 0, 3.0), ((10, 6), 14, 10, 20.0)):
+    for (height, width), x, y, border in (((12, 16), 5, 3, 4.1), ((9, 9), 0, 0, 3.3), ((10, 6), 14, 10, 20.3)):
         photo = rng.integers(0, 256, (20, 24, 3), np.uint8)
         patch = rng.integers(0, 256, (height, width, 3), np.uint8)
         inside = distance_transform_cdt(np.pad(np.ones((height, width)), 1), "chessboard")[1:-1, 1:-1] - 0.5
@@ -1487,9 +1489,23 @@ def paste_cases() -> list[tuple[tuple, np.ndarray]]:
     return cases
 
 
+def new_picture(answer: Callable) -> Callable:
+    """Return an answer to 14.2 that may only return bytes, and must leave its arguments as they are."""
+    @wraps(answer)
+    def made(photo, patch, x, y, border):
+        before = deepcopy((photo, patch))
+        picture = answer(photo, patch, x, y, border)
+        if not all(np.array_equal(was, now) for was, now in zip(before, (photo, patch))):
+            raise ValueError("your function changes a picture that it gets: begin with `photo.copy()`")
+        if isinstance(picture, (np.ndarray, torch.Tensor)) and "uint8" not in str(picture.dtype):
+            raise TypeError(f"{picture.dtype} is returned instead of uint8: a picture has bytes")
+        return picture
+    return made
+
+
 def feathered_with(first: float = 0.5, power: float = 2, near: Callable = np.minimum, swapped: bool = False,
-                   kind: type = float, cornered: Callable = lambda x, y: (x, y)) -> Callable:
-    """Return an answer to 14.2 with other distances, another rise, weights for the other picture, or bytes."""
+                   kind: type = float, cornered: Callable = lambda x, y: (x, y), whole: Callable = np.rint) -> Callable:
+    """Return an answer to 14.2 with other distances, another rise, weights for the other picture, bytes, or no rounding."""
     def feathered(photo, patch, x, y, border):
         (height, width), (x, y) = patch.shape[:2], cornered(x, y)
         rows, columns = (np.minimum(at := np.arange(side) + first, side - 1 + 2 * first - at) for side in (height, width))
@@ -1497,7 +1513,7 @@ def feathered_with(first: float = 0.5, power: float = 2, near: Callable = np.min
         weight, result = 1 - weight if swapped else weight, photo.copy()
         under = result[y:y + height, x:x + width]
         over = patch[:under.shape[0], :under.shape[1]].astype(kind) - under.astype(kind)
-        under[:] = np.rint(under + weight[:under.shape[0], :under.shape[1]] * over).clip(0, 255)
+        under[:] = whole(under + weight[:under.shape[0], :under.shape[1]] * over).clip(0, 255)
         return result
     return feathered
 
@@ -1526,13 +1542,17 @@ def iou_with(parts: Callable = np.union1d, ratio: Callable = lambda a, b: (a & b
 
 
 def verified_cases() -> list[tuple[tuple, tuple[float, float]]]:
-    """Return cosines with their threshold, interpolated between sorted impostors, and the share above it, counted."""
+    """Return cosines with their threshold, interpolated between sorted impostors, and the share above it, counted.
+
+    The first thresholds lie midway between two impostors, the last one is an impostor and a genuine pair, too."""
     rng, cases = np.random.default_rng(14), []
-    for many, allowed in ((1000, 0.01), (300, 0.1), (2000, 0.001)):
-        genuine, impostors = rng.normal(0.3, 0.1, 57), rng.normal(0.05, 0.08, many)
+    for many, allowed in ((151, 0.01), (46, 0.1), (1501, 0.001), (101, 0.25)):
+        genuine, impostors = rng.normal(0.3, 0.1, 57), rng.normal(0.01, 0.08, many)
         ordered, place = sorted(impostors.tolist()), (1 - allowed) * (many - 1)
         low = int(place)
         threshold = ordered[low] + (place - low) * (ordered[low + 1] - ordered[low])
+        if place == low:
+            genuine[:3] = threshold
         cases.append(((genuine, impostors, allowed),
                       (threshold, 100 * sum(value > threshold for value in genuine.tolist()) / len(genuine))))
     return cases
@@ -1545,30 +1565,40 @@ def verified_with(threshold: Callable = lambda genuine, impostors, allowed: np.q
         limit = threshold(genuine, impostors, allowed)
         return float(limit), float(share(genuine, limit))
     return verified
+
+
 # 15 Where it fails
 
 
 def noise_seen(answer: Callable) -> Callable:
-    """Return seven numbers about the noise that an answer adds to pictures uint8 (N, 3, H, W) with this sigma.
+    """Return nine numbers about the noise that an answer adds to grey pictures uint8 (N, 3, H, W) with this sigma.
 
-    On grey pictures its mean and its spread, in units of sigma; 1 if a second call gives the same, if the type is uint8,
-    and if torch's own random numbers went on undisturbed; how alike the noise of two faces is; on white pictures the
-    share of values that stay bright.
+    Its mean and its spread, in units of sigma, and the share within one sigma; 1 if a second call gives the same, and
+    if torch's own random numbers went on undisturbed; how alike the noise of two faces is, of two colours, and of two
+    levels; on white pictures the share of values that stay bright.
     """
     @wraps(answer)
     def seen(images, sigma):
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(1)
-            state = torch.get_rng_state()
+            state, before = torch.get_rng_state(), images.clone()
             first = answer(images, sigma)
             undisturbed = torch.equal(state, torch.get_rng_state())
-            again, white = (answer(x, sigma) for x in (images, torch.full_like(images, 255)))
+            if not torch.equal(images, before):
+                raise ValueError("your function changes the pictures that it gets: return new ones")
+            again, white, twice = (answer(x, level) for x, level in (
+                (images, sigma), (torch.full_like(images, 255), sigma), (images, 2 * sigma)))
         if first is None:
             return None
-        noise = (first.double() - images) / sigma
-        alike = np.corrcoef(noise[0].flatten(), noise[1].flatten())[0, 1]
-        return (noise.mean(), noise.std(), float(torch.equal(first, again)), float(first.dtype == torch.uint8),
-                float(undisturbed), alike, (white.double() >= 128).double().mean())
+        if not isinstance(first, torch.Tensor) or (first.dtype, first.shape) != (images.dtype, images.shape):
+            what = f"{first.dtype} of shape {tuple(first.shape)}" if isinstance(first, torch.Tensor) else named(first)
+            raise TypeError(f"{what} is returned instead of a tensor uint8 of shape {tuple(images.shape)}")
+        noise, stronger = ((x.double() - images) / sigma for x in (first, twice))
+        pairs = (noise[0], noise[1]), (noise[:, 0], noise[:, 1]), (noise, stronger)
+        with np.errstate(invalid="ignore"):  # without noise nothing is alike
+            alike = [np.corrcoef(a.flatten(), b.flatten())[0, 1] for a, b in pairs]
+        return (noise.mean(), noise.std(), (noise.abs() <= 1).double().mean(), float(torch.equal(first, again)),
+                float(undisturbed), *alike, (white >= 128).double().mean())
     return seen
 
 
@@ -1587,9 +1617,10 @@ def noise_with(draw: Callable = own_numbers, spread: Callable = lambda sigma: si
     return lambda images, sigma: end(images + spread(sigma) * draw(images.shape))
 
 
-CURVES = [  # levels and gains of 15.2: one falls, one recovers, one ends above 0, one begins below, one starts at 5
+CURVES = [  # levels and gains of 15.2: one falls, recovers, ends above 0, begins below, starts at 5, rests on 0
     ([0, 10, 25, 50, 75], [2.78, 1.49, 0.39, -0.1, -0.4]), ([0, 1, 4, 6, 7], [2.0, -0.5, 0.8, 0.2, -1.0]),
-    ([0, 2, 4, 6, 8], [2.78, 2.7, 1.4, 0.5, 0.2]), ([1, 2, 3], [-0.2, -0.4, -0.8]), ([5, 7, 8], [0.9, 0.3, -0.2])]
+    ([0, 2, 4, 6, 8], [2.78, 2.7, 1.4, 0.5, 0.2]), ([1, 2, 3], [-0.2, -0.4, -0.8]), ([5, 7, 8], [0.9, 0.3, -0.2]),
+    ([0, 1, 2, 3], [2.0, 0.0, 0.0, -1.0])]
 
 
 def gone_by_scan(levels, gains) -> float:
@@ -1600,13 +1631,14 @@ def gone_by_scan(levels, gains) -> float:
 
 
 def gone_with(share: Callable = lambda high, low: high / (high - low), places: Callable = iter,
-              never: Callable = lambda levels: float("inf"), start: bool = True) -> Callable:
-    """Return an answer to 15.2 with another share of a step, another order of the steps, or another end."""
+              never: Callable = lambda levels: float("inf"), start: bool = True,
+              falls: Callable = lambda high, low: high > 0 >= low) -> Callable:
+    """Return an answer to 15.2 with another share of a step, another order of the steps, another end, or another fall."""
     def gone(levels, gains):
         if start and gains[0] <= 0:
             return levels[0]
         for i in places(range(len(levels) - 1)):
-            if gains[i] > 0 >= gains[i + 1]:
+            if falls(gains[i], gains[i + 1]):
                 return levels[i] + share(gains[i], gains[i + 1]) * (levels[i + 1] - levels[i])
         return never(levels)
     return gone
@@ -1616,7 +1648,7 @@ def int8_cases() -> list[tuple[tuple, torch.Tensor]]:
     """Return weights, in the sizes of AMINet's, and what torch's own quantisation makes of them."""
     cases, rng = [], torch.Generator().manual_seed(0)
     for shape in ((8, 3, 3, 3), (6, 1, 5, 5), (4, 2, 1, 1)):
-        weight = torch.randn(shape, generator=rng) * torch.logspace(-1, 1, shape[0])[:, None, None, None]
+        weight = torch.randn(shape, generator=rng) * torch.logspace(-2.5, -0.5, shape[0])[:, None, None, None]
         one, each = weight.abs().max() / 127, weight.abs().flatten(1).amax(1) / 127
         zero = torch.zeros(shape[0], dtype=torch.int32)
         cases += [((weight, False), torch.fake_quantize_per_tensor_affine(weight, one.item(), 0, -127, 127)),
@@ -1625,10 +1657,11 @@ def int8_cases() -> list[tuple[tuple, torch.Tensor]]:
 
 
 def int8_with(levels: float = 127, dims: tuple = (1, 2, 3), whole: Callable = torch.round,
-              back: Callable = lambda codes, scale: codes * scale, chosen: Callable = lambda by: by) -> Callable:
-    """Return an answer to 15.3 with other levels, other channels, another rounding, or another way back."""
+              back: Callable = lambda codes, scale: codes * scale, chosen: Callable = lambda by: by,
+              size: Callable = torch.abs) -> Callable:
+    """Return an answer to 15.3 with other levels, channels or sizes, another rounding, or another way back."""
     def int8(weight, by_channel):
-        largest = weight.abs().amax(dims, keepdim=True) if chosen(by_channel) else weight.abs().max()
+        largest = size(weight).amax(dims, keepdim=True) if chosen(by_channel) else size(weight).max()
         return back(whole(weight / (largest / levels)), largest / levels)
     return int8
 
@@ -1648,14 +1681,15 @@ def tone_cases() -> list[tuple[tuple, tuple]]:
 
 
 def tone_with(sign: int = 1, ddof: int = 1, root: Callable = np.sqrt, order: Callable = lambda *three: three,
-              apart: Callable = lambda a, b, spread: spread(a) ** 2 + spread(b) ** 2) -> Callable:
-    """Return an answer to 15.4 with another sign, deviation, root, order, or unpaired variance."""
+              apart: Callable = lambda a, b, spread: spread(a) ** 2 + spread(b) ** 2, own: int | None = None) -> Callable:
+    """Return an answer to 15.4 with another sign, deviation (`own`: of the pairs alone), root, order, or variance."""
     def errors(light, dark):
-        def spread(x):
+        def spread(x, ddof=ddof):
             return np.std(x, ddof=ddof)
         change = sign * np.subtract(dark, light)
         n = len(change)
-        return order(change.mean(), spread(change) / root(n), apart(light, dark, spread) ** 0.5 / root(n))
+        return order(change.mean(), spread(change, ddof if own is None else own) / root(n),
+                     apart(light, dark, spread) ** 0.5 / root(n))
     return errors
 
 
@@ -2219,10 +2253,12 @@ EXERCISES = {
             (similarity_with(way=lambda s: s.conjugate()), "you turn to the other side: is the sign of b right?"),
             (similarity_with(way=lambda s: s / abs(s)), "you turn and shift, but do not scale"),
             (similarity_with(middle=64 + 64j), "the eyes land on row 64, in the middle of the face: theirs is row 52"),
-            (similarity_with(middle=0j), "your shift is where the eyes are, not where the corner of the face is")]),
+            (similarity_with(middle=0j), "your shift is where the eyes are, not where the corner of the face is"),
+            (similarity_with(middle=19), "your shift is the left eye: in the aligned face it is at (45, 52), not in the corner"),
+            (lambda left, right: similarity_with()(right, left), "left and right are exchanged: the face stands on its head")]),
     "14.2": Exercise(
         "first an array of distances, of each pixel's centre to the nearest of four edges; then weights; then one mean",
-        cases=paste_cases, mistakes=[
+        cases=paste_cases, wrap=new_picture, mistakes=[
             (feathered_with(power=1), "your weights rise in a straight line: they are squared"),
             (feathered_with(first=0), "you measure from the pixel's rim: its centre is half a pixel further in"),
             (feathered_with(first=1), "your distances are half a pixel too large: the outermost centres are 0.5 from the edge"),
@@ -2230,6 +2266,9 @@ EXERCISES = {
             (feathered_with(kind=np.uint8), "you subtract bytes: there 3 - 5 is 254"),
             (feathered_with(cornered=lambda x, y: (y, x)), "x and y are exchanged: an array has the row, y, first"),
             (feathered_with(near=np.multiply), "you multiply both distances: the nearest edge counts alone"),
+            (feathered_with(near=np.maximum), "you take the farther of both distances: the nearest edge counts"),
+            (feathered_with(near=np.hypot), "this is a distance along a slope: the nearest edge counts alone"),
+            (feathered_with(whole=np.floor), "you cut the decimals off: round before the values become bytes"),
             (feathered_in_place, "you return the patch's region alone: the photograph belongs to it")]),
     "14.3": Exercise(
         "one value for each class of `np.union1d(a, b)`: `(a == part) & (b == part)` over `|`",
@@ -2240,33 +2279,58 @@ EXERCISES = {
              "this is the Dice coefficient: the union counts each pixel once"),
             (iou_with(ratio=lambda a, b: (a & b).sum() / (a.sum() + b.sum())),
              "your union counts the common pixels twice"),
+            (iou_with(parts=lambda a, b: range(19), ratio=lambda a, b: (a & b).sum() / max(1, (a | b).sum())),
+             "a class that neither of them has does not count"),
+            (iou_with(parts=lambda a, b: np.union1d(a, b)[1:]), "class 0, the background, is a class, too"),
+            (lambda a, b: 100 * iou_with()(a, b), "the mean is asked as a share from 0 to 1, not in percent"),
             (lambda a, b: float((a == b).mean()), "this is the share of equal pixels: large parts outvote the small ones")]),
     "14.4": Exercise(
         "the threshold depends on the impostors alone: 1 % of them exceed it",
-        cases=verified_cases, mistakes=[
+        cases=verified_cases, tolerance=1e-6, mistakes=[
             (verified_with(threshold=lambda genuine, impostors, allowed: np.quantile(impostors, allowed)),
              "nearly all impostors exceed your threshold: take the other end"),
             (verified_with(threshold=lambda genuine, impostors, allowed: np.quantile(genuine, allowed)),
              "you take the threshold from the genuine pairs: it must keep impostors out"),
             (verified_with(threshold=lambda genuine, impostors, allowed: np.max(impostors)),
              "no impostor passes yours: some are allowed to"),
+            (verified_with(threshold=lambda genuine, impostors, allowed: np.quantile(impostors, 0.99)),
+             "your threshold is always that of 1 %: the share is `allowed`"),
+            (verified_with(threshold=lambda genuine, impostors, allowed: np.quantile(impostors, 1 - allowed / 100)),
+             "`allowed` is a share, no percentage: 0.01 is 1 %"),
+            (verified_with(threshold=lambda genuine, impostors, allowed: np.quantile(
+                impostors, 1 - allowed, method="lower")), "this is an impostor's cosine: NumPy interpolates between two"),
+            (verified_with(threshold=lambda genuine, impostors, allowed: np.quantile(
+                impostors, 1 - allowed, method="higher")), "this is the next impostor's cosine: NumPy interpolates between two"),
+            (verified_with(share=lambda genuine, limit: 100 * np.mean(genuine >= limit)),
+             "a cosine equal to the threshold does not exceed it: `>`, not `>=`"),
+            (verified_with(share=lambda genuine, limit: np.sum(genuine > limit)),
+             "this is a count of pairs: the share is asked in percent of all genuine pairs"),
             (verified_with(share=lambda genuine, limit: np.mean(genuine > limit)), "the share is asked in percent"),
             (verified_with(share=lambda genuine, limit: 100 * np.mean(genuine <= limit)),
              "this is the share that is turned away")]),
     "15.1": Exercise(
         "make a torch.Generator of your own, with a seed, at each call; then add, round, clamp, and convert",
-        cases=lambda: [((torch.full((2, 3, 96, 96), 128, dtype=torch.uint8), sigma), (0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0))
-                       for sigma in (5.0, 20.0)],
+        cases=lambda: [((torch.full((2, 3, 96, 96), grey, dtype=torch.uint8), sigma),  # sigma .5: rounding keeps the share
+                        (0.0, 1.0, 0.683, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0)) for grey, sigma in ((150, 5.5), (100, 20.5))],
         tolerance=0.03, wrap=noise_seen, mistakes=[
             (noise_with(draw=torch.randn), "every call has other noise: begin each with a torch.Generator of one seed"),
             (noise_with(draw=of_torch), "torch.manual_seed sets everybody's random numbers: use a torch.Generator of your own"),
             (noise_with(end=lambda x: x.round().to(torch.uint8)),
              "bright pixels become dark: bytes wrap around at 256, so clamp to 0 .. 255 first"),
-            (noise_with(end=lambda x: x.round().clamp(0, 255)), "the result is no uint8: a picture has bytes"),
+            (noise_with(end=lambda x: x.clamp(0, 255).to(torch.uint8)),
+             "bytes cut the decimals off, so the pictures become darker: round first"),
             (noise_with(spread=lambda sigma: sigma**0.5), "you take the root of sigma: sigma is a standard deviation, no variance"),
             (noise_with(spread=lambda sigma: sigma**2), "you square sigma: the noise is sigma times standard normal numbers"),
             (noise_with(spread=lambda sigma: sigma * 255), "sigma is in levels of 255 already: it is no share"),
             (noise_with(draw=lambda shape: own_numbers(shape[1:])), "all faces get the same noise: draw for every value"),
+            (noise_with(draw=lambda shape: own_numbers((shape[0], 1, *shape[2:]))),
+             "the three colours get the same noise: draw for every value"),
+            (lambda images, sigma: noise_with(draw=lambda shape: own_numbers(shape, int(10 * sigma)))(images, sigma),
+             "another sigma has other noise: the seed must not depend on sigma"),
+            (lambda images, sigma: noise_with(draw=lambda shape: own_numbers(shape) * images / 128)(images, sigma),
+             "bright pixels get more noise than dark ones: you add the same to all of them"),
+            (noise_with(draw=lambda shape: 12**0.5 * (torch.rand(shape, generator=torch.Generator().manual_seed(0)) - 0.5)),
+             "these numbers are uniform: Gaussian noise is torch.randn"),
             (noise_with(draw=lambda shape: torch.rand(shape, generator=torch.Generator().manual_seed(0))),
              "torch.rand is uniform from 0 to 1, and makes pictures brighter: Gaussian noise is torch.randn")]),
     "15.2": Exercise(
@@ -2278,12 +2342,18 @@ EXERCISES = {
             (gone_with(share=lambda high, low: -low / (high - low)), "the step is cut from the wrong end: start with the gain before it"),
             (gone_with(places=reversed), "this is where the gain passes 0 for the last time: it is gone when it first does"),
             (gone_with(never=lambda levels: levels[-1]), "a gain that is left at the last level is not gone: return math.inf"),
+            (gone_with(falls=lambda high, low: low < 0), "a gain of 0 is not above 0, so it is gone: `<= 0`, not `< 0`"),
+            (lambda levels, gains: next((i for i, gain in enumerate(gains) if gain <= 0), float("inf")),
+             "this is the number of the level: return the level, between its neighbours"),
             (gone_with(start=False), "a gain that is not above 0 at the first level is gone there")]),
     "15.3": Exercise(
         "scale = largest absolute weight / 127, of all or of each output channel; round weight / scale, multiply back",
         cases=int8_cases, tolerance=1e-6, mistakes=[
             (int8_with(chosen=lambda by: False), "you take one scale for the whole tensor in both cases"),
             (int8_with(chosen=lambda by: True), "you take a scale for each channel in both cases"),
+            (int8_with(chosen=lambda by: not by), "by_channel is exchanged: True asks for a scale of each channel"),
+            (int8_with(size=lambda weight: weight), "a weight below 0 may be the largest: take absolute values first"),
+            (lambda weight, by_channel: weight, "you return the weights as they are: round them to the codes"),
             (int8_with(dims=(0, 2, 3)), "these are the input channels: a scale belongs to an output channel, the first dimension"),
             (int8_with(dims=(2, 3)), "you take a scale for each kernel: an output channel has several"),
             (int8_with(whole=torch.trunc), "you cut the decimals off: round to the nearest code"),
@@ -2304,7 +2374,13 @@ EXERCISES = {
             (tone_with(apart=lambda a, b, spread: (spread(a) + spread(b)) ** 2),
              "you add the deviations: variances add, not deviations"),
             (tone_with(apart=lambda a, b, spread: spread([*a, *b]) ** 2),
-             "you pool all people: two groups have two variances")]),
+             "you pool all people: two groups have two variances"),
+            (tone_with(apart=lambda a, b, spread: (spread(a) ** 2 + spread(b) ** 2) / 2),
+             "you divide both variances by 2n: each mean is of n people"),
+            (tone_with(own=0), "the deviation of your differences divides by n: of a sample it divides by n - 1, ddof=1"),
+            (tone_with(order=lambda mean, a, b: (mean, a**2, b**2)), "these are variances: the standard error is the root"),
+            (tone_with(order=lambda mean, a, b: (mean, 1.96 * a, 1.96 * b)),
+             "these are half intervals: a standard error has no factor 1.96")]),
     "A.1": Exercise(
         "F_k lies at level k on the way down; at which level lies F_4, and at which F_7?",
         cases=shape_cases, mistakes=[

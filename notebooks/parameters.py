@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from aminet.baselines.registry import build, preset as named, read_config
+from aminet.baselines.registry import preset as named
 from aminet.config import PRESETS, Limits, bounded, one_of
 from aminet.errors import BadInput
 from aminet.faces.pictures import open_image
@@ -20,7 +20,7 @@ from aminet.paper.runs import choose, runs, scale_of
 from aminet.train import Recipe
 from aminet.training.device import usable
 from aminet.training.folder import RunFolder
-from aminet.training.games import GANRecipe, missing_networks, warm_start
+from aminet.training.games import GANRecipe, missing_networks, start_weights
 from aminet.training.weights import find_weights, load_weights, read_header
 
 
@@ -123,8 +123,7 @@ def check_training(images: int, start: str, out: str, preset: str = "", minutes:
         if isinstance(recipe, GANRecipe) and not start:
             raise BadInput("a GAN starts from trained weights: give pocket")
         if start:
-            config = named(preset) if preset else read_config(load_weights(start)[1]["config"])
-            warm_start(build(config), config, start)
+            start_weights(start, named(preset) if preset else None)
     if isinstance(recipe, GANRecipe):
         with blaming("perceptual", recipe.perceptual):
             missing_networks(replace(recipe, choose="psnr"))

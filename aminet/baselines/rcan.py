@@ -30,8 +30,8 @@ class RCANConfig(Config):
     enlarged: ClassVar[bool] = False
 
     channels: int = bounded(64, 1, 1024)
-    groups: int = bounded(10, 1, 100)
-    blocks: int = bounded(20, 1, 100)
+    groups: int = bounded(10, 1, 20)
+    blocks: int = bounded(20, 1, 20)
 
 
 def conv(before: int, after: int) -> nn.Conv2d:

@@ -39,8 +39,8 @@ class SANConfig(RCANConfig):
     network: ClassVar[str] = "san"
     multiple: ClassVar[int] = 2  # quarters of the image
 
-    groups: int = bounded(20, 1, 100)
-    blocks: int = bounded(10, 1, 100)
+    groups: int = bounded(20, 1, 20)
+    blocks: int = bounded(10, 1, 20)
 
 
 def square_root(matrix: torch.Tensor) -> torch.Tensor:

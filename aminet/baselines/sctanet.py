@@ -47,8 +47,8 @@ class SCTANetConfig(Config):
     adds: ClassVar[str] = "bicubic"
 
     channels: int = bounded(180, 8, 1024)
-    groups: int = bounded(4, 1, 100)
-    blocks: int = bounded(6, 1, 100)
+    groups: int = bounded(4, 1, 20)
+    blocks: int = bounded(6, 1, 20)
 
 
 class MultiScale(nn.Module):

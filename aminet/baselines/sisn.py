@@ -43,8 +43,8 @@ class SISNConfig(RCANConfig):
     enlarged: ClassVar[bool] = True
 
     channels: int = bounded(64, SPLITS, 1024, multiple=SPLITS)
-    groups: int = bounded(10, 1, 100)
-    blocks: int = bounded(10, 1, 100)
+    groups: int = bounded(10, 1, 20)
+    blocks: int = bounded(10, 1, 20)
 
 
 def pointwise(before: int, after: int) -> tuple[nn.Module, nn.Module]:

@@ -38,8 +38,8 @@ class SwinIRConfig(Config):
     enlarged: ClassVar[bool] = False
 
     channels: int = bounded(180, 1, 1024)
-    groups: int = bounded(6, 1, 100)
-    blocks: int = bounded(6, 1, 100)
+    groups: int = bounded(6, 1, 20)
+    blocks: int = bounded(6, 1, 20)
 
     @property
     def tail(self) -> int:

@@ -66,7 +66,7 @@ def look_in(folders: list[Path], files: tuple[NetworkFile, ...]) -> Path | None:
     """Return the first of the files that lies in one of the folders; BadInput if its sha256 is another."""
     for folder, file in product(folders, files):
         path = folder / file.name
-        if path.is_file():
+        if os.path.isfile(path):
             if (digest := sha256(path)) != file.sha256:
                 raise BadInput(f"{path} is not the file it should be: its sha256 is {digest}, expected {file.sha256}; "
                                "move it away and get it again")

@@ -1,7 +1,6 @@
 """Records as measurements, and which of them may be compared: the same faces, one scale, the same training faces."""
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadInput
+from ..errors import BadInput, printable
+from ..files import check_shape, read_json
 from ..metrics.statistics import paired_difference, student_interval, summary
 from .published import FACES, PREFIX, SCALES, reference, source_name, trainings_needed
-from .records import digest
+from .records import FIRST_LOOK, SHAPES, digest
 from .runs import RunSpec, find_run, runs
 
 UNLISTED = RunSpec("", "", "", 0, (), "", {"images": 0})  # the run of a measurement that belongs to none of the list
@@ -70,7 +70,7 @@ def difference_of(a: Sample, b: Sample, people=None) -> Sample:
 class Measurement:
     """A record: one network on one set of faces under one protocol.
 
-    spec: the run that it belongs to, or UNLISTED. faces: the fingerprint of `size` faces, of these people.
+    spec: the run that it belongs to, or UNLISTED. faces: the fingerprint and number of `size` faces, of these people.
     created: when it first looked at them. chosen: when validation chose the weights, after `seen` pictures of what they
     `learnt` from. samples: the sealed numbers by the record's metric, `bicubic_psnr` among them.
     """
@@ -109,16 +109,17 @@ def load_measurements(folder: str | Path) -> tuple[list[Measurement], list[str]]
     measurements, notes = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             if isinstance(record, dict) and record.get("kind", "evaluation") == "evaluation":
                 measurements.append(parse_record(path.name, record))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            notes.append(f"{path.name} is no whole record and is left out ({type(error).__name__}: {error}).")
+        except BadInput as error:
+            notes.append(f"{printable(path.name)} is no whole record and is left out: {error}.")
     return sorted(measurements, key=lambda measurement: measurement.created), notes
 
 
 def samples_of(record: dict) -> dict[str, Sample]:
-    """Return a record's numbers by metric; ValueError, KeyError, TypeError or AttributeError if parts do not fit."""
+    """Return a record's numbers by metric; ValueError, TypeError or OverflowError if parts do not fit."""
+    check_shape(record, SHAPES["evaluation"], "it")
     faces, draws, samples = record["faces"], record.get("draws", {}), {}
     if faces.get("people") and len(faces["people"]) != faces["images"]:
         raise ValueError(f"{len(faces['people'])} people for {faces['images']} images")
@@ -128,32 +129,35 @@ def samples_of(record: dict) -> dict[str, Sample]:
         values = np.array([record["values"][name]], float) if name in record["values"] else None
         if values is not None and values.shape != (1, faces["images"]):
             raise ValueError(f"{values.size} values of {name} for {faces['images']} images")
-        if values is not None and np.isfinite(mean) and not abs(np.nanmean(values) - mean) < 1e-3:
+        if values is not None and np.isfinite(mean) and not abs(np.mean(values[~np.isnan(values)]) - mean) < 1e-3:
             raise ValueError(f"the mean of {name} is not that of its values")
-        samples[name] = Sample(mean, *ends, values=values,
-                               draws=np.array(draws[name], float) if name in draws else None)
+        drawn = np.array(draws[name], float) if name in draws else None
+        if drawn is not None and (drawn.ndim != 1 or not drawn.size):
+            raise ValueError(f"the draws of {name} are no list of numbers")
+        samples[name] = Sample(mean, *ends, values=values, draws=drawn)
     return samples
 
 
 def parse_record(file: str, record: dict) -> Measurement:
-    """Return a record as a measurement; ValueError, KeyError, TypeError or AttributeError when it is not whole.
+    """Return a record as a measurement; BadInput when it is not whole.
 
     Of one that was edited as much as possible is kept: its first look still counts.
     """
+    check_shape(record, FIRST_LOOK, "it")
     faces, weights = record["faces"], record["weights"]
     try:
         samples = samples_of(record)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, TypeError, OverflowError) as error:
         if record.get("sha256") == digest(record):
-            raise
+            raise BadInput(str(error)) from error
         samples = {}
-    seen, learnt = int(weights.get("images", 0)), weights.get("data", {}).get("train", {})
+    seen, learnt = weights.get("images", 0), weights.get("data", {}).get("train", {})
     spec = find_run(weights | {"config": record["config"]}) or UNLISTED
     return Measurement(
-        file, record, spec if seen <= spec.images else UNLISTED, "+".join(faces["sources"]),
-        str(faces["fingerprint"]), int(faces["images"]), faces.get("people"), str(record["protocol"]["name"]),
-        str(record["created"]), str(weights.get("chosen", "")), seen,
-        f"{int(learnt.get('images', 0)):,} faces ({', '.join(learnt.get('sources', []))})", samples)
+        file, record, spec if seen <= spec.images else UNLISTED, printable("+".join(faces["sources"])),
+        f"{faces['fingerprint']} {faces['images']}", faces["images"], faces.get("people"), record["protocol"]["name"],
+        record["created"], weights.get("chosen", ""), seen,
+        printable(f"{learnt.get('images', 0):,} faces ({', '.join(learnt.get('sources', []))})"), samples)
 
 
 def reason_to_exclude(one: Measurement, measurements: list[Measurement]) -> tuple[str, str]:

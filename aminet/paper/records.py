@@ -8,15 +8,28 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
+from math import inf
 from pathlib import Path
 
 from ..errors import BadInput
-from ..files import sha256, write_atomically, writing
-from ..training.weights import find_weights, read_header
+from ..files import check_shape, read_json, sha256, write_atomically, writing
+from ..training.weights import COUNT, HEADER, TIME, find_weights, read_header
 from .runs import key_of
 
 PER_METRIC = ("versions", "networks", "means", "gain", "undefined", "values", "draws")  # what a measurement adds to
+UNBOUNDED = (float, None, inf, -inf)  # the mean PSNR of equal pictures is infinite, that of an undefined metric null
+# What records hold, as far as it is read again. Of an evaluation that was edited, its FIRST_LOOK still counts.
+FIRST_LOOK = {"config": dict, "weights": HEADER, "protocol": {"name": str}, "created": TIME,
+              "faces": {"sources": [str], "fingerprint": str, "images": range(1, 2**53), "people?": [COUNT]}}
+SHAPES = {
+    "evaluation": FIRST_LOOK | {
+        "weights": HEADER | {"sha256": str, "committed?": str}, "measured": [dict], "describe": str,
+        "means": {str: {"mean": UNBOUNDED, "low?": UNBOUNDED, "high?": UNBOUNDED}}, "gain": {str: dict},
+        "values": {str: list}, "draws?": {str: list}, "undefined?": {str: COUNT}, "versions": dict, "networks?": dict},
+    "speeds": {"preset": str, "device": str, "created": TIME, "machine": {"cpu": str, "gpu?": str, "threads": COUNT},
+               "rows": [{"config": dict, "seconds": float}]}}
 
 
 def digest(record: dict) -> str:
@@ -87,7 +100,7 @@ def earlier(path: Path, weights: str | Path, about: dict) -> dict | None:
     """Read the record at `path`, which must be of these weights and faces (BadInput if not); None if there is none."""
     if not path.exists():
         return None
-    record = read_record(path)
+    record = read_record(path, "evaluation")
     if not same_subject(record, sha256(find_weights(weights)), about):
         raise BadInput(f"{path} is the record of other weights or faces: give another folder with --records, "
                        "or replace it with --overwrite")
@@ -103,7 +116,7 @@ def add_record(record: dict, path: str | Path) -> Path:
 
     path = Path(path)
     with writing(path), FileLock(path.parent / ".lock"):
-        if path.exists() and (there := read_record(path)) != record:
+        if path.exists() and (there := read_record(path, "evaluation")) != record:
             if not same_subject(there, record["weights"]["sha256"], record["faces"]):
                 raise BadInput(f"{path} has become the record of other weights or faces: give another folder")
             record = merged(there, record)
@@ -133,14 +146,16 @@ def write_record(record: dict, path: str | Path) -> Path:
     return Path(path)
 
 
-def read_record(path: str | Path) -> dict:
-    """Read a record; BadInput when it is none, or when its seal is broken."""
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is no record: {error}") from error
+def read_record(path: str | Path, kind: str = "") -> dict:
+    """Read a record; BadInput when it is none, when its seal is broken, when it lacks what records of its kind hold, or
+    when it is of another `kind` than the given one."""
+    record = read_json(path)
     if not isinstance(record, dict) or record.get("sha256") != digest(record):
         raise BadInput(f"{path} was edited after it was written: its seal does not fit")
+    found = str(record.get("kind"))[:50]
+    if kind and found != kind:
+        raise BadInput(f"{path} is another kind of record, {found!r}: move it away, or give another folder")
+    check_shape(record, SHAPES.get(found, {}), f"{path} is no whole record: it")
     return record
 
 
@@ -164,15 +179,17 @@ def read_evaluation(path: Path) -> dict | None:
     return _read_evaluation(path, path.stat().st_mtime_ns)
 
 
+def evaluation_at(path: Path) -> dict:
+    """Return what `read_evaluation` does, {} if there is none that is sound."""
+    with suppress(BadInput, OSError):
+        return read_evaluation(path) or {}
+    return {}
+
+
 @cache
 def _read_evaluation(path: Path, mtime: int) -> dict | None:
     record = read_record(path)
     if record.get("kind") != "evaluation":
         return None
-    try:
-        key = key_of(record["weights"] | {"config": record["config"]})
-        if not (record["weights"]["sha256"] and record["faces"]["sources"] and record["protocol"]["name"]):
-            raise KeyError("weights, faces or protocol")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path} is no whole record ({type(error).__name__} {error})") from error
+    key = key_of(record["weights"] | {"config": record["config"]})
     return {name: value for name, value in record.items() if name not in ("values", "draws")} | {"key": key}

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
@@ -25,7 +24,7 @@ from ..errors import BadInput
 from ..faces.dataset import same_faces
 from ..faces.priors import open_priors
 from ..faces.sources import Source, canonical, open_faces, open_training_faces
-from ..files import find, sha256
+from ..files import check_writable, find, sha256
 from ..metrics.measure import METRICS
 from ..train import Recipe
 from ..training.device import usable
@@ -35,7 +34,7 @@ from ..training.trainer import Trainer
 from ..training.weights import PRETRAINED, read_header
 from .evaluate import available_metrics, evaluate
 from .published import ROMAN
-from .records import add_record, command_line, earlier, read_evaluation, read_records
+from .records import add_record, command_line, earlier, evaluation_at, read_records
 from .runs import RunSpec, choose, key_of, runs, scale_of
 from .text import aligned
 
@@ -157,11 +156,10 @@ class Reproduction:
         path = self.out / spec.name / "state.safetensors"
         if not (header := self.header(spec, path)):
             return None
-        match header.get("progress"):
-            case {"seen": int(seen), "seconds": float(seconds)}:
-                here = seconds > 0 and header.get("device", "").startswith(self.device)
-                return seen, seen / seconds if here else None
-        raise BadInput(f"{path} is no state of a run: move it away")
+        if "progress" not in header:
+            raise BadInput(f"{path} is no state of a run: move it away")
+        seen, seconds = header["progress"]["seen"], header["progress"]["seconds"]
+        return seen, seen / seconds if seconds > 0 and header.get("device", "").startswith(self.device) else None
 
     def header(self, spec: RunSpec, path: Path) -> dict:
         """Return the header of a file of the run, {} if there is no file; BadInput if the file is of another run, or of
@@ -187,10 +185,8 @@ class Reproduction:
         """Return what the run's own records lack of its metrics, by test set: something was not at hand then."""
         lacking = {}
         for source in self.tests(spec):
-            record = None
-            with suppress(BadInput, OSError):  # none yet, or edited
-                record = read_evaluation(self.record(spec.name, source))
-            if names := tuple(name for name in metrics_of(spec) if record and name not in record["means"]):
+            means = evaluation_at(self.record(spec.name, source)).get("means")
+            if names := tuple(name for name in metrics_of(spec) if means and name not in means):
                 lacking[source] = names
         return lacking
 
@@ -236,6 +232,8 @@ class Reproduction:
             if status.state in ("trained", "partial", "pending"):
                 needed += status.missing or self.tests(spec)
         if needed:
+            check_writable(self.out)
+            check_writable(self.records)
             self.open_tests(needed)
         for spec in specs:
             try:
@@ -349,7 +347,7 @@ def metrics_of(spec: RunSpec) -> tuple[str, ...]:
 
 def sources_of(header: dict) -> list[str] | None:
     """Return the sources of the faces that weights with this header learnt from."""
-    return (header.get("data") or {}).get("train", {}).get("sources")
+    return header.get("data", {}).get("train", {}).get("sources")
 
 
 def try_step_sizes(work: Reproduction, spec: RunSpec) -> list[dict] | None:
@@ -424,10 +422,9 @@ def rerun(pattern: str, scale: str, budget: float, out: str | Path, records: str
     failed, lines = work.go(list(dict.fromkeys([*starts, *chosen])), budget or None), []
     for spec in chosen:
         served = "; ".join(f"Table {ROMAN[table]}: {row}" for table, row in spec.rows) or "in no table"
-        path = work.record(spec.name, work.tests(spec)[0])
-        means = (read_evaluation(path) or {})["means"] if path.exists() else {}
+        means = evaluation_at(work.record(spec.name, work.tests(spec)[0])).get("means", {})
         numbers = ", ".join(f"{name} {means[key]['mean']:.2f} dB" for name, key in (
-            ("PSNR", "psnr"), ("bicubic", "bicubic_psnr"))) if means else work.status(spec).state
+            ("PSNR", "psnr"), ("bicubic", "bicubic_psnr")) if means.get(key, {}).get("mean")) or work.status(spec).state
         lines.append(f"{spec.name} ({served}): {numbers}{', measured before' * (spec.name in done)}")
     return "\n".join([*lines, *failed])
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..config import READINGS
 from ..metrics.statistics import holm, student_interval
 from .published import LAST_ABLATION
-from .records import read_record
+from .records import evaluation_at, read_record
 from .runs import runs, scale_of
 from .tables import RECORDS, table
 
@@ -93,10 +93,11 @@ def readings(records: Path = RECORDS, scale: str = "mini") -> tuple[Verdict, ...
         reading = spec.preset.partition("/")[2]
         files, default = ([f"{name}-{scale}-{seed}-celeba_test-paper.json" for seed in seeds]
                           for name in (spec.network, "aminet"))
-        if reading in (*READINGS, "8C") and spec.seed == seeds[0] and all((records / file).exists() for file in files):
+        if reading in (*READINGS, "8C") and spec.seed == seeds[0]:
+            sound = [evaluation_at(records / file).get("means", {}) for file in (*files, *default)]
             found += [Verdict(0, reading, "default", metric, None, **by_trainings(
                 means(files, metric, records), means(default, metric, records)), scale=scale, records=tuple(files))
-                for metric in TESTED]
+                for metric in TESTED if all(isinstance(each.get(metric, {}).get("mean"), float) for each in sound)]
     return corrected(found)
 
 
@@ -107,4 +108,4 @@ def corrected(found: list[Verdict]) -> tuple[Verdict, ...]:
 
 def means(files: Sequence[str], metric: str, records: Path) -> list[float]:
     """Return the mean of a metric in each of several records."""
-    return [read_record(records / file)["means"][metric]["mean"] for file in files]
+    return [read_record(records / file, "evaluation")["means"][metric]["mean"] for file in files]

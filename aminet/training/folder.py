@@ -3,12 +3,18 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ..errors import BadInput
-from ..files import write_atomically, writing
+from ..files import check_writable, read_json, write_atomically, writing
+from ..train import Recipe
+from .weights import read_header
+
+KEYS = ("config", "recipe", "data", "start", "vgg19")  # of a header, in which a state and its run agree
 
 
 class Busy(BadInput):
@@ -56,11 +62,53 @@ def in_use(folder: str | Path) -> bool:
     return False
 
 
+def check_run(out: str | Path, resume: bool) -> dict[str, Any]:
+    """Return the header of the state to resume, {} for a new run; nothing is changed.
+
+    BadInput if the folder holds another run or weights without a state, or with `resume` no run, and if nothing can be
+    written there; Busy while another process works there.
+    """
+    out = Path(out)
+    state, best = out / "state.safetensors", out / "best.safetensors"
+    check_writable(out)
+    if resume and not state.exists():
+        raise BadInput(f"{out} holds no run to resume: leave out --resume")
+    if in_use(out):
+        raise Busy(f"another process works in {out}: wait for it, or choose another --out")
+    if resume:
+        return header_of_state(state)
+    if state.exists():
+        raise BadInput(f"{out} holds a run already: continue it with --resume, or choose another --out")
+    if best.exists():
+        raise BadInput(f"{best} is there without a state: move it away, or choose another --out")
+    return {}
+
+
+def header_of_state(path: Path) -> dict[str, Any]:
+    """Return the header of a run's state; BadInput if the file is none."""
+    if "progress" not in (header := read_header(path)):
+        raise BadInput(f"{path} is no state of a run, its header has no progress: move it away, and start again")
+    return header
+
+
+def compare(state: Path, header: dict[str, Any], wanted: dict[str, Any], keys: tuple[str, ...] = KEYS) -> None:
+    """Raise BadInput if a state's header is of another run than the `wanted` one, by these keys."""
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists
+    free = ("images", "minutes") if wanted["recipe"]["schedule"] == "constant" else ()  # a longer run may continue it
+    for key in keys:
+        ours, theirs = (value if isinstance(value, dict) else {"file": value}
+                        for value in (wanted.get(key, {}), header.get(key, {})))
+        theirs = asdict(Recipe()) | theirs if key == "recipe" else theirs  # an earlier version noted less
+        changed = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+                         and not (key == "recipe" and name in free))
+        if changed:
+            raise BadInput(f"{state} is another run: its {key} differs in {', '.join(changed)[:200]}")
+
+
 class RunFolder:
     """OUT with best.safetensors and best.json, state.safetensors and log.jsonl (one line of JSON an event).
 
-    Taking it locks it, and sweeps what a kill left half written. BadInput, and nothing is changed, if it holds another
-    run or weights without a state, or with `resume` no run; Busy while another process works there.
+    Taking it locks it, and sweeps what a kill left half written. BadInput, and nothing is changed, as in `check_run`.
     first: of several processes one takes the lock and writes.
     """
 
@@ -68,28 +116,20 @@ class RunFolder:
         self.out, self.first, self.lock = Path(out), first, None
         self.state, self.best, self.journal = (
             self.out / name for name in ("state.safetensors", "best.safetensors", "log.jsonl"))
-        if resume and not self.state.exists():
-            raise BadInput(f"{self.out} holds no run to resume: leave out --resume")
         if not first:
             return
+        check_run(out, resume)  # a run that is refused makes no folder
         self.take()
         try:
-            if not resume:
-                self.begin()
+            check_run(out, resume)  # another process may have begun one
+            if not resume:  # what a run logged that was killed before its first state is nobody's
+                write_atomically(self.journal, b"")
         except BadInput:
             self.release()
             raise
         for name in ("state.safetensors", "best.safetensors", "best.json", "log.jsonl"):
             for left in self.out.glob(f".{name}.*"):
                 left.unlink(missing_ok=True)
-
-    def begin(self) -> None:
-        """Begin the log of a new run; BadInput if the folder is another's."""
-        if self.state.exists():
-            raise BadInput(f"{self.out} holds a run already: continue it with --resume, or choose another --out")
-        if self.best.exists():
-            raise BadInput(f"{self.best} is there without a state: move it away, or choose another --out")
-        write_atomically(self.journal, b"")  # what a run logged that was killed before its first state is nobody's
 
     def take(self) -> None:
         """Lock the folder, if it is not locked by this object."""
@@ -111,7 +151,7 @@ class RunFolder:
         """Drop the log's lines after a state's images and its last validation, and those that nobody wrote whole."""
         def ours(line: bytes) -> bool:
             try:
-                values = json.loads(line)
+                values = read_json(self.journal, line)
                 return values["images"] <= (validated if "val_psnr" in values else seen)
             except (ValueError, TypeError, KeyError):
                 return False

@@ -24,7 +24,7 @@ from ..files import sha256
 from ..metrics.pretrained import missing_network, missing_package, vgg19
 from ..protocol import PROTOCOLS, psnr
 from ..train import Recipe
-from .weights import find_weights, load_weights, read_header
+from .weights import find_weights, load_weights, read_network
 
 Losses = tuple[Tensor, dict[str, Tensor]]  # what to minimise, and what to log of it
 
@@ -45,7 +45,8 @@ class BaseGame(nn.Module):
         self.config, self.recipe, self.network = config, recipe, build(config)
         self.notes: dict[str, Any] = {"preset": preset, "config": config.to_dict()}
         if start:
-            self.notes["start"] = warm_start(self.network, config, start)
+            given, self.notes["start"] = start_weights(start, config)
+            self.network.load_state_dict(given)
         self.use(self.network)
 
     def use(self, call: Callable) -> None:
@@ -91,24 +92,23 @@ class BaseGame(nn.Module):
         return None
 
 
-def warm_start(network: nn.Module, config: Config, start: str | Path) -> dict[str, Any]:
-    """Load the weights that a training starts from into a network; returns what to note of them.
+def start_weights(start: str | Path, config: Config | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the weights that a training starts from, and what to note of them.
 
-    start: a file, a run's folder, or ours by name. BadInput if they are of another configuration.
+    start: a file, a run's folder, or ours by name. BadInput if they are of another configuration; None: of any.
     """
     given, header = load_weights(start)
-    if read_config(header["config"]) != config:
+    if config and read_config(header["config"]) != config:
         raise BadInput(f"--start {start} is another network: {type(given).__name__} {header['config']}")
-    network.load_state_dict(given.state_dict())
     path = find_weights(start)
-    return {"name": path.name, "sha256": sha256(path),
-            **{key: header[key] for key in ("preset", "images", "val_psnr") if key in header}}
+    return given.state_dict(), {"name": path.name, "sha256": sha256(path), **{
+        key: header[key] for key in ("preset", "images", "val_psnr") if key in header}}
 
 
 class L1Game(BaseGame):
     """Train a network on L1 (Eq. 17), or on its own loss if it has one, as some compared methods do.
 
-    preset: what to call the configuration. start: weights to start from (see `warm_start`). priors: the names of those
+    preset: what to call the configuration. start: weights to start from (`start_weights`). priors: the names of those
     at hand; BadInput if the network's loss needs another.
     """
 
@@ -146,7 +146,7 @@ class GANRecipe(Recipe):
     perceptual: float = bounded(None, 0, kind=float)
     adversarial: float = bounded(None, 0, kind=float)
     loss: str = one_of("vanilla", "hinge", default="")
-    width: int = bounded(64, 1, 1024)
+    width: int = bounded(64, 1, 256)
     norm: str = one_of("batch", "spectral", "none")
     r1: float = bounded(0.0, 0)
     choose: str = one_of("lpips", "psnr")
@@ -185,7 +185,7 @@ def missing_networks(recipe: GANRecipe) -> None:
 class GANGame(BaseGame):
     """Train a network on against a discriminator: AMIGAN, or a compared GAN of Table VIII.
 
-    Both players move at once, on the gradients of the same batch. start: the trained generator (see `warm_start`). The
+    Both players move at once, on the gradients of the same batch. start: the trained generator (`start_weights`). The
     losses on its priors are left out: it has learnt from them before. val: the validation faces, uint8 (N, 3, 128,
     128): a generator that falls 2 dB below both its start and bicubic there has left the faces.
     """
@@ -195,7 +195,7 @@ class GANGame(BaseGame):
 
     def __init__(self, start: str | Path, recipe: GANRecipe, val: Tensor):
         missing_networks(recipe)
-        super().__init__(read_config(read_header(find_weights(start))["config"]), recipe, recipe.gan, start)
+        super().__init__(read_network(start)[1], recipe, recipe.gan, start)
         self.adversary, self.perceptual = recipe.adversary(), None
         if recipe.perceptual:
             features, self.notes["vgg19"] = vgg19()

@@ -5,7 +5,6 @@ Several processes (torchrun) share a run: each takes its part of every batch, an
 from __future__ import annotations
 
 import copy
-import json
 import math
 import platform
 import time
@@ -19,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config import HR
 from ..degrade import send
 from ..errors import BadInput
-from ..faces.pictures import one_line
 from ..faces.priors import priors_of
-from ..train import Recipe, batch_of, draw, fit, restore
+from ..train import batch_of, draw, fit, restore
 from .device import AUTOCAST, Processes, asked_to_stop, exact, keep_memory, precision, tf32
-from .folder import RunFolder
+from .folder import RunFolder, compare, header_of_state
 from .games import BaseGame
 from .weights import read_tensors, save_tensors, save_weights
 
@@ -54,6 +53,10 @@ class Trainer:
             keep_memory()
         if self.recipe.batch % self.processes.count:
             raise BadInput(f"batch {self.recipe.batch} is no multiple of the {self.processes.count} processes")
+        for images in (faces, val):
+            if images.dtype != torch.uint8 or images.shape[1:] != (3, HR, HR):
+                raise BadInput(f"faces to train and validate on are uint8 (N, 3, {HR}, {HR}), not {images.dtype} "
+                               f"{tuple(images.shape)}")
         if min(len(faces), len(val)) == 0:
             raise BadInput("no faces to train on, or none to validate on")
         try:
@@ -87,13 +90,18 @@ class Trainer:
 
     # State
 
-    def save(self) -> None:
-        """Write the state, atomically. Only the first process writes, and only finite weights."""
-        begin, tensors = time.monotonic(), {f"average.{k}": v for k, v in self.average.items()}
+    def parts(self, moments: Callable[[str], dict[int, dict[str, Tensor]]]) -> dict[str, Tensor]:
+        """What a state holds: networks, averaged weights, and of each network by name the `moments` of Adam."""
+        tensors = {f"average.{k}": v for k, v in self.average.items()}
         for name, network in self.game.networks().items():
             tensors |= {f"{name}.{k}": v for k, v in network.state_dict().items()}
-            for index, state in self.game.optimizers()[name].state_dict()["state"].items():
+            for index, state in moments(name).items():
                 tensors |= {f"adam of {name}.{index}.{k}": v for k, v in state.items()}
+        return tensors
+
+    def save(self) -> None:
+        """Write the state, atomically. Only the first process writes, and only finite weights."""
+        begin, tensors = time.monotonic(), self.parts(lambda name: self.game.optimizers()[name].state_dict()["state"])
         finite = all(v.isfinite().all() for v in tensors.values() if v.is_floating_point())
         if not (self.processes.first and finite):  # the last good state stays
             return
@@ -105,29 +113,15 @@ class Trainer:
 
     def load(self) -> None:
         """Continue from the folder's state; BadInput if it is of another run, or no whole state."""
-        tensors, header = read_tensors(self.folder.state)
-        self.compare(header)
-        try:
-            self.place(tensors, header["progress"])
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise BadInput(f"{self.folder.state} is no whole state of this run ({type(error).__name__} "
-                           f"{one_line(error)}): move the folder away, and start again") from error
-        if self.recipe.minutes is not None and self.recipe.minutes != header["recipe"]["minutes"]:  # a longer run
+        header = header_of_state(self.folder.state)
+        compare(self.folder.state, header, self.header)
+        like = self.parts(lambda name: {
+            index: {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
+            for index, weight in enumerate(self.game.networks()[name].parameters())})
+        self.place(read_tensors(self.folder.state, like, ("adam of ",))[0], header["progress"])
+        if self.recipe.minutes not in (None, header.get("recipe", {}).get("minutes")):  # a longer run
             self.progress = min(1.0, self.seconds / 60 / self.recipe.minutes)
         self.folder.trim(self.seen, self.validated)
-
-    def compare(self, header: dict[str, Any]) -> None:
-        """Raise BadInput if a state's header is of another configuration, recipe, data, start or VGG19."""
-        wanted = json.loads(json.dumps(self.header))  # tuples become lists
-        free = ("images", "minutes") if self.recipe.schedule == "constant" else ()  # a longer run may continue it
-        for key in ("config", "recipe", "data", "start", "vgg19"):
-            ours, theirs = (value if isinstance(value, dict) else {"file": value}
-                            for value in (wanted.get(key, {}), header.get(key, {})))
-            theirs = asdict(Recipe()) | theirs if key == "recipe" else theirs  # an earlier version noted less
-            changed = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
-                             and not (key == "recipe" and name in free))
-            if changed:
-                raise BadInput(f"{self.folder.state} is another run: its {key} differs in {', '.join(changed)}")
 
     def place(self, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
         """Put a state's tensors and numbers where they belong."""
@@ -141,7 +135,7 @@ class Trainer:
                 index, field = key.split(".")
                 adam.setdefault(int(index), {})[field] = value
             if any(state.keys() != {"step", "exp_avg", "exp_avg_sq"} for state in adam.values()):
-                raise KeyError(f"moments of Adam of {name}")
+                raise BadInput(f"{self.folder.state} does not fit its own configuration: it lacks moments of Adam")
             optimizer = self.game.optimizers()[name]
             optimizer.load_state_dict({"state": adam, "param_groups": optimizer.state_dict()["param_groups"]})
             for weight, state in optimizer.state.items():
@@ -150,11 +144,9 @@ class Trainer:
         means = part("average.")
         for name, mean in self.average.items():
             mean.copy_(means[name])
-        self.seen, self.validated = int(progress["seen"]), int(progress["validated"])
-        self.seconds, self.progress = float(progress["seconds"]), float(progress["progress"])
-        self.best, self.chosen = float(progress["best"]), dict(progress["chosen"])
-        self.cost = {name: float(progress["cost"][name]) for name in self.cost}
-        if self.scaler.is_enabled() and progress["scaler"]:  # a run from another device has none
+        for name in ("seen", "validated", "seconds", "progress", "best", "chosen", "cost"):
+            setattr(self, name, progress[name])
+        if self.scaler.state_dict().keys() == progress["scaler"].keys():  # a run from another device has none
             self.scaler.load_state_dict(progress["scaler"])
 
     def log(self, **values) -> None:

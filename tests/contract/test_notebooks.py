@@ -60,6 +60,19 @@ def test_its_tables_are_tables(source):
 
 
 @every
+def test_its_figures_have_words_of_their_own(source):
+    said = [words["alt"] for cell in pair(source)[1] for output in cell.get("outputs", [])
+            for words in output.get("metadata", {}).values() if "alt" in words]
+    assert said and "a figure" not in said  # what a figure without label, title and names of axes is called
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.stem)
+def test_folded_boxes_end(path):
+    """A box without its end folds all that follows."""
+    assert not "".join(re.findall(r"</?details>", path.read_text())).replace("<details></details>", "")
+
+
+@every
 def test_its_size(source):
     cells = pair(source)[1]
     assert 20 <= len(cells) <= 52

@@ -252,3 +252,8 @@ def test_a_record_names_the_networks_it_used(weights, images, first, pretrained)
 def test_every_metric_has_its_networks_named():
     assert set(E.NEEDS) <= set(E.PACKAGES) <= {*METRICS, E.RECOGNITION}
     assert {name for names in E.NEEDS.values() for name in names} <= set(NETWORKS)
+
+
+def test_no_metric_is_no_measurement(weights, images):
+    with pytest.raises(BadInput, match="no metric to measure"):
+        E.evaluate(weights, images, ABOUT, metrics=())

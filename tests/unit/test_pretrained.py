@@ -11,6 +11,7 @@ from aminet import files
 from aminet.errors import BadInput
 from aminet.faces.portraits import portraits
 from aminet.metrics import pretrained as P
+from aminet.metrics.yunet import detector
 
 GOOD, BAD = b"the right bytes", b"the wrong bytes"
 SUM = hashlib.sha256(GOOD).hexdigest()
@@ -73,6 +74,14 @@ def test_another_file_of_that_name_is_refused_and_kept(network, folder):
     path.write_bytes(GOOD)  # the right one, at last: the check is not remembered for another file
     os.utime(path, ns=(1, 1))
     assert P.locate("net") == path
+
+
+def test_a_detector_that_is_none_meets_no_parser(network, monkeypatch):
+    """OpenCV would raise an error of its own."""
+    (network / "two" / P.NETWORKS["yunet"][0].name).write_bytes(b"")
+    detector.cache_clear()
+    with pytest.raises(BadInput, match="is not the file it should be"):
+        detector(128, 128)
 
 
 def test_a_file_is_read_once_while_it_does_not_change(network):

@@ -41,11 +41,12 @@ def record(run: str, source: str = "celeba_test.zip", protocol: str = "paper", f
     means = {name: summary(v, people=PEOPLE) for name, v in metrics.items()}
     return seal({
         "kind": "evaluation", "config": spec.config.to_dict(), "protocol": {"name": protocol},
-        "weights": {"images": spec.recipe.images, "chosen": chosen, "recipe": asdict(spec.recipe), "trials": [
-            {"lr": lr, "images": spec.trial, "val_psnr": 24.0} for lr in spec.lrs],
+        "weights": {"sha256": run, "images": spec.recipe.images, "chosen": chosen, "recipe": asdict(spec.recipe),
+                    "trials": [{"lr": lr, "images": spec.trial, "val_psnr": 24.0} for lr in spec.lrs],
                     "data": {"train": {"sources": [learnt], "images": 100}}},
         "faces": {"sources": [source], "images": 40, "fingerprint": faces, "people": PEOPLE},
-        "created": created, "means": means, "values": metrics})
+        "created": created, "measured": [], "describe": "", "versions": {}, "gain": {}, "means": means,
+        "values": metrics})
 
 
 @pytest.fixture
@@ -327,7 +328,7 @@ def test_a_stand_in_is_never_called_helen(folder):
 
 def test_bicubic_is_in_every_record(folder):
     unlisted = record("aminet-pocket-0", psnr=values(1), bicubic_psnr=values(2, 24), bicubic_fid=[1.0] * 40)
-    unlisted["weights"] = {"images": 3}
+    unlisted["weights"] = {"sha256": "0", "images": 3}
     found = cells(7, folder(seal(unlisted)))
     assert found["Bicubic", "celeba_psnr"].ours == summary(values(2, 24))["mean"]
     assert (found["AMINet", "celeba_psnr"].status, found["Bicubic", "celeba_vif"].status) == ("pending", "pending")
