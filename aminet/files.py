@@ -91,18 +91,6 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             raise
 
 
-def check_writable(folder: Path) -> None:
-    """Raise BadInput, before any work, if no file could be written into a folder, there or not; leaves nothing."""
-    there = folder
-    try:
-        while not (there.exists() or there.is_symlink()):
-            there = there.parent
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise BadInput(f"cannot write into {folder}: {error.strerror}; choose another place") from error
-
-
 def read_json(path: str | Path, text: str | bytes | None = None) -> Any:
     """Return what a JSON file holds, or a `text` in a file. BadInput if it is none, too large, or nested too deep."""
     try:
