@@ -91,7 +91,8 @@ def hostile(tmp_path_factory):
 ], ids=lambda value: "_".join(value) if isinstance(value, tuple) else None)
 def test_a_command_stays_below_2_gb(hostile, tmp_path, expected, command):
     words = [str(hostile / word) if (hostile / word).exists() else word for word in command]
-    done = subprocess.run([sys.executable, "-c", RUN, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", RUN, *words], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=120)
     status, used = map(int, done.stdout.splitlines()[-1].split())
     assert status == expected, done.stderr
     assert used < BOUND
