@@ -142,7 +142,7 @@ def memory_growth(name: str, source: bytes | Path, threads: int) -> int | None:
     return resident("VmHWM") - before
 
 
-def compare(ways: dict[str, bytes | Path], val: Tensor) -> list[dict]:
+def measure_ways(ways: dict[str, bytes | Path], val: Tensor) -> list[dict]:
     """Measure each way, by name the bytes of an ONNX file or our weights, against `torch`: a row each, see `export`."""
     threads, val = sorted({1, torch.get_num_threads()}), few(val, EXAMINED)
     x, seconds = network_input(val[:1]).numpy(), {}
@@ -209,7 +209,7 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
             "int8-dynamic": lambda: to_int8(exact)}
     files = {name: make[kind]() for kind, name in PRECISIONS.items() if every or kind in ("fp32", precision)}
     check_outputs([target], overwrite, size=len(files[PRECISIONS[precision]]))
-    rows = compare({"torch": source, "torch faster": source, **files}, val)
+    rows = measure_ways({"torch": source, "torch faster": source, **files}, val)
     if not (error := next(row["max_error"] for row in rows if row["network"] == "onnx")) <= TOLERANCE:
         raise BadInput(f"the ONNX network differs from torch by {error:.1e}, so nothing was written: train it again, "
                        "or with other versions of torch and onnxruntime")
