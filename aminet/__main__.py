@@ -17,7 +17,7 @@ from typing import Any
 
 from . import __version__
 from .errors import BadInput, printable
-from .files import advice
+from .files import advice, check_outputs
 
 
 def positive(kind: type):
@@ -128,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--metrics", nargs="+", help="as in evaluate, of an image, psnr among them (without it psnr, lpips "
                    "and identity, as far as their networks are at hand)")
     p.add_argument("--records", help="folder for the record")
+    p.add_argument("--overwrite", action="store_true", help="replace a record that is there")
     p.add_argument("--json", action="store_true", help="the record as JSON")
 
     p = commands.add_parser("table", help="a table of the paper, published against ours")
@@ -169,6 +170,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--faces", nargs="+", default=["synthetic:64"], help="as in train, to calibrate int8 on")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="as in train, to measure errors on")
     p.add_argument("--records", help="folder for a record of the comparison")
+    p.add_argument("--overwrite", action="store_true", help="replace files that are there")
     p.add_argument("--json", action="store_true", help="the comparison as JSON")
 
     p = commands.add_parser("bench", help="speed of inference and training, against the limits of the machine",
@@ -178,6 +180,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=positive(int), help="of training; 4 on a CPU, 32 on a GPU")
     p.add_argument("--quick", action="store_true", help="few rounds, and nothing is compiled")
     p.add_argument("--records", help="folder for a record of the measurements")
+    p.add_argument("--overwrite", action="store_true", help="replace files that are there")
     p.add_argument("--json", action="store_true", help="print the record")
     p = p.add_mutually_exclusive_group()
     p.add_argument("--plot", metavar="FILE.png", help="the roofline as a picture")
@@ -203,12 +206,33 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def json_text(value: object, **options) -> str:
+    """Return a value as strict JSON, with null for what is undefined (nan) or infinite."""
+    return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), allow_nan=False, **options)
+
+
+def record_path(arguments, *words: str) -> Path:
+    """Return where a command keeps its record, if --records is given; BadInput if that cannot be."""
+    path = Path(arguments.records or ".", f"{'-'.join(words)}.json")
+    check_outputs([path] if arguments.records else [], arguments.overwrite)
+    return path
+
+
+def keep_record(arguments, record: dict, path: Path) -> None:
+    """Write a record, if --records is given; BadInput if another one was written meanwhile."""
+    from .paper.records import write_record
+
+    if arguments.records:
+        check_outputs([path], arguments.overwrite)
+        print(printable(write_record(record, path)), file=sys.stderr)
+
+
 def ledger(arguments) -> None:
     from .ledger import format_ledger
     from .ledger import ledger as rows
 
     bill = rows(arguments.names)
-    print(json.dumps(bill, indent=1) if arguments.json else format_ledger(bill))
+    print(json_text(bill, indent=1) if arguments.json else format_ledger(bill))
 
 
 def data(arguments) -> int:
@@ -216,7 +240,7 @@ def data(arguments) -> int:
     from .files import find
 
     report = check([find(path) for path in arguments.paths])
-    print(json.dumps(report, indent=1) if arguments.json else format_check(report))
+    print(json_text(report, indent=1) if arguments.json else format_check(report))
     return 0 if report["clean"] else 1
 
 
@@ -271,27 +295,29 @@ def train(arguments) -> None:
                       device=arguments.device, compiled=arguments.compile, half=arguments.half)
     result = trainer.train(arguments.minutes if recipe.images else None, since=begin)
     if main:
-        print(json.dumps(result))
+        print(json_text(result))
 
 
 def evaluate(arguments) -> None:
     from .faces.sources import open_faces, open_gallery
     from .metrics.measure import RECOGNITION
-    from .paper.evaluate import available_metrics, format_evaluation, label
+    from .paper.evaluate import available_metrics, format_evaluation, label, protocol_of
     from .paper.evaluate import evaluate as run
     from .paper.records import add_record, earlier, read_record, write_record
     from .training.device import usable
-    from .training.weights import find_weights
+    from .training.weights import load_weights
 
     usable(arguments.device)  # all that can be wrong is, before the faces are read
-    find_weights(arguments.weights)
+    load_weights(arguments.weights)
+    protocol_of(arguments.protocol, None)
     metrics, problems = available_metrics(arguments.metrics if not arguments.gallery else [RECOGNITION])
     if not metrics:
         raise BadInput("; ".join(problems))
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(printable(problem), file=sys.stderr)
     sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
     target = Path(arguments.records) / f"{label(arguments.weights)}-{sets}-{arguments.protocol}.json"
+    check_outputs([target], overwrite=True)  # to an earlier record is added
     gallery = open_gallery(arguments.gallery, arguments.faces, arguments.skip_bad) if arguments.gallery else None
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
     before = None if arguments.overwrite else earlier(target, arguments.weights, about)
@@ -299,36 +325,32 @@ def evaluate(arguments) -> None:
     record = run(arguments.weights, faces, about, arguments.protocol, metrics, arguments.device, record=before,
                  replaces=replaces, gallery=gallery)
     if record is not before:
-        (write_record if replaces else add_record)(record, target)
+        (write_record if arguments.overwrite else add_record)(record, target)
     if before:
         added = ", ".join(name for name in metrics if name not in before["means"])
         print(f"measured before, at {before['created']}; " + (
             f"added now: {added}" if added else "--overwrite measures again"), file=sys.stderr)
     means = {name: interval["mean"] and round(interval["mean"], 4) for name, interval in record["means"].items()}
     if arguments.json:
-        print(json.dumps({"images": about["images"], "protocol": arguments.protocol, **means, "record": str(target)}))
+        print(json_text({"images": about["images"], "protocol": arguments.protocol, **means, "record": str(target)}))
         return
     print(format_evaluation(record, metrics))
-    print(f"record: {target}")
+    print(printable(f"record: {target}"))
 
 
 def limits(arguments) -> None:
     from .paper.evaluate import available_metrics, label
     from .paper.limits import USUAL, format_limits, measure_limits
-    from .paper.records import write_record
 
     metrics, problems = (arguments.metrics, []) if arguments.metrics else available_metrics(USUAL)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(printable(problem), file=sys.stderr)
     sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
-    target = Path(arguments.records or ".") / f"limits-{label(arguments.weights)}-{sets}.json"
-    if arguments.records and target.exists():
-        raise BadInput(f"{target} is there already: give another folder with --records, or move it away")
+    target = record_path(arguments, "limits", label(arguments.weights), sets)
     record = measure_limits(arguments.weights, arguments.faces, arguments.stress, metrics, arguments.images,
                             progress=not arguments.json)
-    print(json.dumps(record) if arguments.json else format_limits(record))
-    if arguments.records:
-        print(write_record(record, target), file=sys.stderr)
+    print(json_text(record) if arguments.json else format_limits(record))
+    keep_record(arguments, record, target)
 
 
 def table(arguments) -> None:
@@ -339,19 +361,19 @@ def table(arguments) -> None:
     number = arguments.number.upper()
     content = tables.table(numbers.get(number) or number, arguments.records or tables.RECORDS, arguments.protocol)
     if arguments.json:
-        print(json.dumps(asdict(content), indent=1))
-    elif arguments.csv:
-        print(text.csv_table(content), end="")
-    else:
-        print((text.markdown_table if arguments.markdown else text.format_table)(content))
+        print(json_text(asdict(content), indent=1))
+        return
+    kind = text.csv_table if arguments.csv else text.markdown_table if arguments.markdown else text.format_table
+    print(*map(printable, kind(content).removesuffix("\n").split("\n")), sep="\n")  # records may hold any names
 
 
 def upscale(arguments) -> int:
     from .deploy.upscale import plan
     from .deploy.upscale import upscale as run
 
-    total = len(plan(arguments.sources, arguments.target))
-    outcomes = run(**{name: value for name, value in vars(arguments).items() if name != "command"})
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "sources", "target")}
+    pairs = plan(arguments.sources, arguments.target, arguments.overwrite, arguments.faces_only)
+    total, outcomes = len(pairs), run(pairs, **options)
     count = {"done": 0, "kept": 0, "failed": 0}
     with suppress(ImportError):  # --onnx needs no tqdm
         from tqdm import tqdm
@@ -368,40 +390,38 @@ def export(arguments) -> None:
     from .deploy import export as exporting
     from .faces.sources import open_training_faces
     from .paper.evaluate import label
-    from .paper.records import write_record
-    from .training.weights import find_weights
 
-    find_weights(arguments.weights)  # all that can be wrong is, before the faces are read
-    exporting.onnx_target(arguments.target)
+    exporting.check_export(arguments.weights, arguments.target, arguments.precision, arguments.overwrite)
+    target = record_path(arguments, "export", label(arguments.weights), "cpu")
     faces, val, about = open_training_faces(arguments.faces, arguments.val)
     record = exporting.export(arguments.weights, arguments.target, faces, val, arguments.precision, arguments.compare,
-                              about)
-    print(json.dumps(record) if arguments.json else f"{exporting.format_export(record)}\n{arguments.target}")
-    if arguments.records:
-        print(write_record(record, Path(arguments.records) / f"export-{label(arguments.weights)}-cpu.json"),
-              file=sys.stderr)
+                              about, arguments.overwrite)
+    text = f"{exporting.format_export(record)}\n{printable(arguments.target)}"
+    print(json_text(record) if arguments.json else text)
+    keep_record(arguments, record, target)
 
 
 def bench(arguments) -> None:
     from .deploy import bench as single
     from .deploy import roofline, speeds
-    from .paper.records import write_record
 
-    if arguments.plot and Path(arguments.plot).suffix.lower() != ".png":
-        raise BadInput(f"{arguments.plot}: give the picture a name that ends in .png")
+    if arguments.plot:
+        if Path(arguments.plot).suffix.lower() != ".png":
+            raise BadInput(f"{arguments.plot}: give the picture a name that ends in .png")
+        check_outputs([Path(arguments.plot)], arguments.overwrite)
+    name = arguments.preset.replace("/", "_").replace(" ", "_")
+    target = record_path(arguments, "speeds" if arguments.all else "bench", name, arguments.device)
     if arguments.all:
         record = speeds.bench_all(arguments.preset, arguments.device, arguments.quick)
         text = speeds.format_speeds(record)
     else:
         record = single.bench(arguments.preset, arguments.device, arguments.batch, arguments.quick)
         text = single.format_bench(record)
-    print(json.dumps(record) if arguments.json else text)
+    print(json_text(record) if arguments.json else text)
+    keep_record(arguments, record, target)
     if arguments.plot:
+        check_outputs([Path(arguments.plot)], arguments.overwrite)
         roofline.plot(record, arguments.plot)
-    if arguments.records:
-        name = arguments.preset.replace("/", "_").replace(" ", "_")
-        target = Path(arguments.records) / f"{record['kind']}-{name}-{arguments.device}.json"
-        print(write_record(record, target), file=sys.stderr)
 
 
 def reproduce(arguments) -> int:
@@ -418,7 +438,7 @@ def reproduce(arguments) -> int:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; the same command continues") from None
     report = overview(work, chosen)
-    print(json.dumps(report, indent=1) if arguments.json else format_overview(report))
+    print(json_text(report, indent=1) if arguments.json else format_overview(report))
     return 2 if failed else 0
 
 

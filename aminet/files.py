@@ -6,7 +6,8 @@ import json
 import os
 import re
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import contextmanager, suppress
 from errno import ENAMETOOLONG, ENOSPC
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,10 @@ def find(path: str | Path) -> Path:
     return inside if not Path(path).exists() and inside.exists() else Path(path)
 
 
+class Kept(BadInput):
+    """A file is there already, and is not overwritten."""
+
+
 def advice(error: OSError) -> str:
     """Say what to do about a file that cannot be read or written."""
     if error.errno == ENOSPC:
@@ -35,14 +40,38 @@ def advice(error: OSError) -> str:
 
 
 @contextmanager
-def writing(path: Path):
-    """Make the folder of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
+def writing(path: Path, folder: Path | None = None):
+    """Make a folder, that of `path`; a full disk, a file in the way or a missing permission raises BadInput."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        (folder or path.parent).mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise BadInput(f"cannot write {path}: {error.strerror}; what was there before is kept: {advice(error)}, then "
                        "run again (a training run continues with --resume)") from error
+
+
+def check_outputs(paths: Iterable[Path], overwrite: bool = False, inputs: Iterable[Path] = (), size: int = 0) -> None:
+    """Refuse, before the work for them, files that are there (Kept, unless `overwrite`), inputs under whatever name,
+    folders, and places where `size` bytes cannot be written. Nothing is left behind."""
+    protected = {file_id(path) for path in inputs} - {None}
+    for path in paths:
+        folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+        with writing(path, folder), suppress(FileNotFoundError):  # a name of 300 characters
+            os.lstat(path)
+        if os.path.isdir(path) or file_id(path) in protected:
+            problem = "is a folder" if os.path.isdir(path) else "would overwrite the input"
+            raise BadInput(f"{path} {problem}: choose another name")
+        if os.path.lexists(path) and not overwrite:
+            raise Kept(f"{path} exists and is kept: --overwrite replaces it")
+        with writing(path, folder), tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.") as file:
+            file.write(bytes(size))
+
+
+def file_id(path: Path) -> tuple[int, int] | None:
+    """What all names and links of one file have in common; None if there is no file."""
+    with suppress(OSError):
+        return (status := os.stat(path)).st_dev, status.st_ino
+    return None
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -60,18 +89,6 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-
-
-def check_writable(folder: Path) -> None:
-    """Raise BadInput, before any work, if no file could be written into a folder, there or not; leaves nothing."""
-    there = folder
-    try:
-        while not (there.exists() or there.is_symlink()):
-            there = there.parent
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise BadInput(f"cannot write into {folder}: {error.strerror}; choose another place") from error
 
 
 def read_json(path: str | Path, text: str | bytes | None = None) -> Any:

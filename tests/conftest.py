@@ -23,7 +23,7 @@ def aminet(tmp_path, monkeypatch):
     """
     def run(*arguments, env=None, timeout=240):
         # new strings, as from a shell: argparse takes a word for "not given" if it is the very object of the default
-        words = ["aminet", *(str(argument).encode().decode() for argument in arguments)]
+        words = ["aminet", *(os.fsdecode(os.fsencode(str(argument))) for argument in arguments)]
         if "PYTHONPATH" in (env or {}):
             return subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, text=True, capture_output=True,
                                   env=os.environ | env, timeout=timeout)

@@ -197,7 +197,7 @@ def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, q
     on a CPU and 32 on a GPU. quick: few rounds, and nothing is compiled. Seconds, bytes and FLOPs of one call.
     """
     usable(device)
-    config, batch = preset(name), batch or (32 if device == "cuda" else 4)
+    config, recipe = preset(name), Recipe(batch=batch or (32 if device == "cuda" else 4))
     if not isinstance(config, AMINetConfig):
         raise BadInput(f"bench takes AMINet apart, not {name}; bench --all times every network")
     try:
@@ -218,7 +218,8 @@ def bench(name: str = "aminet", device: str = "cpu", batch: int | None = None, q
             add_accuracy(measured, ways, x, hr, trained)
             rows += measured
         rows += sitting.measure(module_cases(model, device, x[:MODULES[device]]), {})[0]
-    pictures, recipe = faces(2 * batch).to(device), Recipe(batch=batch)
+    batch = recipe.batch
+    pictures = faces(2 * batch).to(device)
     steps = training(config, device, *batch_of(pictures, 0, recipe), not quick)
     moved = elements(config, batch)[""]
     cases = [Case("training", way, batch, precision, 3 * batch * flops, 3 * moved, run)

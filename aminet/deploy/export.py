@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from tqdm.auto import tqdm
 from ..config import HR
 from ..degrade import network_input
 from ..errors import BadInput
-from ..files import sha256, write_atomically
+from ..files import check_outputs, sha256, write_atomically
 from ..model import AMINet
 from ..paper.evaluate import obstacle
 from ..paper.records import sealed
@@ -141,7 +142,7 @@ def memory_growth(name: str, source: bytes | Path, threads: int) -> int | None:
     return resident("VmHWM") - before
 
 
-def compare(ways: dict[str, bytes | Path], val: Tensor) -> list[dict]:
+def measure_ways(ways: dict[str, bytes | Path], val: Tensor) -> list[dict]:
     """Measure each way, by name the bytes of an ONNX file or our weights, against `torch`: a row each, see `export`."""
     threads, val = sorted({1, torch.get_num_threads()}), few(val, EXAMINED)
     x, seconds = network_input(val[:1]).numpy(), {}
@@ -188,7 +189,7 @@ def int8_costs(content: bytes, faces: Tensor, val: Tensor) -> list[dict]:
 
 
 def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, precision: str = "fp32",
-           every: bool = False, data: dict | None = None) -> dict:
+           every: bool = False, data: dict | None = None, overwrite: bool = False) -> dict:
     """Write a network as an ONNX file, after checking it against torch: a sealed record of kind `export`.
 
     faces: uint8 (N, 3, 128, 128), what int8 is calibrated on. val: others, to measure what it costs, on EXAMINED at
@@ -197,35 +198,42 @@ def export(weights: str | Path, target: str | Path, faces: Tensor, val: Tensor, 
     (median, in turns), by `threads` from one to all; `ratio` to torch; `memory` by which a fresh process grows at its
     peak (resident, opening included), in bytes; `max_error` in [-1, 1]; `psnr_cost` in dB and, where LPIPS can be
     measured, `lpips_cost` (positive: worse). With `every`, `int8_costs` has those of each kind of convolution.
-    Raises BadInput for an unusable target, and RuntimeError when ONNX's result is not torch's to TOLERANCE.
+    Raises BadInput as `check_export` does, and when ONNX's result is not torch's to TOLERANCE.
     """
-    source, target = find_weights(weights), onnx_target(target)
-    model, header = load_weights(source)
-    if not model.config.enlarged:
-        raise BadInput(f"{source} takes 16x16 faces: export writes networks that take the enlarged face")
+    source, target = find_weights(weights), Path(target)
+    model, header = check_export(weights, target, precision, overwrite)
     about = {"preset": header.get("preset", ""), "weights_sha256": sha256(source), "image": "RGB face of 16x16 pixels, "
              f"enlarged bicubically: float32 (N, 3, {HR}, {HR}) in [-1, 1]", "restored": "the same shape and range"}
     exact = to_onnx(model, about)
     make = {"fp32": lambda: exact, "fp16": lambda: to_fp16(exact), "int8": lambda: to_int8(exact, faces),
             "int8-dynamic": lambda: to_int8(exact)}
     files = {name: make[kind]() for kind, name in PRECISIONS.items() if every or kind in ("fp32", precision)}
-    rows = compare({"torch": source, "torch faster": source, **files}, val)
+    check_outputs([target], overwrite, size=len(files[PRECISIONS[precision]]))
+    rows = measure_ways({"torch": source, "torch faster": source, **files}, val)
     if not (error := next(row["max_error"] for row in rows if row["network"] == "onnx")) <= TOLERANCE:
-        raise RuntimeError(f"the ONNX network differs from torch by {error:.1e}: nothing was written")
+        raise BadInput(f"the ONNX network differs from torch by {error:.1e}, so nothing was written: train it again, "
+                       "or with other versions of torch and onnxruntime")
+    check_outputs([target], overwrite)  # another program may have been faster
     write_atomically(target, files[PRECISIONS[precision]])
     return sealed("export", weights={"name": source.name, "sha256": sha256(source)}, data=data,
                   examined=min(len(val), EXAMINED), machine=machine("cpu"), rows=rows,
                   int8_costs=int8_costs(exact, faces, val) if every else [])
 
 
-def onnx_target(path: str | Path) -> Path:
-    """Return the path of a file to export to; BadInput if it is no ONNX file's, or its folder is missing."""
-    path = Path(path)
+def check_export(weights: str | Path, target: str | Path, precision: str = "fp32",
+                 overwrite: bool = False) -> tuple[AMINet, dict]:
+    """Return the network to export and its header; BadInput if it takes another face, if target is no ONNX file's name
+    or is there (unless overwrite), or if its folder is missing or lacks the space of the weights."""
+    path, (model, header) = Path(target), load_weights(weights)
+    if not model.config.enlarged:
+        raise BadInput(f"{weights} takes 16x16 faces: export writes networks that take the enlarged face")
     if path.suffix != ".onnx":
         raise BadInput(f"{path}: give the file a name that ends in .onnx")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise BadInput(f"no folder {path.parent} for {path.name}: make it first")
-    return path
+    size = {"fp32": 4, "fp16": 2}.get(precision, 1) * sum(weight.numel() for weight in model.parameters())
+    check_outputs([path], overwrite, [find_weights(weights)], size)
+    return model, header
 
 
 def format_export(record: dict) -> str:

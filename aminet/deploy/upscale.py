@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..errors import BadInput, printable
 from ..faces import pictures
 from ..faces.finder import Found, find_faces, without_yunet
 from ..faces.pictures import align, bicubic, frame, from_network, one_line, open_image, square, to_network
-from ..files import write_atomically
+from ..files import Kept, check_outputs, file_id, write_atomically
 from .runtime import by_torch, load_onnx
 
 # A face of this side in pixels, enlarged by bicubic, is as close to the original as what `pocket` draws from 16x16:
@@ -117,18 +118,17 @@ def paste(photo: np.ndarray, drawn: Image.Image, face: Found, scale: int, weight
     region[:] = np.rint(region + mask * (np.asarray(patch, float) - region))  # where the mask is 0, the same to the bit
 
 
-def upscale(sources: Sequence[str | Path], target: str | Path, weights: str | Path = "pocket",
-            onnx: str | Path | None = None, overwrite: bool = False, **options) -> Iterator[Outcome]:
-    """Do `upscale_file` for pictures, and for those of folders (not of their subfolders), one after the other.
+def upscale(pairs: Sequence[tuple[Path, Path]], weights: str | Path = "pocket", onnx: str | Path | None = None,
+            **options) -> Iterator[Outcome]:
+    """Do `upscale_file` for the pictures of a `plan`, one after the other.
 
-    One picture goes to `target`, if that is a picture's name; else target is a folder, and results keep their names,
-    as PNG. weights, onnx: as in `open_network`. BadInput for what is wrong with the arguments or with a picture given
-    alone; one of several fails, and the rest goes on.
+    weights, onnx: as in `open_network`. BadInput for what is wrong with them or with a picture given alone; one of
+    several fails, and the rest goes on.
     """
-    pairs, network = plan(sources, target), open_network(weights, onnx)
+    network = open_network(weights, onnx)
     for source, result in pairs:
         try:
-            lines, status = upscale_file(source, result, network, overwrite, **options), "done"
+            lines, status = upscale_file(source, result, network, **options), "done"
         except BadInput as error:
             if len(pairs) == 1:
                 raise
@@ -143,8 +143,7 @@ def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool 
     faces_only: the faces, 128x128, as RESULT_1.png and so on, instead of the picture. options: of `restore_faces`.
     BadInput if a file is there already, unless overwrite, and whenever nothing can be written.
     """
-    contact = result.with_name(f"{result.stem}_faces.png")
-    keep([contact] if faces_only else [result, contact], source, overwrite)
+    check_outputs(outputs := outputs_of(result, faces_only), overwrite, [source])
     image = open_image(source)
     try:
         picture, faces = restore_faces(image, network, **options)
@@ -152,12 +151,13 @@ def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool 
         raise BadInput(f"{source}: {error}") from None
     written = [(face.parts[2], result.with_name(f"{result.stem}_{i}{result.suffix}"))
                for i, face in enumerate(faces, 1) if face.parts] if faces_only else [(picture, result)]
-    keep([path for _, path in written], source, overwrite)
-    for part, path in (*written, (sheet(faces), contact)):
+    written.append((sheet(faces), contact := outputs[-1]))
+    check_outputs([path for _, path in written], overwrite, [source])  # another program may have been faster
+    for part, path in written:
         write_picture(part, path)
     pasted = sum(face.pasted for face in faces)
     lines = [f"{source}: {len(faces)} face{'s' * (len(faces) > 1)}, {pasted} restored: "
-             f"{', '.join(str(path) for _, path in written) or 'no file'}; before and after: {contact}",
+             f"{', '.join(str(path) for _, path in written[:-1]) or 'no file'}; before and after: {contact}",
              *(f"  face {i}, {face.text}" for i, face in enumerate(faces, 1))]
     if pasted and not faces_only and picture.size == image.size:
         lines.append("  A face of 16 px shows its new detail only in an enlarged picture: --scale 8")
@@ -166,44 +166,62 @@ def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool 
     return lines
 
 
-class Kept(BadInput):
-    """A file is there already, and is not overwritten."""
+def plan(sources: Sequence[str | Path], target: str | Path, overwrite: bool = False,
+         faces_only: bool = False) -> list[tuple[Path, Path]]:
+    """Return every picture, those of folders (not of their subfolders) too, with the name of its result.
 
-
-def keep(paths: Sequence[Path], source: Path, overwrite: bool) -> None:
-    """Refuse to write over what is there, and over the input in any case."""
-    if os.path.realpath(source) in map(os.path.realpath, paths):
-        raise BadInput(f"{source}: a result would overwrite the input: choose another name")
-    if there := [str(path) for path in paths if os.path.exists(path) and not overwrite]:
-        raise Kept(f"{', '.join(there)} exists and is kept: --overwrite replaces it")
-
-
-def plan(sources: Sequence[str | Path], target: str | Path) -> list[tuple[Path, Path]]:
-    """Return every picture with the name of its result; BadInput if a result would overwrite a picture."""
+    One picture goes to `target`, if that is a picture's name; else target is a folder, and results keep their names,
+    as PNG. BadInput if a result would be an input, or that of two, or cannot be written; for one picture, also if it is
+    there already, unless overwrite.
+    """
     sources, target = [Path(source) for source in sources], Path(target)
-    files = [path for source in sources for path in pictures_of(source)]
+    folders = {file_id(source) for source in sources} - {None}
+    files = list(dict.fromkeys(path for source in sources for path in pictures_of(source)))
     if files == sources and len(files) == 1 and target.suffix and not os.path.isdir(target):
         if target.suffix.lower() not in WRITTEN:
             raise BadInput(f"{target}: give the result a name that ends in one of {' '.join(WRITTEN)}")
         results = [target]
     else:
-        stems = Counter(path.stem for path in files)
-        results = [target / f"{path.stem if stems[path.stem] == 1 else path.name}.png" for path in files]
-    inputs = {os.path.realpath(path) for path in (*files, *sources)}  # Path.resolve stops at a loop of links
-    for result in results:
-        if inputs & {os.path.realpath(result), os.path.realpath(result.parent)}:
-            raise BadInput(f"{result} would overwrite the input, or lie among it: choose another name")
+        results = named(files, target)
+    if among := [result for result in results if file_id(result.parent) in folders]:
+        raise BadInput(f"{among[0]} would lie among its input: choose another name")
+    outputs = [path for result in results for path in outputs_of(result, faces_only)]
+    twice = [path for path, times in zip(outputs, times_of(outputs)) if times > 1]
+    if twice:
+        raise BadInput(f"two pictures would both be written to {twice[0]}: give each another OUT")
+    check_outputs(outputs, overwrite or len(files) > 1, files)
     return list(zip(files, results))
+
+
+def named(files: list[Path], folder: Path) -> list[Path]:
+    """Return the results in a folder: a.png, or a.jpg.png where the first is a file of another picture, too."""
+    short = [folder / f"{file.stem}.png" for file in files]
+    times = times_of([path for result in short for path in outputs_of(result)])
+    return [result if max(pair) == 1 else folder / f"{file.name}.png"
+            for file, result, pair in zip(files, short, zip(times[::2], times[1::2]))]
+
+
+def outputs_of(result: Path, faces_only: bool = False) -> list[Path]:
+    """Return the files that are written for every picture: its result, if that is wanted, and the contact sheet."""
+    contact = result.with_name(f"{result.stem}_faces.png")
+    return [contact] if faces_only else [result, contact]
+
+
+def times_of(paths: list[Path]) -> list[int]:
+    """Count each path among all. Some file systems tell neither A from a nor the two ways to write an accent."""
+    names = [unicodedata.normalize("NFC", str(path)).casefold() for path in paths]
+    times = Counter(names)
+    return [times[name] for name in names]
 
 
 def pictures_of(source: Path) -> list[Path]:
     """Return the pictures of a folder by their names, or the one that is named."""
     if not os.path.exists(source):
         raise BadInput(f"no such file: {source}")
-    if not source.is_dir():
+    if not os.path.isdir(source):
         return [source]
-    found = sorted(path for path in source.iterdir() if path.suffix.lower() in pictures.SUFFIXES and not path.is_dir()
-                   and not path.name.startswith("."))
+    found = sorted(path for path in source.iterdir() if path.suffix.lower() in pictures.SUFFIXES
+                   and not os.path.isdir(path) and not path.name.startswith("."))
     if not found:
         raise BadInput(f"{source} holds no picture")
     return found
@@ -229,6 +247,6 @@ def write_picture(image: Image.Image, path: Path) -> None:
     Image.init()
     try:
         image.save(buffer, Image.EXTENSION[path.suffix.lower()], quality=95)
-    except (OSError, ValueError) as error:  # more pixels than the format can hold
+    except (OSError, ValueError, KeyError) as error:  # more pixels than the format can hold
         raise BadInput(f"{path} cannot be written ({one_line(error)}): choose .png") from None
     write_atomically(path, buffer.getvalue())

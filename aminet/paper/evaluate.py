@@ -231,9 +231,10 @@ def format_evaluation(record: dict, metrics: Sequence[str]) -> str:
     width, lines = max(8, *map(len, names)), [f"{record['faces']['images']} faces, {record['describe']}"]
 
     def interval(found: dict, sign: str = "-") -> str:
-        if found["mean"] is None:
+        numbers = [found[part] for part in ("mean", "low", "high") if part in found]
+        if None in numbers:
             return "undefined"
-        mean, *ends = (format(found[part], f"{sign}.4f") for part in ("mean", "low", "high") if part in found)
+        mean, *ends = (format(number, f"{sign}.4f") for number in numbers)
         return f"{mean:>8s} [{', '.join(ends)}]" if ends else f"{mean:>8s}"
 
     for name in names:

@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..degrade import degrade, jpeg, upsample
-from ..errors import BadInput
+from ..errors import BadInput, printable
 from ..faces.sources import Source, open_faces
 from ..faces.synthetic import faces as draw
 from ..metrics.landmarks import find_landmarks, head_pose
@@ -235,9 +235,10 @@ def since_first(rows: list[dict], metrics: Sequence[str], people: np.ndarray | N
         if people is not None:
             now, first = ({key: np.array(found) for key, found in each["values"].items()} for each in (row, rows[0]))
             kept["change"] = {name: paired_difference(now[name], first[name], people) for name in metrics}
-            kept["gain_change"] = {name: paired_difference(now[name] - now[f"bicubic_{name}"],
-                                                           first[name] - first[f"bicubic_{name}"], people)
-                                   for name in metrics}
+            with np.errstate(invalid="ignore"):  # two infinite PSNRs have no difference
+                kept["gain_change"] = {name: paired_difference(now[name] - now[f"bicubic_{name}"],
+                                                               first[name] - first[f"bicubic_{name}"], people)
+                                       for name in metrics}
         done.append(kept)
     return done
 
@@ -252,7 +253,8 @@ def breaks(record: dict) -> list[dict]:
     table = []
     for name, stress in record["stresses"].items():
         rows = [row for row in stress["rows"] if row["means"]]
-        gains = [(row["level"], row["gain"]["psnr"]["mean"]) for row in rows]
+        gains = [(row["level"], mean) for row in rows if (mean := row["gain"]["psnr"]["mean"]) is not None]
+        gains = gains or [(0, np.nan)]
         alike = [(row["level"], mean) for row in rows if (mean := row["means"].get("identity", {}).get("mean"))]
         table.append({"stress": name, "unit": stress["unit"], "first": gains[0][1], "last": gains[-1][1],
                       "halved": crossing(gains, gains[0][1] / 2), "gone": crossing(gains, 0),
@@ -272,21 +274,18 @@ def crossing(curve: Sequence[tuple[float, float]], bound: float) -> float | None
 
 def format_limits(record: dict) -> str:
     """Return a record as a table for people, and below it what breaks where."""
-    lines, cells = [], []
+    cells = []
     for name, stress in record["stresses"].items():
         for row in stress["rows"]:
             means = [row["means"].get(prefix + metric, {}).get("mean") for metric in record["metrics"]
                      for prefix in ("", "bicubic_")]
-            gain = row.get("gain", {}).get("psnr")
-            cells.append([name, row["level"], row["images"], *means,
-                          gain and f"{gain['mean']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}]"])
+            mean, low, high = (row.get("gain", {}).get("psnr", {}).get(part) for part in ("mean", "low", "high"))
+            gain = None if None in (mean, low, high) else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+            cells.append([name, row["level"], row["images"], *means, gain])
     headers = ["stress", "level", "faces", *(word for metric in record["metrics"] for word in (metric, "bicubic")),
                "gain of PSNR, dB"]
-    lines = [f"{record['weights']['name']} on {', '.join(record['faces']['sources'])}, {record['describe']}",
-             tabulate(cells, headers, floatfmt=".4g"), ""]
-    table = breaks(record)
-    lines.append(tabulate([[row["stress"], row["unit"], row["first"], row["last"],
-                            *(row[key] for key in ("halved", "gone", "other"))] for row in table],
-                          ["stress", "unit", "gain, dB", "at the end", "halved at", "gone at", f"identity -{FALL} at"],
-                          floatfmt=("", "", "+.2f", "+.2f", ".3g", ".3g", ".3g"), missingval="-"))
-    return "\n".join(lines)
+    title = f"{record['weights']['name']} on {', '.join(record['faces']['sources'])}, {record['describe']}"
+    broken = tabulate([list(row.values()) for row in breaks(record)],
+                      ["stress", "unit", "gain, dB", "at the end", "halved at", "gone at", f"identity -{FALL} at"],
+                      floatfmt=("", "", "+.2f", "+.2f", ".3g", ".3g", ".3g"), missingval="-")
+    return "\n".join([printable(title), tabulate(cells, headers, floatfmt=".4g"), "", broken])

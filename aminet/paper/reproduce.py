@@ -24,7 +24,7 @@ from ..errors import BadInput
 from ..faces.dataset import same_faces
 from ..faces.priors import open_priors
 from ..faces.sources import Source, canonical, open_faces, open_training_faces
-from ..files import check_writable, find, sha256
+from ..files import check_outputs, find, sha256
 from ..metrics.measure import METRICS
 from ..train import Recipe
 from ..training.device import usable
@@ -232,8 +232,7 @@ class Reproduction:
             if status.state in ("trained", "partial", "pending"):
                 needed += status.missing or self.tests(spec)
         if needed:
-            check_writable(self.out)
-            check_writable(self.records)
+            check_outputs([self.out / "run", self.records / "record"], overwrite=True)
             self.open_tests(needed)
         for spec in specs:
             try:

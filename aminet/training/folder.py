@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import BadInput
-from ..files import check_writable, read_json, write_atomically, writing
+from ..files import check_outputs, read_json, write_atomically, writing
 from ..train import Recipe
 from .weights import read_header
 
@@ -70,7 +70,7 @@ def check_run(out: str | Path, resume: bool) -> dict[str, Any]:
     """
     out = Path(out)
     state, best = out / "state.safetensors", out / "best.safetensors"
-    check_writable(out)
+    check_outputs([state], overwrite=True)
     if resume and not state.exists():
         raise BadInput(f"{out} holds no run to resume: leave out --resume")
     if in_use(out):

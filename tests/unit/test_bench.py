@@ -138,6 +138,7 @@ def test_bench_from_the_command_line(tmp_path, aminet, refuses):
     refuses("ends in .png", "bench", "pocket", "--plot", "roof.jpg")
     refuses("not allowed with", "bench", "pocket", "--plot", "roof.png", "--all")
     refuses("unknown preset", "bench", "huge")
+    refuses("batch=1000000000: expected", "bench", "pocket", "--quick", "--batch", "1000000000")  # before any work
     refuses("takes AMINet apart, not pocket/rcan", "bench", "pocket/rcan")
 
 

@@ -242,7 +242,7 @@ def test_the_command_keeps_what_is_there(aminet, refuses, weights):
     done = aminet(*command, "--records", "records")
     assert done.returncode == 0, done.stderr
     assert "bright" in done.stdout and "limits-tiny-synthetic_1_5.json" in done.stderr
-    refuses("is there already", *command, "--records", "records")
+    refuses("exists and is kept", *command, "--records", "records")
     assert json.loads(aminet(*command, "--json").stdout)["stresses"]["bright"]["on"] == "frame"
     refuses("unknown stress", "limits", weights, "--stress", "rain", "--metrics", "psnr")
     words = aminet("limits", "--help").stdout

@@ -594,15 +594,15 @@ def train_command(*more):
 
 
 @pytest.mark.parametrize("make, options, words", [
-    (lambda out: out.write_text(""), (), "cannot write into run"),
-    (lambda out: out.symlink_to("nowhere"), (), "cannot write into run"),
+    (lambda out: out.write_text(""), (), "cannot write run"),
+    (lambda out: out.symlink_to("nowhere"), (), "cannot write run"),
     (lambda out: (out.mkdir(), (out / "best.safetensors").write_text("")), (), "there without a state"),
     (lambda out: (out.mkdir(), (out / "state.safetensors").write_text("")), (), "holds a run already"),
     (lambda out: (out.mkdir(), (out / "state.safetensors").write_text("")), ("--resume",), "whole safetensors file"),
     (lambda out: save_tensors(out / "state.safetensors", {}, {}), ("--resume",), "is no state of a run"),
-    (lambda out: shutil.copy(PRETRAINED / "pocket.safetensors", out), ("--out", "run/x"), "cannot write into run/x"),
+    (lambda out: shutil.copy(PRETRAINED / "pocket.safetensors", out), ("--out", "run/x"), "cannot write run/x"),
     (lambda out: None, ("--resume",), "holds no run to resume"),
-    (lambda out: None, ("--out", "x" * 300), "cannot write into"),
+    (lambda out: None, ("--out", "x" * 300), "cannot write"),
     (lambda out: None, ("--start", "pocket-s"), "--start pocket-s is another network"),
     (lambda out: None, ("--start", "x" * 300), "no weights"),
     (lambda out: None, ("--seed", "9223372036854775808"), "expected a whole number"),

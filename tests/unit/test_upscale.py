@@ -149,7 +149,7 @@ def test_a_photograph(tmp_path, weights, aminet, refuses, finds, photo):
     assert "--scale 8" in lines[3] and len(lines) == 4
     assert Image.open(tmp_path / "out_faces.png").size == (24 + 4 * 128, 16 + 2 * 128)
     before = (tmp_path / "out.png").read_bytes()
-    refuses("out.png, out_faces.png exists and is kept: --overwrite", "upscale", "photo.png", "out.png")
+    refuses("out.png exists and is kept: --overwrite", "upscale", "photo.png", "out.png")
     assert aminet("upscale", "photo.png", "out.png", "--scale", 2, "--overwrite").returncode == 0
     assert Image.open(tmp_path / "out.png").size == (640, 480) and (tmp_path / "out.png").read_bytes() != before
     assert aminet("upscale", "photo.png", "crops", "--faces-only", "--weights", weights).returncode == 0
