@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     p = commands.add_parser("data", help="look at face sets").add_subparsers(dest="action", required=True)
     p = p.add_parser("check", help="count, sizes, bad files, duplicates, and leakage between the given sets")
     p.add_argument("paths", nargs="+", metavar="PATH", help="folder or zip of face images; exits with 1 if a file is "
-                   "bad or an image is in two of them")
+                   "bad or an image is in two of them; a link to a folder is listed, not followed")
     p.add_argument("--json", action="store_true", help="the whole report as JSON")
 
     p = commands.add_parser("train", help="train a network")
@@ -463,6 +464,7 @@ def main() -> int:
     for stream in filter(None, (sys.stdout, sys.stderr)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may lack a letter of a name
+    warnings.formatwarning = lambda message, *_, **__: f"aminet: {printable(message)}\n"
     try:
         try:
             arguments = parser().parse_args()

@@ -443,7 +443,7 @@ if path.exists():
           digits={"PSNR cost, dB": 3})
     print(f"{record['machine']['cpu']}, {record['machine']['threads']} threads, {record['data']['val']['images']} faces")
 else:
-    print("pending: python -m aminet export pocket pocket.onnx --int8 --faces celeba_train_0.zip --val celeba_val.zip")
+    print("pending: python -m aminet export pocket pocket.onnx --precision int8 --faces celeba_train_0.zip --val celeba_val.zip")
 
 # %% [markdown]
 # ONNX is a file format for networks, which phones read, too. In the last row, **int8** keeps each weight of a convolution as a whole number from −127 to 127, with a common scale. A weight then takes a quarter of the bytes of float32; the rest of the file stays as it is. On this CPU int8 was *not* faster than float32 in ONNX. A phone with units for int8 may be another matter: only its own measurement counts.
