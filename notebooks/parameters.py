@@ -63,7 +63,7 @@ def check_parameters(cells: list[str], parameters: dict) -> dict:
 
     cells: what was run so far, IPython's `In`. parameters: the globals as the parameters cell left them.
     """
-    own = {name: parameters[name] for name in names_of(cells)}
+    own = {name: parameters[name] for name in names_of(cells, parameters)}
     injected = set_by_papermill(cells)
     if unknown := sorted(injected.keys() - own.keys()):
         raise BadInput(f"unknown parameter {', '.join(unknown)}: this notebook has {', '.join(sorted(own))}")
@@ -77,9 +77,14 @@ def check_parameters(cells: list[str], parameters: dict) -> dict:
     return values
 
 
-def names_of(cells: list[str]) -> list[str]:
-    """Return the parameters that the parameters cell has, in its order; of several such cells the last one counts."""
+def names_of(cells: list[str], parameters: dict) -> list[str]:
+    """Return the parameters that the parameters cell has, in its order; of several such cells the last one counts.
+
+    A kernel that keeps no cells, as nbval's, has run nothing else: every global that may be a parameter is one.
+    """
     own = [cell for cell in cells if cell.rstrip().endswith("\nPARAMETERS = dict(globals())")]
+    if not own:
+        return [name for name in parameters if name in ALLOWED]
     return [node.targets[0].id for node in ast.parse(own[-1]).body
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in ALLOWED]
 

@@ -121,6 +121,16 @@ def test_names_of_ones_own_are_no_parameters():
     begin(names, names["PARAMETERS"])
 
 
+def test_a_kernel_that_keeps_no_cells_has_its_parameters_too():
+    """As nbval's."""
+    names: dict = {"In": [""]}
+    exec(CELL, names)
+    begin(names, names["PARAMETERS"])
+    names["PARAMETERS"]["images"] = "abc"
+    with pytest.raises(BadInput, match="^images is 'abc'"):
+        begin(names, names["PARAMETERS"])
+
+
 def test_picture_of():
     x = torch.full((3, 2, 4), -1.0)
     x[0, 0, 3] = 1.0  # a red pixel, top right
