@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from aminet.baselines.registry import adds_face, preset, read_config  # noqa: E402
 from aminet.config import AMINetConfig, Config  # noqa: E402
 from aminet.ledger import bill, match  # noqa: E402
-from aminet.metrics.statistics import student_interval  # noqa: E402
+from aminet.metrics.statistics import paired_difference, student_interval  # noqa: E402
 from aminet.paper.limits import FALL, breaks  # noqa: E402
 from aminet.paper.published import COLUMNS, PREFIX, ROMAN, published, read_csv  # noqa: E402
 from aminet.paper.records import evaluation_at, read_record  # noqa: E402
@@ -487,6 +487,13 @@ def limits() -> str:
     drawn = record("limits-pocket-synthetic_14_2.json")
     yaw, skin = (drawn["stresses"][name]["rows"][-1] for name in ("yaw", "skin"))
     photographs = record("limits-pocket-celeba_test+flickr_test.json")
+    names = ["aminet-mini-0", "aminet-robust-mini-0"]
+    cameras = [record(f"limits-{name}-celeba_test.json")["stresses"] for name in names]
+    poor = [[name, f"{first['level']:g}", *(interval(**row["gain"]["psnr"]) for row in (first, second))]
+            for name in cameras[1] for first, second in zip(*(stresses[name]["rows"] for stresses in cameras))]
+    clean, both = (record(f"{name}-celeba_test-paper.json") for name in names)
+    video = [interval(**record(f"{name}-video_probe-paper.json")["gain"]["cosine"]) for name in names]
+    cost = paired_difference(*(np.array(each["values"]["psnr"]) for each in (both, clean)), clean["faces"]["people"])
     far = sum(row["images"] for row in photographs["stresses"]["turn"]["rows"] if row["level"] >= 45)
     return "\n".join([
         f"AMINet `pocket` on {record(file)['faces']['measured']} CelebA faces, the same at every level.", "",
@@ -498,7 +505,12 @@ def limits() -> str:
         "no number for profiles.",
         f"- With dark skin against light, of the same people, LPIPS changes by {interval(**skin['change']['lpips'])}: "
         f"worse. PSNR changes by {interval(**skin['change']['psnr'])} dB and bicubic's with it, for a dark picture has "
-        f"smaller errors. The gain changes by {interval(**skin['gain_change']['psnr'])} dB."])
+        f"smaller errors. The gain changes by {interval(**skin['gain_change']['psnr'])} dB.", "",
+        "**Trained on poor cameras, too** (`train --robust`; AMINet `mini`, one training of each). On "
+        f"{clean['faces']['images']:,} clean faces the PSNR changes by {interval(**cost)} dB. On the video faces the "
+        f"cosine over bicubic is {video[1]}; without poor cameras {video[0]}. The gain over bicubic in dB, on "
+        f"{record(f'limits-{names[0]}-celeba_test.json')['faces']['measured']} of the clean faces made poor:", "",
+        markdown(["stress", "level", "trained on clean pictures", "on poor ones, too"], poor)])
 
 
 def speed() -> str:

@@ -422,11 +422,15 @@ def robust(weights="aminet-robust-mini-0", plain="aminet-mini-0", test="celeba_t
 
 
 robust()
-for path in sorted(RECORDS.glob("limits-aminet-robust-*.json")):
-    stresses = read_record(path)["stresses"]
-    rows = [[name, row["level"], sure(row["gain"]["psnr"])] for name in ("jpeg", "noise", "blur") if name in stresses
-            for row in stresses[name]["rows"]]
-    table(rows, ["trained on poor cameras, too", "level", "gain, dB [95 %]"])
+stressed = [RECORDS / f"limits-{name}-celeba_test.json" for name in ("aminet-mini-0", "aminet-robust-mini-0")]
+if all(path.exists() for path in stressed):
+    clean, both = (read_record(path)["stresses"] for path in stressed)
+    rows = [[name, f"{a['level']} {stress['unit']}", sure(a["gain"]["psnr"]), sure(b["gain"]["psnr"])]
+            for name, stress in both.items() for a, b in zip(clean[name]["rows"], stress["rows"])]
+    table(rows, ["stress", "level", "trained on clean: gain, dB [95 %]", "on poor, too: gain, dB [95 %]"])
+
+# %% [markdown]
+# The guess holds for pictures that we made poor ourselves. The robust network is better from a blur of 4 pixels, and at no level clearly worse than bicubic. On clean pictures it loses 0.6 dB. On the real video faces of [chapter 14](14_faces_at_work.ipynb) it gains nothing: no recognition measure is clearly above bicubic. A camera that we invent is not yet the camera of the street. This is one training of each network.
 
 # %% [markdown]
 # ## On a phone
