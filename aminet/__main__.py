@@ -8,6 +8,7 @@ import argparse
 import io
 import json
 import os
+import re
 import sys
 import time
 import warnings
@@ -284,7 +285,7 @@ def train(arguments) -> None:
         start_weights(arguments.start, config)
     if gan:
         missing_networks(recipe)
-    main = os.environ.get("RANK", "0") == "0"
+    main = "LOCAL_RANK" not in os.environ or os.environ.get("RANK", "0") == "0"
     if main and (header := check_run(arguments.out, arguments.resume)):
         wanted = {"recipe": asdict(recipe)} | ({"config": config.to_dict()} if config else {})
         same_run(Path(arguments.out) / "state.safetensors", header, wanted, tuple(wanted))
@@ -454,20 +455,25 @@ def problem(error: Exception) -> str | None:
     if isinstance(error, OSError):
         where = f" {error.filename!r}" if error.filename else ""
         return printable(f"cannot read or write{where}: {error.strerror or error}; {advice(error)}")
-    if isinstance(error, MemoryError) or "memory" in str(error):  # torch raises RuntimeError
+    if isinstance(error, MemoryError) or re.search("memory|create a primitive", str(error)):  # torch: RuntimeError
         return "the memory is not enough: give less to do at once, for example a smaller --batch or fewer --faces"
     return None
 
 
 def main() -> int:
     """Run a command, and return its exit status: the one place where errors become lines."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: the next file that is opened would be taken for it
+            setattr(sys, name, open(os.devnull, "w"))
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may lack a letter of a name
     warnings.formatwarning = lambda message, *_, **__: f"aminet: {printable(message)}\n"
     try:
         try:
             arguments = parser().parse_args()
+            for name, value in vars(arguments).items():
+                if "" in (value if isinstance(value, list) else [value]):  # a variable of the shell that is not set
+                    raise BadInput(f"{name} is empty: give it a value, or leave the option out")
             return COMMANDS[arguments.command](arguments) or 0
         finally:
             print(end="", flush=True)

@@ -5,7 +5,8 @@ class BadInput(ValueError):
     """Bad input: one line that says what is wrong and what to do. The command line prints it and exits with 2."""
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        line = printable(super().__str__())
+        return line if len(line) < 1500 else f"{line[:1000]} ... {line[-400:]}"
 
 
 def printable(text: object) -> str:

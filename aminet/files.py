@@ -94,8 +94,9 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 def read_json(path: str | Path, text: str | bytes | None = None) -> Any:
     """Return what a JSON file holds, or a `text` in a file. BadInput if it is none, too large, or nested too deep."""
     try:
-        if text is None and os.path.isfile(path) and os.path.getsize(path) <= LARGEST_JSON:  # a pipe would never end
-            text = Path(path).read_bytes()
+        if text is None and os.path.isfile(path) and (size := os.path.getsize(path)) <= LARGEST_JSON:
+            with open(path, "rb") as file:
+                text = file.read(size)  # a pipe would never end, nor some files of /proc
         if text is None or len(text) > LARGEST_JSON:
             raise ValueError(f"no file, or above {LARGEST_JSON >> 20} MiB")
         level = [value := json.loads(text)]

@@ -37,7 +37,7 @@ class Recipe:
 
     images: int | None = bounded(None, 1, kind=int)
     batch: int = bounded(32, 1, 4096)
-    lr: float = bounded(2e-4, above=0)
+    lr: float = bounded(2e-4, high=1, above=0)
     schedule: str = one_of("constant", "cosine")
     ema: float = bounded(0.0, 0, below=1)
     val_every: int = bounded(5000, 1)

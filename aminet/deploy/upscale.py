@@ -125,10 +125,10 @@ def upscale(pairs: Sequence[tuple[Path, Path]], weights: str | Path = "pocket", 
     weights, onnx: as in `open_network`. BadInput for what is wrong with them or with a picture given alone; one of
     several fails, and the rest goes on.
     """
-    network = open_network(weights, onnx)
+    network, inputs = open_network(weights, onnx), [source for source, _ in pairs]
     for source, result in pairs:
         try:
-            lines, status = upscale_file(source, result, network, **options), "done"
+            lines, status = upscale_file(source, result, network, inputs=inputs, **options), "done"
         except BadInput as error:
             if len(pairs) == 1:
                 raise
@@ -137,10 +137,11 @@ def upscale(pairs: Sequence[tuple[Path, Path]], weights: str | Path = "pocket", 
 
 
 def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool = False, faces_only: bool = False,
-                 **options) -> list[str]:
+                 inputs: Sequence[Path] = (), **options) -> list[str]:
     """Write a picture with its faces restored, and RESULT_faces.png, the faces before and after; return what to print.
 
-    faces_only: the faces, 128x128, as RESULT_1.png and so on, instead of the picture. options: of `restore_faces`.
+    faces_only: the faces, 128x128, as RESULT_1.png and so on, instead of the picture. inputs: other pictures that are
+    not replaced. options: of `restore_faces`.
     BadInput if a file is there already, unless overwrite, and whenever nothing can be written.
     """
     check_outputs(outputs := outputs_of(result, faces_only), overwrite, [source])
@@ -152,7 +153,7 @@ def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool 
     written = [(face.parts[2], result.with_name(f"{result.stem}_{i}{result.suffix}"))
                for i, face in enumerate(faces, 1) if face.parts] if faces_only else [(picture, result)]
     written.append((sheet(faces), contact := outputs[-1]))
-    check_outputs([path for _, path in written], overwrite, [source])  # another program may have been faster
+    check_outputs([path for _, path in written], overwrite, [source, *inputs])  # or another program was faster
     for part, path in written:
         write_picture(part, path)
     pasted = sum(face.pasted for face in faces)

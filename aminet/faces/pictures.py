@@ -13,6 +13,7 @@ import os
 import stat
 import threading
 import warnings
+import zlib
 from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -59,7 +60,7 @@ def read_file(path: str | Path) -> bytes:
     check_size(size := check_file(path))
     try:
         with open(path, "rb") as file:
-            return file.read(size + 1)  # never more than was allowed, though the file may grow
+            return file.read(size)  # never more than was allowed, though the file may grow
     except OSError as error:
         raise BadInput(f"cannot be read ({one_line(error)})") from None
 
@@ -90,7 +91,9 @@ def open_header(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise BadInput(f"more than the {MAX_PIXELS // 10**6} megapixels allowed") from None
     except Exception:  # Pillow's decoders raise many kinds
-        raise BadInput("no image that can be read") from None
+        if (plain := without_metadata(data)) == data:
+            raise BadInput("no image that can be read") from None
+        return open_header(plain)
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise BadInput(f"{width}x{height}, more than the {MAX_PIXELS // 10**6} megapixels allowed")
@@ -99,6 +102,18 @@ def open_header(data: bytes) -> Image.Image:
     if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise BadInput(f"{image.mode} pixels have no known range; save it with 8 bits")
     return image
+
+
+def without_metadata(data: bytes) -> bytes:
+    """Return a PNG with the chunks that its pixels need, and whole EXIF, alone; other files as they are."""
+    kept, at = [data[:8]], 8 if data.startswith(b"\x89PNG\r\n\x1a\n") else len(data)
+    while name := data[at + 4:at + 8]:
+        chunk = data[at:at + 12 + int.from_bytes(data[at:at + 4], "big")]
+        whole = chunk[-4:] == zlib.crc32(chunk[4:-4]).to_bytes(4, "big")
+        if name[:1].isupper() or name == b"tRNS" or name == b"eXIf" and whole:
+            kept.append(chunk)
+        at += len(chunk)
+    return b"".join(kept) if len(kept) > 1 else data
 
 
 @contextmanager

@@ -101,9 +101,7 @@ class Measurement:
 
 def load_measurements(folder: str | Path) -> tuple[list[Measurement], list[str]]:
     """Return the measurements that the records in a folder hold, first ones first, and a note on each broken file.
-
-    Records of another kind are passed over. Raises BadInput when there is no such folder.
-    """
+    Records of another kind are passed over. Raises BadInput when there is no such folder."""
     if not Path(folder).is_dir():
         raise BadInput(f"no folder {folder}: give the one that holds the records with --records")
     measurements, notes = [], []
@@ -121,7 +119,7 @@ def samples_of(record: dict) -> dict[str, Sample]:
     """Return a record's numbers by metric; ValueError, TypeError or OverflowError if parts do not fit."""
     check_shape(record, SHAPES["evaluation"], "it")
     faces, draws, samples = record["faces"], record.get("draws", {}), {}
-    if faces.get("people") and len(faces["people"]) != faces["images"]:
+    if "people" in faces and len(faces["people"]) != faces["images"]:
         raise ValueError(f"{len(faces['people'])} people for {faces['images']} images")
     for name, sealed in record["means"].items():
         mean, *ends = (np.nan if sealed[part] is None else float(sealed[part])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..degrade import degrade, upsample
-from ..errors import BadInput
+from ..errors import BadInput, printable
 from ..files import sha256
 from ..metrics.measure import METRICS, RECOGNITION, measure
 from ..metrics.parsing import iou_of_parts
@@ -228,7 +228,7 @@ def fid_of(pictures: dict[str, Tensor], hr: Tensor, means: dict, gain: dict,
 def format_evaluation(record: dict, metrics: Sequence[str]) -> str:
     """Return a record's means with their intervals, the bicubic baseline's, and the gain on it, for people."""
     names = [name for metric in metrics for name in (SCORES if metric == RECOGNITION else (metric,))]
-    width, lines = max(8, *map(len, names)), [f"{record['faces']['images']} faces, {record['describe']}"]
+    width, lines = max(8, *map(len, names)), [f"{record['faces']['images']} faces, {printable(record['describe'])}"]
 
     def interval(found: dict, sign: str = "-") -> str:
         numbers = [found[part] for part in ("mean", "low", "high") if part in found]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..errors import BadInput
+from ..errors import BadInput, printable
 from ..faces.dataset import same_faces
 from ..faces.priors import open_priors
 from ..faces.sources import Source, canonical, open_faces, open_training_faces
@@ -403,7 +403,7 @@ def format_overview(report: dict) -> str:
     table = aligned(lines, ("left", "left", "right", "right", "left"))
     counts = Counter(run["state"] for run in report["runs"])
     total = f"{counts.total()} runs: {', '.join(f'{n} {state}' for state, n in counts.items())}"
-    return "\n".join([table, f"{total}; records in {report['records']}", *report["problems"]])
+    return "\n".join([table, printable(f"{total}; records in {report['records']}"), *report["problems"]])
 
 
 def rerun(pattern: str, scale: str, budget: float, out: str | Path, records: str | Path) -> str:

@@ -74,10 +74,13 @@ class Processes:
     def __init__(self, device: str = "auto"):
         self.count, self.rank = 1, 0
         self.device = torch.device(usable(device))
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "LOCAL_RANK" in os.environ:
+        if os.environ.get("WORLD_SIZE", "") not in ("", "1") and "LOCAL_RANK" in os.environ:
             from accelerate import PartialState
 
-            state = PartialState(cpu=self.device.type == "cpu")
+            try:
+                state = PartialState(cpu=self.device.type == "cpu")
+            except ValueError as error:
+                raise BadInput(f"torchrun starts several processes; for one, unset WORLD_SIZE ({error})") from None
             self.count, self.rank = state.num_processes, state.process_index
             self.device = state.device or self.device
 
@@ -106,10 +109,8 @@ class Processes:
 
 @contextmanager
 def asked_to_stop():
-    """Give an event that Ctrl-C, SIGTERM and a closed terminal set, so that a batch ends before the run does.
-
-    A second Ctrl-C is immediate. A signal that is ignored, as nohup has it, stays ignored.
-    """
+    """Give an event that Ctrl-C, SIGTERM and a closed terminal set, so that a batch ends before the run does. A second
+    Ctrl-C is immediate. A signal that is ignored, as nohup has it, stays ignored."""
     event = threading.Event()
 
     def handle(number, frame):

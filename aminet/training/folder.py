@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..files import check_outputs, read_json, write_atomically, writing
 from ..train import Recipe
 from .weights import read_header
 
+FILES = ("state.safetensors", "best.safetensors", "best.json", "log.jsonl")  # of a run
 KEYS = ("config", "recipe", "data", "start", "vgg19")  # of a header, in which a state and its run agree
 
 
@@ -57,20 +59,21 @@ def in_use(folder: str | Path) -> bool:
         if (Path(folder) / ".lock").exists():
             with lock_of(folder).acquire(timeout=0):
                 pass
-    except (Timeout, OSError):
-        return True
+    except OSError as error:  # another one: no lock of ours, and `locked` says why
+        return isinstance(error, Timeout)
     return False
 
 
 def check_run(out: str | Path, resume: bool) -> dict[str, Any]:
-    """Return the header of the state to resume, {} for a new run; nothing is changed.
-
-    BadInput if the folder holds another run or weights without a state, or with `resume` no run, and if nothing can be
-    written there; Busy while another process works there.
-    """
+    """Return the header of the state to resume, {} for a new run; nothing is changed. BadInput if the folder holds
+    another run or a part of one without a state, or with `resume` no run, and if nothing can be written there; Busy
+    while another process works there."""
     out = Path(out)
-    state, best = out / "state.safetensors", out / "best.safetensors"
+    state, *others = (out / name for name in FILES)
     check_outputs([state], overwrite=True)
+    for path in (state, *others):
+        if os.path.lexists(path) and not os.path.isfile(path):
+            raise BadInput(f"{path} is no file: move it away, or choose another --out")
     if resume and not state.exists():
         raise BadInput(f"{out} holds no run to resume: leave out --resume")
     if in_use(out):
@@ -79,8 +82,10 @@ def check_run(out: str | Path, resume: bool) -> dict[str, Any]:
         return header_of_state(state)
     if state.exists():
         raise BadInput(f"{out} holds a run already: continue it with --resume, or choose another --out")
-    if best.exists():
-        raise BadInput(f"{best} is there without a state: move it away, or choose another --out")
+    for path in filter(Path.exists, others):
+        with open(path, "rb") as file:  # of a run that was killed before its first state, only a log may be left
+            if path.suffix != ".jsonl" or file.read(11) not in (b"", b'{"images": '):
+                raise BadInput(f"{path} is there without a state: move it away, or choose another --out")
     return {}
 
 
@@ -114,8 +119,7 @@ class RunFolder:
 
     def __init__(self, out: str | Path, resume: bool = False, first: bool = True):
         self.out, self.first, self.lock = Path(out), first, None
-        self.state, self.best, self.journal = (
-            self.out / name for name in ("state.safetensors", "best.safetensors", "log.jsonl"))
+        self.state, self.best, _, self.journal = (self.out / name for name in FILES)
         if not first:
             return
         check_run(out, resume)  # a run that is refused makes no folder
@@ -127,7 +131,7 @@ class RunFolder:
         except BadInput:
             self.release()
             raise
-        for name in ("state.safetensors", "best.safetensors", "best.json", "log.jsonl"):
+        for name in FILES:
             for left in self.out.glob(f".{name}.*"):
                 left.unlink(missing_ok=True)
 
@@ -157,8 +161,9 @@ class RunFolder:
                 return False
 
         if self.first and self.journal.exists():
-            lines = self.journal.read_bytes().splitlines(keepends=True)
-            write_atomically(self.journal, b"".join(filter(ours, lines)))
+            with open(self.journal, "rb") as file:  # no line of ours is longer
+                lines = [line for line in iter(lambda: file.readline(2**16), b"") if ours(line)]
+            write_atomically(self.journal, b"".join(lines))
 
     def last_state(self) -> str:
         """Where a run that failed left its last good state, for the end of an error; "" if there is none."""

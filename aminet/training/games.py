@@ -139,9 +139,9 @@ class GANRecipe(Recipe):
     choose: what picks the weights on validation, `lpips` or `psnr`. PSNR would pick the start: it only falls.
     """
 
-    lr: float = bounded(None, above=0, kind=float)
+    lr: float = bounded(None, high=1, above=0, kind=float)
     gan: str = "amigan"
-    d_lr: float = bounded(None, above=0, kind=float)
+    d_lr: float = bounded(None, high=1, above=0, kind=float)
     pixel: float = bounded(None, 0, kind=float)
     perceptual: float = bounded(None, 0, kind=float)
     adversarial: float = bounded(None, 0, kind=float)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import math
 import platform
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -189,8 +190,8 @@ class Trainer:
             try:
                 return self.in_parts(x, target, priors)
             except RuntimeError as error:
-                words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA, its libraries
-                if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in words):
+                words = "can't allocate memory|out of memory|ALLOC_FAILED|create a primitive"  # CPU, CUDA, libraries
+                if not isinstance(error, torch.OutOfMemoryError) and not re.search(words, str(error)):
                     raise
             self.game.zero_grad()  # what the parts before have added; here, as the handler keeps their memory alive
             self.halve()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..baselines.registry import build, read_config
 from ..errors import BadInput
-from ..files import DATA, IN_CLONE, check_shape, read_json, write_atomically
+from ..files import DATA, IN_CLONE, LARGEST_JSON, check_shape, read_json, write_atomically
 
 if TYPE_CHECKING:  # `upscale --onnx` finds and writes files where there is no torch
     import torch
@@ -69,6 +69,9 @@ def opened(path: str | Path):
     if not os.path.isfile(path):
         raise BadInput(f"no such file: {path}")
     try:
+        with open(path, "rb") as content:  # the parser would take gigabytes for millions of names
+            if int.from_bytes(content.read(8), "little") > LARGEST_JSON:
+                raise SafetensorError("header too large")
         with safe_open(path, framework="pt") as file:
             header = read_json(path, (file.metadata() or {}).get("aminet", "null"))
             check_shape(header, HEADER, f"{path} was not written by aminet, or by another version: its header")

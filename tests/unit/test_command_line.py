@@ -13,7 +13,8 @@ from PIL import Image
 
 from aminet import PRESETS, AMINet
 from aminet import __version__ as aminet_version
-from aminet.__main__ import COMMANDS
+from aminet.__main__ import COMMANDS, main
+from aminet.errors import BadInput
 from aminet.faces.synthetic import faces
 from aminet.paper.records import command_line
 from aminet.training.weights import save_weights
@@ -231,3 +232,37 @@ def test_errors_of_the_system_are_lines(refuses, tmp_path, monkeypatch):
 
 def raised(error):
     raise error
+
+
+@pytest.mark.parametrize("words, command", [
+    ("paths is empty", ("data", "check", "")), ("faces is empty", (*TRAIN, "--faces", "some", "")),
+    ("out is empty", ("train", "pocket", "--images", "2", "--out", "")), ("target is empty", ("upscale", "some", "")),
+    ("sources is empty", ("upscale", "", "out")), ("records is empty", ("evaluate", "pocket", "--records", "")),
+    ("out is empty", ("reproduce", "--list", "--out", ""))])
+def test_an_empty_word_is_not_this_folder(folder, refuses, words, command):
+    """As from a variable of the shell that is not set."""
+    before = sorted(folder.rglob("*"))
+    refuses(words, *command)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_closed_streams(folder, monkeypatch):
+    """As by `>&- 2>&-`: bars and lines go nowhere."""
+    for i in range(2):
+        Image.new("RGB", (16, 16)).save(folder / "some" / f"{i}.png")
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    monkeypatch.setattr(sys, "argv", ["aminet", "upscale", str(folder / "some"), str(folder / "out"), "--aligned"])
+    assert main() == 0 and sys.stderr.name == os.devnull
+    assert len(list((folder / "out").iterdir())) == 6
+
+
+def test_an_environment_of_no_torchrun(refuses, monkeypatch):
+    monkeypatch.setattr("accelerate.PartialState._shared_state", {})  # a failed start stays in it
+    refuses("for one, unset WORLD_SIZE", *TRAIN, "--faces", "synthetic:2", "--val", "synthetic:1:1",
+            env={"LOCAL_RANK": "0", "WORLD_SIZE": "2", "RANK": "0"})
+
+
+def test_a_long_error_is_cut():
+    line = str(BadInput("begins " + "\0" * 10**6 + " ends"))
+    assert len(line) < 1500 and line.startswith("begins") and line.endswith("ends")

@@ -209,6 +209,13 @@ def test_iou_comes_with_that_of_each_part(weights, images, tmp_path, monkeypatch
     assert E.evaluate(weights, images, ABOUT, metrics=("iou",), record=record) is record
 
 
+@pytest.mark.parametrize("people", [[], [0]])
+def test_a_record_must_name_everybody_or_nobody(weights, images, people):
+    record = E.evaluate(weights, images, ABOUT, metrics=("psnr",))
+    with pytest.raises(BadInput, match="people for 6 images"):
+        parse_record("record.json", R.seal(record | {"faces": record["faces"] | {"people": people}}))
+
+
 def test_metrics_are_added_from_the_committed_copy(weights, images, first, tmp_path):
     """The record is of the weights as trained, in fp32; their copy in fp16 is what is at hand."""
     state, header = load_weights(weights)

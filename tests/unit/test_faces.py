@@ -528,6 +528,26 @@ def shown(levels: np.ndarray, colours: np.ndarray, gamma: float) -> np.ndarray:
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
+def chunk(name: bytes, content: bytes, crc: int | None = None) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(
+        ">I", zlib.crc32(name + content) if crc is None else crc)
+
+
+@pytest.mark.parametrize("metadata", [
+    chunk(b"tEXt", b"a\0b", crc=1), chunk(b"eXIf", b"II*\0", crc=1), chunk(b"abCd", b"x", crc=1),
+    chunk(b"iCCP", b"a\0\7xx"), chunk(b"iCCP", b""), chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**23))),
+    chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**23))), chunk(b"pHYs", b"\0"), chunk(b"acTL", b"\0"),
+    chunk(b"cHRM", b"\0" * 5), chunk(b"sRGB", b"")])
+def test_metadata_that_cannot_be_read_refuses_no_png(tmp_path, metadata):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    data = encode(picture(1), exif=turned)
+    x = one(tmp_path, data[:33] + metadata + data[33:])
+    assert torch.equal(x, to_tensor(picture(1).transpose(Image.Transpose.ROTATE_270)))
+    with pytest.raises(BadInput, match="no image"):  # of the pixels, every chunk counts
+        one(tmp_path, data[:33] + metadata + chunk(b"PLTE", b"1", crc=1) + data[33:])
+
+
 def test_wide_colours_become_srgb(tmp_path):
     image, levels = picture(1), np.asarray(picture(1))
     expected = shown(levels, ADOBE, 2.2)

@@ -13,7 +13,7 @@ from aminet import PRESETS, AMINet
 from aminet import __main__ as command_line
 from aminet.deploy import bench, roofline, speeds
 from aminet.errors import BadInput
-from aminet.files import Kept, check_outputs
+from aminet.files import Kept, check_outputs, read_json
 from aminet.training.weights import save_weights
 
 
@@ -124,6 +124,13 @@ def test_upscale_refuses_before_a_network_is_read(folder, refuses, no_work, word
     before = content(folder)
     refuses(words, "upscale", *command)
     assert content(folder) == before
+
+
+def test_faces_of_one_picture_do_not_replace_another(folder, aminet):
+    (folder / "a_1.png").write_bytes(before := (folder / "b.png").read_bytes() + b" ")
+    done = aminet("upscale", "a.png", "a_1.png", ".", "--faces-only", "--overwrite", "--weights", "net.safetensors")
+    assert done.returncode == 2 and "a_1.png would overwrite the input" in done.stderr
+    assert (folder / "a_1.png").read_bytes() == before and "1 of 2 pictures done" in done.stdout
 
 
 def test_two_pictures_of_one_stem_have_two_results(folder, aminet):
@@ -285,3 +292,12 @@ def test_names_are_printed_escaped(folder, aminet):
     for done in outputs:
         assert done.returncode == 0 and "\x1b" not in done.stdout + done.stderr.replace("\x1b[A", ""), done
     assert all(r"bad\n\x1b[2J" in done.stdout + done.stderr for done in outputs[:3])
+
+
+def test_a_file_that_says_it_is_empty_is_not_read(tmp_path, monkeypatch):
+    """Some files of /proc never end."""
+    (tmp_path / "x.json").write_text("{}")
+    assert read_json(tmp_path / "x.json") == {}
+    monkeypatch.setattr(os.path, "getsize", lambda path: 0)
+    with pytest.raises(BadInput, match="no JSON"):
+        read_json(tmp_path / "x.json")

@@ -17,8 +17,9 @@ from aminet.files import sha256
 from aminet.metrics.measure import METRICS
 from aminet.paper import reproduce
 from aminet.paper import runs as run_list
+from aminet.paper.evaluate import format_evaluation
 from aminet.paper.records import read_record, read_records, seal, write_record
-from aminet.paper.reproduce import Reproduction, metrics_of, overview, records_of
+from aminet.paper.reproduce import Reproduction, format_overview, metrics_of, overview, records_of
 from aminet.paper.runs import choose, find_run, runs
 from aminet.train import Recipe
 from aminet.training.folder import held, lock_of
@@ -469,6 +470,13 @@ def test_foreign_records_are_passed_over(finished):
     assert work.status(spec).state == "done"
     problems = overview(work, [spec])["problems"]
     assert len(problems) == 2 and "lost.json is no whole record" in problems[0] and "odd.json" in problems[1]
+
+
+def test_names_of_folders_and_words_of_records_are_printed_escaped():
+    listed = format_overview({"runs": [], "records": "\x1b[2J\n", "problems": []})
+    measured = format_evaluation({"faces": {"images": 2}, "describe": "\x1b[2J\nfake: 99 dB",
+                                  "means": {"psnr": {"mean": None}}, "gain": {"psnr": {"mean": None}}}, ["psnr"])
+    assert all("\\x1b[2J\\n" in text and "\x1b" not in text for text in (listed, measured))
 
 
 def test_ctrl_c_says_how_to_go_on_and_frees_the_run(finished, aminet, monkeypatch):

@@ -593,7 +593,24 @@ def train_command(*more):
             "--batch", "4", "--device", "cpu", *more]
 
 
+def test_a_log_without_an_end_is_read_in_parts(data, tmp_path, monkeypatch):
+    run(data, tmp_path, 8).train(bar=False)
+    whole = (tmp_path / "log.jsonl").read_bytes()
+    (tmp_path / "log.jsonl").write_bytes(whole + bytes(10**6))
+    parts = []
+    monkeypatch.setattr("aminet.training.folder.read_json", lambda path, line: parts.append(line) or json.loads(line))
+    run(data, tmp_path, 8, resume=True)
+    assert max(map(len, parts)) <= 2**16 and (tmp_path / "log.jsonl").read_bytes() == whole
+
+
 @pytest.mark.parametrize("make, options, words", [
+    *((lambda out, name=name: (out.mkdir(), (out / name).write_text("mine")), (), "there without a state")
+      for name in ("log.jsonl", "best.json")),
+    *((lambda out, name=name: (out.mkdir(), os.mkfifo(out / name)), options, "is no file")
+      for name in ("log.jsonl", "best.json", "state.safetensors") for options in ((), ("--resume",))),
+    (lambda out: (out.mkdir(), (out / "state.safetensors").symlink_to("nowhere")), (), "is no file"),
+    (lambda out: (out / ".lock").mkdir(parents=True), (), "cannot write run/.lock"),
+    (lambda out: None, ("--lr", "1e300"), "lr=1e+300: expected a number above 0 to 1"),
     (lambda out: out.write_text(""), (), "cannot write run"),
     (lambda out: out.symlink_to("nowhere"), (), "cannot write run"),
     (lambda out: (out.mkdir(), (out / "best.safetensors").write_text("")), (), "there without a state"),

@@ -113,6 +113,13 @@ def test_every_network_loads_as_it_was(tmp_path, name):
     assert ours.keys() == theirs.keys() and all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
+def test_a_header_of_millions_of_names_is_not_parsed(tmp_path, monkeypatch):
+    (tmp_path / "net.safetensors").write_bytes((2**25).to_bytes(8, "little") + b"{}")
+    monkeypatch.setattr("safetensors.safe_open", lambda *_, **__: pytest.fail("it was parsed"))
+    with pytest.raises(BadInput, match="header too large"):
+        load_weights(tmp_path / "net.safetensors")
+
+
 def test_a_small_file_gets_little_memory(tmp_path):
     """Its header asks for 16 G parameters."""
     path, before = tmp_path / "net.safetensors", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
