@@ -96,7 +96,7 @@ def read_json(path: str | Path, text: str | bytes | None = None) -> Any:
     try:
         if text is None and os.path.isfile(path) and (size := os.path.getsize(path)) <= LARGEST_JSON:
             with open(path, "rb") as file:
-                text = file.read(size)  # a pipe would never end, nor some files of /proc
+                text = file.read(size)  # and no more: some files of /proc never end
         if text is None or len(text) > LARGEST_JSON:
             raise ValueError(f"no file, or above {LARGEST_JSON >> 20} MiB")
         level = [value := json.loads(text)]

@@ -101,7 +101,9 @@ class Measurement:
 
 def load_measurements(folder: str | Path) -> tuple[list[Measurement], list[str]]:
     """Return the measurements that the records in a folder hold, first ones first, and a note on each broken file.
-    Records of another kind are passed over. Raises BadInput when there is no such folder."""
+
+    Records of another kind are passed over. Raises BadInput when there is no such folder.
+    """
     if not Path(folder).is_dir():
         raise BadInput(f"no folder {folder}: give the one that holds the records with --records")
     measurements, notes = [], []

@@ -39,8 +39,10 @@ def digest(record: dict) -> str:
 
 
 def seal(record: dict) -> dict:
-    """Add the checksum that shows later whether a record was edited by hand (by accident, not by intent). Returns what
-    a reader of the file will see. A value that is undefined (nan) is written as null."""
+    """Add the checksum that shows later whether a record was edited by hand (by accident, not by intent).
+
+    Returns what a reader of the file will see. A value that is undefined (nan) is written as null.
+    """
     record = json.loads(json.dumps(record), parse_constant=lambda name: None if name == "NaN" else float(name))
     return record | {"sha256": digest(record)}
 
@@ -56,8 +58,10 @@ def made(command: str = "") -> dict[str, str]:
 
 
 def command_line(words: Sequence[str] = ()) -> str:
-    """Return a command of these words, or this process's own, without the folders of this machine. "" in another
-    program, such as a notebook's kernel."""
+    """Return a command of these words, or this process's own, without the folders of this machine.
+
+    "" in another program, such as a notebook's kernel.
+    """
     program = Path(sys.argv[0])
     if not words and program.stem != "aminet" and program.parts[-2:] != ("aminet", "__main__.py"):
         return ""
@@ -73,9 +77,11 @@ def _without_folders(word: str) -> str:
 
 
 def merged(record: dict, other: dict) -> dict:
-    """Return a record with what another one of the same weights and faces adds, sealed. What the record has stays as it
-    is, whatever the other one says; both their measurements are listed, and those from the committed copy of the
-    weights say so (`weights`: its SHA-256)."""
+    """Return a record with what another one of the same weights and faces adds, sealed.
+
+    What the record has stays as it is, whatever the other one says; both their measurements are listed, and those from
+    the committed copy of the weights say so (`weights`: its SHA-256).
+    """
     # three times: the order of the record's own keys, then the other's, and the record's own values
     parts = {part: record.get(part, {}) | other.get(part, {}) | record.get(part, {}) for part in PER_METRIC}
     copy, trained = other["weights"]["sha256"], record["weights"]["sha256"]
@@ -102,8 +108,10 @@ def earlier(path: Path, weights: str | Path, about: dict) -> dict | None:
 
 
 def add_record(record: dict, path: str | Path) -> Path:
-    """Write a record, and keep what another process has measured meanwhile of the same weights and faces. BadInput if
-    `path` is the record of others."""
+    """Write a record, and keep what another process has measured meanwhile of the same weights and faces.
+
+    BadInput if `path` is the record of others.
+    """
     from filelock import FileLock
 
     path = Path(path)
@@ -116,8 +124,10 @@ def add_record(record: dict, path: str | Path) -> Path:
 
 
 def note_committed(weights: str | Path, folder: str | Path) -> list[str]:
-    """Note the SHA-256 of committed weights, a copy in fp16, in the records of their training; returns these files. The
-    records' numbers stay those of the weights as trained."""
+    """Note the SHA-256 of committed weights, a copy in fp16, in the records of their training; returns these files.
+
+    The records' numbers stay those of the weights as trained.
+    """
     header, noted = read_header(weights), []
     for path in sorted(Path(folder).glob("*.json")):
         record = read_record(path)
@@ -151,7 +161,9 @@ def read_record(path: str | Path, kind: str = "") -> dict:
 
 def read_records(folder: str | Path) -> tuple[list[dict], list[str]]:
     """Read the sound evaluations in a folder (see `read_evaluation`), and say in a line which files do not count.
-    Records of another kind are passed over."""
+
+    Records of another kind are passed over.
+    """
     records, problems = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:

@@ -71,8 +71,10 @@ class RunSpec:
 
 
 def key_of(header: dict) -> str:
-    """Return a configuration and a recipe as one string, equal for equal ones; "" if a header notes no recipe. What the
-    list or an earlier version leaves out has its default. Where trials chose the step size, they stand for it."""
+    """Return a configuration and a recipe as one string, equal for equal ones; "" if a header notes no recipe.
+
+    What the list or an earlier version leaves out has its default. Where trials chose the step size, they stand for it.
+    """
     recipe, trials = header.get("recipe"), header.get("trials")
     if not isinstance(recipe, dict) or not isinstance(recipe.get("gan", ""), str):
         return ""
@@ -85,7 +87,9 @@ def key_of(header: dict) -> str:
 
 def class_defaults() -> dict[str, dict[str, dict]]:
     """Return the listed configurations by preset, and the recipes' defaults by GAN ("" for none), from their classes.
-    They are kept in a file, which `python -m aminet.paper.runs` writes, since the classes need torch."""
+
+    They are kept in a file, which `python -m aminet.paper.runs` writes, since the classes need torch.
+    """
     from ..train import Recipe
     from ..training.games import GANRecipe
 

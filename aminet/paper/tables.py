@@ -242,8 +242,10 @@ def with_difference(cell: Cell, samples: dict[tuple[str, str], Sample | None], c
 
 
 def what_is_missing(number: int, cells: list[Cell], comparisons: dict[str, Comparison]) -> tuple[list[str], list[str]]:
-    """Return the runs that would fill pending cells, and a line on every record that lacks a metric. The runs are of
-    the scale of the others, without others of `mini` for an ablation and of `pocket` else."""
+    """Return the runs that would fill pending cells, and a line on every record that lacks a metric.
+
+    The runs are of the scale of the others, without others of `mini` for an ablation and of `pocket` else.
+    """
     names, lacking = {}, {}
     for cell in cells:
         if cell.status != "pending" or not cell.faces or not paper.FACES[cell.faces][1]:

@@ -109,8 +109,10 @@ class Processes:
 
 @contextmanager
 def asked_to_stop():
-    """Give an event that Ctrl-C, SIGTERM and a closed terminal set, so that a batch ends before the run does. A second
-    Ctrl-C is immediate. A signal that is ignored, as nohup has it, stays ignored."""
+    """Give an event that Ctrl-C, SIGTERM and a closed terminal set, so that a batch ends before the run does.
+
+    A second Ctrl-C is immediate. A signal that is ignored, as nohup has it, stays ignored.
+    """
     event = threading.Event()
 
     def handle(number, frame):
