@@ -65,13 +65,15 @@ def in_use(folder: str | Path) -> bool:
 
 
 def check_run(out: str | Path, resume: bool) -> dict[str, Any]:
-    """Return the header of the state to resume, {} for a new run; nothing is changed. BadInput if the folder holds
-    another run or a part of one without a state, or with `resume` no run, and if nothing can be written there; Busy
-    while another process works there."""
+    """Return the header of the state to resume, {} for a new run; nothing is changed.
+
+    BadInput if the folder holds another run or a part of one without a state, or with `resume` no run, and if nothing
+    can be written there; Busy while another process works there.
+    """
     out = Path(out)
     state, *others = (out / name for name in FILES)
     check_outputs([state], overwrite=True)
-    for path in (state, *others):
+    for path in (state, *others, out / ".lock"):
         if os.path.lexists(path) and not os.path.isfile(path):
             raise BadInput(f"{path} is no file: move it away, or choose another --out")
     if resume and not state.exists():

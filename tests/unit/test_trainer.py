@@ -609,7 +609,7 @@ def test_a_log_without_an_end_is_read_in_parts(data, tmp_path, monkeypatch):
     *((lambda out, name=name: (out.mkdir(), os.mkfifo(out / name)), options, "is no file")
       for name in ("log.jsonl", "best.json", "state.safetensors") for options in ((), ("--resume",))),
     (lambda out: (out.mkdir(), (out / "state.safetensors").symlink_to("nowhere")), (), "is no file"),
-    (lambda out: (out / ".lock").mkdir(parents=True), (), "cannot write run/.lock"),
+    (lambda out: (out / ".lock").mkdir(parents=True), (), "run/.lock is no file: move it away"),
     (lambda out: None, ("--lr", "1e300"), "lr=1e+300: expected a number above 0 to 1"),
     (lambda out: out.write_text(""), (), "cannot write run"),
     (lambda out: out.symlink_to("nowhere"), (), "cannot write run"),
