@@ -37,7 +37,7 @@ site: .venv/ready
 # Two workers: with more threads than cores they wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: .venv/ready
-	$(BIN)/ruff check -q aminet docs figures notebooks tests
+	$(BIN)/ruff check -q aminet data docs figures notebooks tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --nbval tests notebooks
 
 # In an environment of its own, so that .venv stays what pyproject.toml says.

@@ -57,7 +57,7 @@ from aminet.deploy.upscale import BLEND, FEATHER, open_network, paste, restore_f
 from aminet.errors import BadInput
 from aminet.faces.dataset import to_tensor
 from aminet.faces.finder import Found, by_cascade, find_faces
-from aminet.faces.pictures import align, bicubic, open_header, open_image, to_rgb
+from aminet.faces.pictures import align, bicubic, open_image, to_rgb
 from aminet.faces.portraits import EYES, portraits
 from aminet.faces.sources import open_faces
 from aminet.faces.synthetic import CLASSES, draw_faces
@@ -336,7 +336,7 @@ if live():
         below.clear_output()
         with below:
             try:
-                before_and_after(to_rgb(open_header(bytes(upload.value[0].content))))
+                before_and_after(to_rgb(bytes(upload.value[0].content)))
             except BadInput as error:
                 print(error)
 

@@ -79,7 +79,7 @@ def open_image(path: str | Path) -> Image.Image:
     if not os.path.lexists(path):
         raise BadInput(f"no such file: {path}")
     try:
-        return to_rgb(open_header(read_file(path)))
+        return to_rgb(read_file(path))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
 
@@ -105,15 +105,25 @@ def open_header(data: bytes) -> Image.Image:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """Return a PNG with the chunks that its pixels need, and whole EXIF, alone; other files as they are."""
-    kept, at = [data[:8]], 8 if data.startswith(b"\x89PNG\r\n\x1a\n") else len(data)
-    while name := data[at + 4:at + 8]:
-        chunk = data[at:at + 12 + int.from_bytes(data[at:at + 4], "big")]
-        whole = chunk[-4:] == zlib.crc32(chunk[4:-4]).to_bytes(4, "big")
-        if name[:1].isupper() or name == b"tRNS" or name == b"eXIf" and whole:
-            kept.append(chunk)
-        at += len(chunk)
-    return b"".join(kept) if len(kept) > 1 else data
+    """Return a PNG or JPEG with what its pixels need, and whole metadata, alone; other files as they are."""
+    png = data.startswith(b"\x89PNG\r\n\x1a\n")
+    at = 8 if png else 2 if data.startswith(b"\xff\xd8") else len(data)
+    kept = [data[:at]]
+    while at < len(data) and len(kept) < 2**16:  # so many parts make it slow
+        if png:
+            part = data[at:at + 12 + int.from_bytes(data[at:at + 4], "big")]
+            whole = part[-4:] == zlib.crc32(part[4:-4]).to_bytes(4, "big")
+            fits = len(part) in {b"\0": (14,), b"\2": (18,), b"\3": range(269)}.get(data[25:26], ())  # transparency
+            keep = part[4:5].isupper() or whole and (part[4:8] == b"eXIf" or part[4:8] == b"tRNS" and fits)
+        elif data[at] != 0xFF or (marker := data[at + 1:at + 2]) == b"\xda":
+            break  # the scan, to the end
+        else:
+            part = data[at:at + 2 + int.from_bytes(data[at + 2:at + 4], "big")]
+            known = part[4:].startswith((b"JFIF\0", b"Adobe", b"Exif\0\0", b"ICC_PROFILE\0\1\1"))
+            keep = not (b"\xe0" <= marker <= b"\xef" or marker == b"\xfe") or known and len(part) >= 16
+        kept.append(part if keep else b"")
+        at += len(part)
+    return b"".join([*kept, data[at:]])
 
 
 @contextmanager
@@ -125,11 +135,12 @@ def decoded(data: bytes):
     """
     image = open_header(data)
     with _large if image.width * image.height > 2**21 else nullcontext():
-        yield to_rgb(image)
+        yield to_rgb(data)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Decode an opened image: RGB, upright. Pixels are converted a million at a time, so that few are there twice."""
+def to_rgb(data: bytes) -> Image.Image:
+    """Decode an image file: RGB, upright. Pixels are converted a million at a time, so that few are there twice."""
+    image = open_header(data)
     try:
         image.load()
         turn = None
@@ -145,7 +156,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
             image = rgb
         return image if turn is None else image.transpose(turn)
     except Exception as error:
-        raise BadInput(f"damaged image ({one_line(error)})") from None
+        if (plain := without_metadata(data)) == data:
+            raise BadInput(f"damaged image ({one_line(error)})") from None
+    return to_rgb(plain)
 
 
 def _convert(image: Image.Image, transparent: bool, to_srgb: ImageCms.ImageCmsTransform | None) -> Image.Image:

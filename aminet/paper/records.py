@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import BadInput
 from ..files import check_shape, read_json, sha256, write_atomically, writing
-from ..training.weights import COUNT, HEADER, TIME, find_weights, read_header
+from ..training.weights import COUNT, HEADER, TIME, find_weights
 from .runs import key_of
 
 PER_METRIC = ("versions", "networks", "means", "gain", "undefined", "values", "draws")  # what a measurement adds to
@@ -121,22 +121,6 @@ def add_record(record: dict, path: str | Path) -> Path:
                 raise BadInput(f"{path} has become the record of other weights or faces: give another folder")
             record = merged(there, record)
         return write_record(record, path)
-
-
-def note_committed(weights: str | Path, folder: str | Path) -> list[str]:
-    """Note the SHA-256 of committed weights, a copy in fp16, in the records of their training; returns these files.
-
-    The records' numbers stay those of the weights as trained.
-    """
-    header, noted = read_header(weights), []
-    for path in sorted(Path(folder).glob("*.json")):
-        record = read_record(path)
-        ours = record["weights"] if record.get("kind") == "evaluation" else {}
-        same_run = key_of(ours | {"config": record.get("config")}) == key_of(header)
-        if same_run and ours.get("chosen") == header.get("chosen"):
-            write_record(seal(record | {"weights": ours | {"committed": sha256(Path(weights))}}), path)
-            noted.append(path.name)
-    return noted
 
 
 def write_record(record: dict, path: str | Path) -> Path:

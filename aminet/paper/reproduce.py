@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
@@ -28,7 +28,7 @@ from ..files import check_outputs, find, sha256
 from ..metrics.measure import METRICS
 from ..train import Recipe
 from ..training.device import usable
-from ..training.folder import held, in_use
+from ..training.folder import header_of_state, held, in_use
 from ..training.games import GANGame, GANRecipe, L1Game
 from ..training.trainer import Trainer
 from ..training.weights import PRETRAINED, read_header
@@ -139,7 +139,7 @@ class Reproduction:
         """Return the weights of a finished training: in OUT, or committed ones; None if there are none yet."""
         best = self.out / spec.name / "best.safetensors"
         if begun := self.progress(spec):
-            return best if spec.recipe.complete(begun[0]) and self.header(spec, best) else None
+            return best if spec.recipe.complete(begun[0]) and best.exists() and self.header(spec, best) else None
         if best.exists() and not in_use(best.parent):
             raise BadInput(f"{best} has no state.safetensors beside it: move it away, or training would replace it")
         return self.committed.get(spec.key)
@@ -154,20 +154,19 @@ class Reproduction:
         """Return the images that the run has seen, and how many a second, None for those of another kind of device;
         None for a run that has not begun. BadInput if its state is of another run, or no state."""
         path = self.out / spec.name / "state.safetensors"
-        if not (header := self.header(spec, path)):
+        if not path.exists():
             return None
-        if "progress" not in header:
-            raise BadInput(f"{path} is no state of a run: move it away")
+        header = self.header(spec, path, header_of_state)
         seen, seconds = header["progress"]["seen"], header["progress"]["seconds"]
         return seen, seen / seconds if seconds > 0 and header.get("device", "").startswith(self.device) else None
 
-    def header(self, spec: RunSpec, path: Path) -> dict:
-        """Return the header of a file of the run, {} if there is no file; BadInput if the file is of another run, or of
-        a training on other sources."""
-        header = read_header(path) if path.exists() else {}
-        if header and key_of(header) != spec.key:
+    def header(self, spec: RunSpec, path: Path, read: Callable[[Path], dict] = read_header) -> dict:
+        """Return the header of a file of the run; BadInput if it is of another run, or of a training on other
+        sources."""
+        header = read(path)
+        if key_of(header) != spec.key:
             raise BadInput(f"{path} is of another run, its configuration or recipe differs: choose another --out")
-        if header and sources_of(header) != self.train_sources:
+        if sources_of(header) != self.train_sources:
             raise BadInput(f"{path} is of another run, trained on {sources_of(header)}: choose another --out")
         return header
 

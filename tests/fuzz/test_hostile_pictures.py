@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from aminet.faces.pictures import open_header, to_rgb
+from aminet.faces.pictures import to_rgb
 
 IMAGE = Image.linear_gradient("L").resize((20, 24)).convert("RGB")
 EXIF = bytes.fromhex("45786966000049492a000800000002001201030001000000060000006987040001000000260000000000000001000090"
@@ -32,16 +32,16 @@ def pictures() -> list[bytes]:
 
 @given(mutated(pictures()))
 def test_pictures(data):
-    survives(lambda: to_rgb(open_header(data)))
+    survives(lambda: to_rgb(data))
 
 
 @given(mutated([EXIF]), st.sampled_from(["PNG", "JPEG", "WEBP"]))
 def test_exif_of_any_bytes_refuses_no_pixels(data, kind):
-    image = to_rgb(open_header(saved(IMAGE, kind, exif=b"Exif\0\0" + data[6:])))
+    image = to_rgb(saved(IMAGE, kind, exif=b"Exif\0\0" + data[6:]))
     assert sorted(image.size) == [20, 24]
 
 
 @given(mutated([SRGB]), st.sampled_from(["RGB", "L", "CMYK"]))
 def test_profiles_of_any_bytes_refuse_no_pixels(data, mode):
-    image = to_rgb(open_header(saved(IMAGE.convert(mode), "JPEG", icc_profile=data)))
+    image = to_rgb(saved(IMAGE.convert(mode), "JPEG", icc_profile=data))
     assert (image.mode, image.size) == ("RGB", (20, 24))

@@ -6,6 +6,7 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 import torch
+from commit_weights import commit
 
 from aminet import PRESETS, AMINet
 from aminet.errors import BadInput
@@ -219,13 +220,19 @@ def test_a_record_must_name_everybody_or_nobody(weights, images, people):
 def test_metrics_are_added_from_the_committed_copy(weights, images, first, tmp_path):
     """The record is of the weights as trained, in fp32; their copy in fp16 is what is at hand."""
     state, header = load_weights(weights)
-    copy, target = tmp_path / "copy.safetensors", tmp_path / "record.json"
-    save_weights(copy, state.state_dict(), header, half=True)
+    run, target = tmp_path / "runs" / "net", tmp_path / "records" / "record.json"
+    save_weights(run / "best.safetensors", state.state_dict(), header)
     R.write_record(first, target)
-    with pytest.raises(BadInput, match="other weights"):
-        R.earlier(target, copy, ABOUT)  # not noted yet
-    noted = R.seal(first | {"weights": first["weights"] | {"committed": E.sha256(copy)}})
-    R.write_record(noted, target)
+    other = R.write_record(R.seal(first | {"weights": first["weights"] | {"chosen": "2021-02-03T04:05:06Z"}}),
+                           tmp_path / "records" / "other.json").read_bytes()
+    copy, twin, *records = commit(run, tmp_path)
+    assert twin.exists() and copy.stat().st_size < 0.6 * weights.stat().st_size and records == [target]
+    assert (tmp_path / "records" / "other.json").read_bytes() == other  # of another training
+    noted = R.read_record(target)
+    assert noted == R.seal(first | {"weights": first["weights"] | {"committed": E.sha256(copy)}})
+    save_weights(run / "best.safetensors", state.state_dict(), header | {"recipe": {"seed": 1}})
+    with pytest.raises(BadInput, match="another run"):
+        commit(run, tmp_path)
     assert R.earlier(target, weights, ABOUT) == R.earlier(target, copy, ABOUT) == noted
     with pytest.raises(BadInput, match="other weights or faces"):
         R.earlier(target, copy, ABOUT | {"fingerprint": "b"})

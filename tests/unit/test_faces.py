@@ -537,15 +537,37 @@ def chunk(name: bytes, content: bytes, crc: int | None = None) -> bytes:
     chunk(b"tEXt", b"a\0b", crc=1), chunk(b"eXIf", b"II*\0", crc=1), chunk(b"abCd", b"x", crc=1),
     chunk(b"iCCP", b"a\0\7xx"), chunk(b"iCCP", b""), chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**23))),
     chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**23))), chunk(b"pHYs", b"\0"), chunk(b"acTL", b"\0"),
-    chunk(b"cHRM", b"\0" * 5), chunk(b"sRGB", b"")])
+    chunk(b"cHRM", b"\0" * 5), chunk(b"sRGB", b""), chunk(b"tRNS", b"\0"), chunk(b"tRNS", b"\0" * 6, crc=1)])
 def test_metadata_that_cannot_be_read_refuses_no_png(tmp_path, metadata):
     turned = Image.Exif()
     turned[0x0112] = 6
     data = encode(picture(1), exif=turned)
-    x = one(tmp_path, data[:33] + metadata + data[33:])
-    assert torch.equal(x, to_tensor(picture(1).transpose(Image.Transpose.ROTATE_270)))
+    for at in (33, len(data) - 12)[:1 if b"eXIf" in metadata else 2]:  # before the pixels; after them, but for EXIF
+        x = one(tmp_path, data[:at] + metadata + data[at:])
+        assert torch.equal(x, to_tensor(picture(1).transpose(Image.Transpose.ROTATE_270)))
     with pytest.raises(BadInput, match="no image"):  # of the pixels, every chunk counts
         one(tmp_path, data[:33] + metadata + chunk(b"PLTE", b"1", crc=1) + data[33:])
+
+
+@pytest.mark.parametrize("marker, content", [
+    (0xE0, b"JFIF"), (0xE0, b"JFXX\0\1"), (0xE1, b"Exif\0\0II"), (0xE2, b"ICC_PROFILE\0"), (0xE2, b"MPF\0"),
+    (0xE2, b"ICC_PROFILE\0\2\1abc"), (0xED, b"Photoshop 3.0\x008BIM\x04"), (0xEE, b"Adobe"), (0xFE, b"")])
+def test_metadata_that_cannot_be_read_refuses_no_jpeg(tmp_path, marker, content):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    others = {"exif": turned, "icc_profile": icc_profile(b"RGB ", ADOBE)}
+    data = encode(picture(1), "JPEG", **({} if content[:4] in (b"Exif", b"ICC_") else others))
+    segment = bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+    for at in (2, data.index(b"\xff\xdb")):  # before the other metadata, and after it
+        x = one(tmp_path, data[:at] + segment + data[at:], "a.jpg")
+        assert torch.equal(x, one(tmp_path, data, "a.jpg"))
+
+
+@pytest.mark.parametrize("content", [bytes(257), bytes(1000)])
+def test_more_transparency_than_a_palette_can_have_is_passed_over(tmp_path, content):
+    data = encode(picture(1).convert("P"))
+    at = data.index(b"IDAT") - 4
+    assert torch.equal(one(tmp_path, data[:at] + chunk(b"tRNS", content) + data[at:]), one(tmp_path, data))
 
 
 def test_wide_colours_become_srgb(tmp_path):
@@ -591,12 +613,12 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     images = {f"{i}.png": huge_png(1500) for i in range(3)} | {f"small{i}.png": picture(i) for i in range(3)}
     running, most, to_rgb = [], [], pictures.to_rgb
 
-    def slowly(image):
-        running.append(image.width)
+    def slowly(data):
+        running.append(width := pictures.open_header(data).width)
         most.append(running.count(1500))
         time.sleep(0.02)
-        running.remove(image.width)
-        return to_rgb(image)
+        running.remove(width)
+        return to_rgb(data)
 
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(pictures, "to_rgb", slowly)
