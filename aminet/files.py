@@ -91,6 +91,12 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             raise
 
 
+def as_json(value: Any, **options) -> str:
+    """Return a value as JSON that any reader takes: no NaN (but null), no Infinity (but 1e999, which is read as it)."""
+    marked = json.loads(json.dumps(value), parse_constant=lambda name: None if name == "NaN" else f"\0{name}")
+    return json.dumps(marked, **options).replace('"\\u0000Infinity"', "1e999").replace('"\\u0000-Infinity"', "-1e999")
+
+
 def read_json(path: str | Path, text: str | bytes | None = None) -> Any:
     """Return what a JSON file holds, or a `text` in a file. BadInput if it is none, too large, or nested too deep."""
     try:

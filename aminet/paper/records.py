@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -14,7 +15,7 @@ from math import inf
 from pathlib import Path
 
 from ..errors import BadInput
-from ..files import check_shape, read_json, sha256, write_atomically, writing
+from ..files import as_json, check_shape, read_json, sha256, write_atomically, writing
 from ..training.weights import COUNT, HEADER, TIME, find_weights
 from .runs import key_of
 
@@ -43,7 +44,7 @@ def seal(record: dict) -> dict:
 
     Returns what a reader of the file will see. A value that is undefined (nan) is written as null.
     """
-    record = json.loads(json.dumps(record), parse_constant=lambda name: None if name == "NaN" else float(name))
+    record = json.loads(as_json(record))
     return record | {"sha256": digest(record)}
 
 
@@ -125,8 +126,8 @@ def add_record(record: dict, path: str | Path) -> Path:
 
 def write_record(record: dict, path: str | Path) -> Path:
     """Write a record as JSON, in lines that a reader can find his way in."""
-    text = json.dumps(record, separators=(",", ":")).replace('],"', '],\n"').replace('},"', '},\n"')
-    write_atomically(path, f"{text}\n".encode())
+    text = re.sub('([]}])\0,"', r'\1,\n"', as_json(record, separators=("\0,", ":")))  # names have NUL escaped
+    write_atomically(path, f"{text}\n".replace("\0", "").encode())
     return Path(path)
 
 

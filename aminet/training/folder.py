@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import BadInput
-from ..files import check_outputs, read_json, write_atomically, writing
+from ..files import as_json, check_outputs, read_json, write_atomically, writing
 from ..train import Recipe
 from .weights import read_header
 
@@ -151,7 +151,7 @@ class RunFolder:
         """Add a line to the log."""
         if self.first:
             with writing(self.journal), open(self.journal, "a") as file:
-                file.write(json.dumps(values) + "\n")
+                file.write(as_json(values) + "\n")
 
     def trim(self, seen: int, validated: int) -> None:
         """Drop the log's lines after a state's images and its last validation, and those that nobody wrote whole."""

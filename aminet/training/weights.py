@@ -1,7 +1,6 @@
 """Weights: safetensors with a JSON sidecar, written atomically, read without executing code."""
 from __future__ import annotations
 
-import json
 import os
 import re
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..baselines.registry import build, read_config
 from ..errors import BadInput
-from ..files import DATA, IN_CLONE, LARGEST_JSON, check_shape, read_json, write_atomically
+from ..files import DATA, IN_CLONE, LARGEST_JSON, as_json, check_shape, read_json, write_atomically
 
 if TYPE_CHECKING:  # `upscale --onnx` finds and writes files where there is no torch
     import torch
@@ -86,7 +85,7 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], header: dic
     from safetensors.torch import save
 
     contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    write_atomically(path, save(contiguous, metadata={"aminet": json.dumps(header)}))
+    write_atomically(path, save(contiguous, metadata={"aminet": as_json(header)}))
 
 
 def save_weights(path: str | Path, state: dict[str, torch.Tensor], header: dict, half: bool = False) -> None:
@@ -97,7 +96,7 @@ def save_weights(path: str | Path, state: dict[str, torch.Tensor], header: dict,
     if half:
         state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     save_tensors(path, state, header)
-    write_atomically(Path(path).with_suffix(".json"), (json.dumps(header, indent=1) + "\n").encode())
+    write_atomically(Path(path).with_suffix(".json"), (as_json(header, indent=1) + "\n").encode())
 
 
 def find_weights(name: str | Path) -> Path:

@@ -269,6 +269,8 @@ def test_json_is_strict(folder, aminet):
     printed = json.loads(done.stdout, parse_constant=never)
     assert printed["psnr"] is None and printed["bicubic_psnr"] is None and printed["vifp"] is None
     assert printed["ssim"] == pytest.approx(1)
+    record = json.loads((folder / printed["record"]).read_text(), parse_constant=never)
+    assert record["values"]["psnr"] == [float("inf")] and record["values"]["vifp"] == [None]
     text = aminet("evaluate", "net.safetensors", "--faces", "flat", "--records", ".", *metrics).stdout
     assert "inf" in text and "gain undefined" in text
     limits = ("limits", "net.safetensors", "--faces", "flat", "--metrics", "psnr", "--stress", "dark", "noise")

@@ -6,7 +6,7 @@ import pytest
 
 from aminet.errors import BadInput
 from aminet.files import read_json
-from aminet.paper.records import read_record, read_records, seal
+from aminet.paper.records import read_record, read_records, seal, write_record
 from aminet.paper.tables import table
 from aminet.paper.verdicts import readings
 
@@ -34,6 +34,16 @@ def folder(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "folder.json").mkdir()
     return tmp_path
+
+
+def test_any_name_and_number_is_written_as_json_and_read_again(tmp_path):
+    names = ['ends with],', "}, \0 ],\n", "Infinity", ": -Infinity,", "caf\u00e9", '"', "\\u0000Infinity"]
+    record = seal({"names": names, "numbers": [float("inf"), float("-inf"), float("nan"), 1e300],
+                   "rows": [{name: names} for name in names]})
+    path = write_record(record, tmp_path / "record.json")
+    assert read_record(path) == record and record["numbers"] == [float("inf"), float("-inf"), None, 1e300]
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == record
+    assert path.read_bytes().count(b"\n") == 4  # where lists and groups end, a line ends, too
 
 
 def test_one_reader_for_all(folder):
