@@ -173,10 +173,12 @@ def test_what_is_refused(tmp_path, refuses, finds, photo):
     refuses("lie among it", "upscale", ".", "../" + tmp_path.name)
     refuses("ends in", "upscale", "photo.png", "out.txt")
     refuses("missing.png", "upscale", "missing.png", "out.png")
-    refuses("white.png: no face found", "upscale", "white.png", "out.png")
+    refuses("white.png: no face found: give a picture with a visible face, or with --aligned", "upscale", "white.png",
+            "out.png")
     refuses("empty holds no picture", "upscale", "empty", "out")
     refuses("invalid choice", "upscale", "photo.png", "out.png", "--scale", 3)
     refuses("no such file", "upscale", "x" * 300 + ".png", "out.png")
+    refuses("no weights", "upscale", "photo.png", "out.png", "--weights", "x" * 300)
     assert [(path, path.is_file() and path.read_bytes()) for path in sorted(tmp_path.rglob("*"))] == before
 
 
@@ -228,13 +230,13 @@ def test_aligned_faces_of_any_size(tmp_path, weights, aminet, monkeypatch):
     monkeypatch.setattr(U, "find_faces", lambda image: pytest.fail("a face is looked for"))
     monkeypatch.setattr(U, "without_yunet", lambda: pytest.fail("YuNet is looked for"))
     face = picture_of(faces(1)[0])
-    for side in (16, 24, 128, 300):
+    for side in (16, 17, 24, 32, 128, 300):
         face.resize((side, side), Image.Resampling.BICUBIC).save(tmp_path / f"{side}.png")
     face.crop((0, 10, 128, 110)).save(tmp_path / "wide.png")
-    done = aminet("upscale", "16.png", "24.png", "128.png", "300.png", "wide.png", "out", "--aligned",
-                  "--weights", weights)
+    names = ("16", "17", "24", "32", "128", "300", "wide")
+    done = aminet("upscale", *(f"{name}.png" for name in names), "out", "--aligned", "--weights", weights)
     assert done.returncode == 0, done.stderr
-    for name in ("16", "24", "128", "300", "wide"):
+    for name in names:
         assert Image.open(tmp_path / "out" / f"{name}.png").size == (128, 128)
         width = 24 + (3 if name == "16" else 4) * 128
         assert Image.open(tmp_path / "out" / f"{name}_faces.png").size == (width, 16 + 128)
