@@ -281,3 +281,19 @@ def test_astronaut_in_a_photograph(tmp_path, aminet):
     def distance(name):  # at 16x16, where the detector's few pixels hardly count
         return (degrade(original).float() - degrade(portraits()[name].unsqueeze(0)).float()).abs().mean()
     assert distance("collins") < 0.5 * distance("hopper")
+
+
+def test_turned_portraits_in_a_photograph(tmp_path, aminet, pretrained):
+    """Each is cut out upright, of four in one picture; AMINET_WEIGHTS may name several folders."""
+    yunet, = pretrained("yunet")
+    portrait, photo = Image.fromarray(astronaut()).crop((120, 20, 312, 212)), Image.new("RGB", (540, 540), "gray")
+    for i, turn in enumerate((15, 30, 90, 180)):
+        photo.paste(portrait.rotate(-turn, Image.Resampling.BICUBIC, expand=True), (i % 2 * 270, i // 2 * 270))
+    photo.save(tmp_path / "photo.png")
+    folders = os.pathsep.join((str(tmp_path / "nothing here"), str(yunet.parent)))
+    done = aminet("upscale", "photo.png", "out.png", "--demo", env={"AMINET_WEIGHTS": folders, "TORCH_HOME": folders})
+    assert "photo.png: 4 faces, 4 restored" in done.stdout and "YuNet" not in done.stdout, done.stdout + done.stderr
+    known, sheet = degrade(portraits()["collins"].unsqueeze(0)).float(), Image.open(tmp_path / "out_faces.png")
+    for top in range(16, 16 + 4 * 128, 128):
+        face = to_tensor(sheet.crop((24 + 384, top, 24 + 512, top + 128))).unsqueeze(0)
+        assert (degrade(face).float() - known).abs().mean() < 12  # left tilted by 5 degrees, it would be 16
