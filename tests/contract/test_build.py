@@ -157,6 +157,20 @@ def test_every_parameter_is_checked(source, monkeypatch):
             assert line.isprintable() and len(line) < 1000
 
 
+@pytest.mark.parametrize("folder", ["", "notebooks", "docs/static"])
+def test_it_starts_anywhere_in_a_clone_of_any_name(monkeypatch, tmp_path, folder):
+    """Nothing is cloned or installed: there is no `get_ipython` here."""
+    (tmp_path / "aminet-main" / "docs" / "static").mkdir(parents=True)
+    (tmp_path / "aminet-main" / "notebooks").symlink_to(ROOT / "notebooks")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path / "aminet-main" / folder)
+    parameters, setup = start_of(ROOT / "notebooks" / "A_symbols_and_shapes.py")
+    names: dict = {"In": ["", parameters]}
+    exec(parameters, names)
+    exec(setup, names)
+    assert Path(names["place"]).resolve() == ROOT / "notebooks" and names["preset_name"] == "aminet"
+
+
 @pytest.fixture
 def colab(monkeypatch, tmp_path):
     """A folder like Colab's; a kernel that notes its commands, and where `cd` leads if the clone works."""

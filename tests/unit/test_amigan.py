@@ -268,7 +268,7 @@ def test_a_start_below_bicubic_is_no_collapse(data, start, tmp_path):
     (dict(d_lr=0.0), "d_lr=0.0: expected a number above 0"),
     (dict(r1=-1.0), "r1=-1.0: expected a number from 0"), (dict(choose="fid"), "lpips, psnr"),
     (dict(batch=0), "batch=0: expected a whole number from 1"),
-    (dict(width=0), "width=0: expected a whole number from 1"),
+    (dict(width=0), "width=0: expected a whole number from 1"), (dict(width=10**8), "width=100000000: expected"),
     (dict(perceptual=-0.1), "perceptual=-0.1: expected a number from 0"),
     (dict(gan="gan"), "unknown GAN 'gan': choose one of amigan, fsrgan, dicgan, spargan, sfmgan"),
 ])

@@ -72,6 +72,8 @@ def test_unknown_words(refuses, tmp_path):
     refuses("batch=1000000000: expected a whole number from 1 to 4096", "train", "pocket", "--batch", "1000000000",
             "--minutes", "1", "--out", "run")
     refuses("seed=9223372036854775808: expected", "train", "pocket", "--seed", 2**63, "--out", "run", "--images", "32")
+    refuses("width=100000000: expected a whole number from 1 to 256", "train", "amigan", "--start", "pocket", "--width",
+            "100000000", "--out", "run", "--images", "32")
     refuses("lr=inf", "train", "pocket", "--lr", "inf", "--out", "run", "--images", "32")
     refuses("unknown metric foo", "evaluate", "pocket", "--metrics", "foo", "--faces", "nowhere")  # before the faces
     refuses("no weights 'nosuch'", "train", "amigan", "--start", "nosuch", "--out", "run", "--images", "64",
@@ -144,6 +146,17 @@ def test_data_check(folder, aminet):
     assert json.loads(done.stdout)["clean"] is True
 
 
+def test_names_that_are_not_utf8_are_measured(folder, weights, aminet):
+    """Of the pictures and of their folder; the record is JSON all the same."""
+    (folder / "others" / "0.png").rename(folder / "others" / os.fsdecode(b"caf\xe9.png"))
+    (folder / "others").rename(faces := folder / os.fsdecode(b"caf\xe9"))
+    done = aminet("data", "check", faces)
+    assert done.returncode == 0 and "clean: every file can be read" in done.stdout and r"caf\udce9: 3" in done.stdout
+    done = aminet("evaluate", weights, "--faces", faces.name, "--records", ".", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / json.loads(done.stdout)["record"]).read_text())["faces"]["images"] == 3
+
+
 def test_ledger(aminet):
     done = aminet("ledger", "w/o SA", "aminet", "--json")
     assert done.returncode == 0, done.stderr
@@ -197,6 +210,37 @@ def test_ctrl_c_stops_every_command(folder, aminet, words):
         signal.signal(signal.SIGALRM, before)
     assert done.returncode == 130 and done.stderr.strip().splitlines()[-1].startswith("stopped")
     assert "Traceback" not in done.stderr and not (folder / "net.onnx").exists()
+
+
+@pytest.mark.parametrize("place, words", [
+    *(("faces.pictures.to_rgb", words) for words in (
+        ["data", "check", "many"], ["evaluate", "net.safetensors", "--faces", "many"],
+        ["export", "net.safetensors", "net.onnx", "--faces", "many"], ["upscale", "many", "out"],
+        ["limits", "net.safetensors", "--faces", "many", "--metrics", "psnr"], [*TRAIN, "--faces", "many"])),
+    ("paper.comparison.read_json", ["table", "6", "--records", "records"]),
+    ("paper.records.read_json", ["reproduce", "--list", "--scale", "mini", "--records", "records"]),
+    ("deploy.bench.faces", ["bench", "pocket", "--records", "records"])],
+    ids=lambda value: value[0] if isinstance(value, list) else None)
+def test_ctrl_c_while_something_is_read(folder, weights, aminet, monkeypatch, place, words):
+    """The signal itself, from within the reading of faces, which threads do, the drawing of faces, or a record's."""
+    (folder / "many").mkdir()
+    for i in range(300):
+        (folder / "many" / f"{i}.png").hardlink_to(folder / "some" / "0.png")
+    (folder / "records").mkdir()
+    (folder / "records" / "a.json").write_text("{}")
+    module, name = f"aminet.{place}".rsplit(".", 1)
+    function, before, calls = getattr(import_module(module), name), sorted(folder.rglob("*")), []
+
+    def interrupted(*arguments, **options):
+        calls.append(name)
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(f"{module}.{name}", interrupted)
+    done = aminet(*words)
+    assert calls and done.returncode == 130 and done.stderr.strip().splitlines()[-1].startswith("stopped")
+    assert "Traceback" not in done.stderr and sorted(folder.rglob("*")) == before and len(calls) < 300
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")

@@ -1,6 +1,8 @@
 """Records: a second look adds what is missing and touches nothing else; what cannot be measured is noticed first."""
 import hashlib
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import numpy as np
@@ -111,6 +113,22 @@ def test_measurements_at_once_are_all_kept(weights, images, first, tmp_path):
     with pytest.raises(BadInput, match="has become the record of other weights or faces"):
         R.add_record(R.seal(first | {"faces": first["faces"] | {"fingerprint": "b"}}), target)
     assert target.read_bytes() == again
+
+
+def test_four_that_write_at_once_lose_none(first, tmp_path, monkeypatch):
+    """Each sees the record a moment before it writes its own: one waits for the other."""
+    def slowly(record, path):
+        time.sleep(0.05)
+        return write(record, path)
+
+    write, parts = R.write_record, [{"psnr"}, {"bicubic_psnr"}, {"ssim"}, {"bicubic_ssim"}]
+    monkeypatch.setattr(R, "write_record", slowly)
+    records = [R.seal(first | {of: {name: value for name, value in first[of].items() if name in part}
+                               for of in ("means", "values", "gain")} | {"measured": []}) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(R.add_record, records, [tmp_path / "record.json"] * 4))
+    whole = R.read_record(tmp_path / "record.json")
+    assert all(whole[of] == first[of] for of in ("means", "values", "gain"))
 
 
 @pytest.mark.parametrize("package, metric", [("pyrtools", "vif"), ("lpips", "lpips"), ("torch_fidelity", "fid")])

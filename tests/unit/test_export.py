@@ -161,6 +161,7 @@ def test_files_that_are_no_network_of_ours(tmp_path, refuses, pocket):
     before = sorted(tmp_path.iterdir())
     command = ["upscale", "small.png", "large.png", "--onnx"]
     refuses("no such file: missing.onnx; write one", *command, "missing.onnx")
+    refuses("no such file: .; write one", *command, ".")
     refuses("small.png: no ONNX file", *command, "small.png")
     refuses("not allowed with", *command, pocket, "--weights", "pocket")
     refuses("overwrite the input", "upscale", "small.png", "small.png", "--onnx", pocket)

@@ -14,7 +14,7 @@ from aminet import __main__ as command_line
 from aminet.deploy import bench, roofline, speeds
 from aminet.errors import BadInput
 from aminet.files import Kept, check_outputs, read_json
-from aminet.training.weights import save_weights
+from aminet.training.weights import load_weights, save_weights
 
 
 @pytest.fixture
@@ -215,6 +215,14 @@ def test_outputs_are_checked_before_the_work(folder, refuses, no_work, words, co
     before = content(folder)
     refuses(words, *command)
     assert content(folder) == before
+
+
+def test_weights_that_hold_nan_are_not_converted(folder, refuses, no_work):
+    model, header = load_weights(folder / "net.safetensors")
+    torch.nn.init.constant_(model.tail.weight, torch.nan)
+    save_weights(folder / "nan.safetensors", model.state_dict(), header)
+    refuses("nan.safetensors holds NaN or infinity in tail.weight", "export", "nan.safetensors", "o.onnx")
+    assert not (folder / "o.onnx").exists()
 
 
 def test_a_full_disk_is_known_before_the_conversion(folder, refuses, no_work, monkeypatch):

@@ -49,6 +49,7 @@ WRONG = [
     ("lr = 'fast'", "lr is 'fast': this notebook wants a number above 0"),
     ("lr = False", "lr is False: this notebook wants a number above 0"),
     ("lr = float('inf')", "lr is inf: this notebook wants a number above 0"),
+    ("minutes = 'half'", "minutes is 'half': this notebook wants a number from 0"),
     ("minutes = float('nan')", "minutes is nan: this notebook wants a number from 0"),
     ("resume = 'false'", "resume is 'false': this notebook wants True or False"),
     ("resume = 0", "resume is 0: this notebook wants True or False"),

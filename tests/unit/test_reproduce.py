@@ -23,7 +23,7 @@ from aminet.paper.reproduce import Reproduction, format_overview, metrics_of, ov
 from aminet.paper.runs import choose, find_run, runs
 from aminet.train import Recipe
 from aminet.training.folder import held, lock_of
-from aminet.training.weights import PRETRAINED, read_header, read_tensors
+from aminet.training.weights import PRETRAINED, read_header, read_tensors, save_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "data" / "records"
@@ -470,6 +470,23 @@ def test_foreign_records_are_passed_over(finished):
     assert work.status(spec).state == "done"
     problems = overview(work, [spec])["problems"]
     assert len(problems) == 2 and "lost.json is no whole record" in problems[0] and "odd.json" in problems[1]
+    assert work.go([spec]) == []
+
+
+@pytest.mark.parametrize("seconds", ["fast", [], None, float("inf"), 0])
+def test_a_speed_that_is_none(finished, seconds):
+    """That of a run is in its state; the `speed.json` of an earlier version is read no more."""
+    work, spec = smoke(finished, "aminet-smoke-0")
+    state = finished / spec.name / "state.safetensors"
+    values, header = read_tensors(state)
+    copies = {name: value.clone() for name, value in values.items()}  # they lie in the file, which is overwritten
+    save_tensors(state, copies, header | {"progress": header["progress"] | {"seconds": seconds}})
+    for folder in (finished, state.parent):
+        (folder / "speed.json").write_text("[]")
+    before, status = contents(finished), work.status(spec)
+    assert status.state == ("unusable" if seconds != 0 else "done") and status.rate is None
+    assert seconds == 0 or "header.progress.seconds is not what it should be" in status.note
+    assert spec.name in format_overview(overview(work, [spec])) and contents(finished) == before
 
 
 def test_names_of_folders_and_words_of_records_are_printed_escaped():

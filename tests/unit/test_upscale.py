@@ -173,10 +173,12 @@ def test_what_is_refused(tmp_path, refuses, finds, photo):
     refuses("lie among it", "upscale", ".", "../" + tmp_path.name)
     refuses("ends in", "upscale", "photo.png", "out.txt")
     refuses("missing.png", "upscale", "missing.png", "out.png")
-    refuses("white.png: no face found", "upscale", "white.png", "out.png")
+    refuses("white.png: no face found: give a picture with a visible face, or with --aligned", "upscale", "white.png",
+            "out.png")
     refuses("empty holds no picture", "upscale", "empty", "out")
     refuses("invalid choice", "upscale", "photo.png", "out.png", "--scale", 3)
     refuses("no such file", "upscale", "x" * 300 + ".png", "out.png")
+    refuses("no weights", "upscale", "photo.png", "out.png", "--weights", "x" * 300)
     assert [(path, path.is_file() and path.read_bytes()) for path in sorted(tmp_path.rglob("*"))] == before
 
 
@@ -228,13 +230,13 @@ def test_aligned_faces_of_any_size(tmp_path, weights, aminet, monkeypatch):
     monkeypatch.setattr(U, "find_faces", lambda image: pytest.fail("a face is looked for"))
     monkeypatch.setattr(U, "without_yunet", lambda: pytest.fail("YuNet is looked for"))
     face = picture_of(faces(1)[0])
-    for side in (16, 24, 128, 300):
+    for side in (16, 17, 24, 32, 128, 300):
         face.resize((side, side), Image.Resampling.BICUBIC).save(tmp_path / f"{side}.png")
     face.crop((0, 10, 128, 110)).save(tmp_path / "wide.png")
-    done = aminet("upscale", "16.png", "24.png", "128.png", "300.png", "wide.png", "out", "--aligned",
-                  "--weights", weights)
+    names = ("16", "17", "24", "32", "128", "300", "wide")
+    done = aminet("upscale", *(f"{name}.png" for name in names), "out", "--aligned", "--weights", weights)
     assert done.returncode == 0, done.stderr
-    for name in ("16", "24", "128", "300", "wide"):
+    for name in names:
         assert Image.open(tmp_path / "out" / f"{name}.png").size == (128, 128)
         width = 24 + (3 if name == "16" else 4) * 128
         assert Image.open(tmp_path / "out" / f"{name}_faces.png").size == (width, 16 + 128)
@@ -279,3 +281,19 @@ def test_astronaut_in_a_photograph(tmp_path, aminet):
     def distance(name):  # at 16x16, where the detector's few pixels hardly count
         return (degrade(original).float() - degrade(portraits()[name].unsqueeze(0)).float()).abs().mean()
     assert distance("collins") < 0.5 * distance("hopper")
+
+
+def test_turned_portraits_in_a_photograph(tmp_path, aminet, pretrained):
+    """Each is cut out upright, of four in one picture; AMINET_WEIGHTS may name several folders."""
+    yunet, = pretrained("yunet")
+    portrait, photo = Image.fromarray(astronaut()).crop((120, 20, 312, 212)), Image.new("RGB", (540, 540), "gray")
+    for i, turn in enumerate((15, 30, 90, 180)):
+        photo.paste(portrait.rotate(-turn, Image.Resampling.BICUBIC, expand=True), (i % 2 * 270, i // 2 * 270))
+    photo.save(tmp_path / "photo.png")
+    folders = os.pathsep.join((str(tmp_path / "nothing here"), str(yunet.parent)))
+    done = aminet("upscale", "photo.png", "out.png", "--demo", env={"AMINET_WEIGHTS": folders, "TORCH_HOME": folders})
+    assert "photo.png: 4 faces, 4 restored" in done.stdout and "YuNet" not in done.stdout, done.stdout + done.stderr
+    known, sheet = degrade(portraits()["collins"].unsqueeze(0)).float(), Image.open(tmp_path / "out_faces.png")
+    for top in range(16, 16 + 4 * 128, 128):
+        face = to_tensor(sheet.crop((24 + 384, top, 24 + 512, top + 128))).unsqueeze(0)
+        assert (degrade(face).float() - known).abs().mean() < 12  # left tilted by 5 degrees, it would be 16
