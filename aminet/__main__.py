@@ -4,10 +4,15 @@ By argparse: `--help` takes 0.1 s. tyro, which reads dataclasses, takes 0.3 s, a
 """
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # until `stop` is there, Ctrl-C shows no traceback
+
 import argparse
 import io
 import json
-import os
 import re
 import sys
 import time
@@ -213,9 +218,11 @@ def json_text(value: object, **options) -> str:
     return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), allow_nan=False, **options)
 
 
-def record_path(arguments, *words: str) -> Path:
+def record_path(arguments, *words: str | list[str]) -> Path:
     """Return where a command keeps its record, if --records is given; BadInput if that cannot be."""
-    path = Path(arguments.records or ".", f"{'-'.join(words)}.json")
+    from .paper.records import record_name
+
+    path = Path(arguments.records or ".", record_name(*words))
     check_outputs([path] if arguments.records else [], arguments.overwrite)
     return path
 
@@ -305,7 +312,7 @@ def evaluate(arguments) -> None:
     from .metrics.measure import RECOGNITION
     from .paper.evaluate import available_metrics, format_evaluation, label, protocol_of
     from .paper.evaluate import evaluate as run
-    from .paper.records import add_record, earlier, read_record, write_record
+    from .paper.records import add_record, earlier, read_record, record_name, write_record
     from .training.device import usable
     from .training.weights import load_weights
 
@@ -317,8 +324,7 @@ def evaluate(arguments) -> None:
         raise BadInput("; ".join(problems))
     for problem in problems:
         print(printable(problem), file=sys.stderr)
-    sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
-    target = Path(arguments.records) / f"{label(arguments.weights)}-{sets}-{arguments.protocol}.json"
+    target = Path(arguments.records, record_name(label(arguments.weights), arguments.faces, arguments.protocol))
     check_outputs([target], overwrite=True)  # to an earlier record is added
     gallery = open_gallery(arguments.gallery, arguments.faces, arguments.skip_bad) if arguments.gallery else None
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
@@ -347,8 +353,7 @@ def limits(arguments) -> None:
     metrics, problems = (arguments.metrics, []) if arguments.metrics else available_metrics(USUAL)
     for problem in problems:
         print(printable(problem), file=sys.stderr)
-    sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
-    target = record_path(arguments, "limits", label(arguments.weights), sets)
+    target = record_path(arguments, "limits", label(arguments.weights), arguments.faces)
     record = measure_limits(arguments.weights, arguments.faces, arguments.stress, metrics, arguments.images,
                             progress=not arguments.json)
     print(json_text(record) if arguments.json else format_limits(record))
@@ -376,13 +381,14 @@ def upscale(arguments) -> int:
     options = {name: value for name, value in vars(arguments).items() if name not in ("command", "sources", "target")}
     pairs = plan(arguments.sources, arguments.target, arguments.overwrite, arguments.faces_only)
     total, outcomes = len(pairs), run(pairs, **options)
-    count = {"done": 0, "kept": 0, "failed": 0}
+    count, say = {"done": 0, "kept": 0, "failed": 0}, print
     with suppress(ImportError):  # --onnx needs no tqdm
         from tqdm import tqdm
         outcomes = tqdm(outcomes, "upscale", total, leave=False, unit=" pictures", disable=total == 1)
+        say = tqdm.write  # above the bar
     for outcome in outcomes:
         count[outcome.status] += 1
-        print(*outcome.lines, sep="\n", file=sys.stdout if outcome.status == "done" else sys.stderr)
+        say("\n".join(outcome.lines), file=sys.stdout if outcome.status == "done" else sys.stderr)
     if total > 1:
         print(f"{count['done']} of {total} pictures done, {count['kept']} kept as they were, {count['failed']} failed")
     return 2 if count["failed"] else 0
@@ -455,9 +461,22 @@ def problem(error: Exception) -> str | None:
     if isinstance(error, OSError):
         where = f" {error.filename!r}" if error.filename else ""
         return printable(f"cannot read or write{where}: {error.strerror or error}; {advice(error)}")
-    if isinstance(error, MemoryError) or re.search("memory|create a primitive", str(error)):  # torch: RuntimeError
+    torchs = isinstance(error, RuntimeError) and re.search("memory|create a primitive", str(error))
+    if isinstance(error, MemoryError) or torchs:
         return "the memory is not enough: give less to do at once, for example a smaller --batch or fewer --faces"
     return None
+
+
+STOPS: list[float] = []  # when this process was asked to end
+
+
+def stop(*_) -> None:
+    """End the command at a signal, as Ctrl-C. Another one does not disturb that, unless the end hangs."""
+    STOPS.append(time.monotonic())
+    if len(STOPS) == 1:
+        raise KeyboardInterrupt
+    if STOPS[-1] - STOPS[0] > 3:
+        os._exit(130)
 
 
 def main() -> int:
@@ -474,17 +493,22 @@ def main() -> int:
             for name, value in vars(arguments).items():
                 if "" in (value if isinstance(value, list) else [value]):  # a variable of the shell that is not set
                     raise BadInput(f"{name} is empty: give it a value, or leave the option out")
+            try:
+                os.getcwd()
+            except FileNotFoundError:  # torch's libraries would end the process
+                raise BadInput("the folder that you are in was deleted: change to another one") from None
             return COMMANDS[arguments.command](arguments) or 0
         finally:
             print(end="", flush=True)
-    except KeyboardInterrupt as error:
-        line, status = str(error) or "stopped", 130
     except BrokenPipeError:  # the reader of our output has gone, for example `| head`
         line, status = "", 0
-    except (BadInput, OSError, MemoryError, RuntimeError) as error:
-        if (line := problem(error)) is None:
+    except (KeyboardInterrupt, Exception) as error:
+        if STOPS or isinstance(error, KeyboardInterrupt):  # some libraries make another error of it
+            line, status = isinstance(error, KeyboardInterrupt) and str(error) or "stopped", 130
+        elif (line := problem(error)) is None:
             raise
-        line, status = f"aminet: {line}", 2
+        else:
+            line, status = f"aminet: {line}", 2
     with suppress(OSError):
         print(line, end="\n" * bool(line), file=sys.stderr, flush=True)
     try:
@@ -495,4 +519,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    for number in signal.Signals:  # Windows has no SIGHUP
+        if number.name in ("SIGINT", "SIGTERM", "SIGHUP") and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    if (status := main()) == 130:
+        os._exit(status)  # Python's own end would meet another Ctrl-C with a traceback
+    sys.exit(status)

@@ -50,9 +50,10 @@ def writing(path: Path, folder: Path | None = None):
                        "run again (a training run continues with --resume)") from error
 
 
-def check_outputs(paths: Iterable[Path], overwrite: bool = False, inputs: Iterable[Path] = (), size: int = 0) -> None:
+def check_outputs(paths: Iterable[Path], overwrite: bool = False, inputs: Iterable[Path] = (),
+                  size: int = 2**14) -> None:
     """Refuse, before the work for them, files that are there (Kept, unless `overwrite`), inputs under whatever name,
-    folders, and places where `size` bytes cannot be written. Nothing is left behind."""
+    folders, and places where `size` bytes (of a record, say) cannot be written. Nothing is left behind."""
     protected = {file_id(path) for path in inputs} - {None}
     for path in paths:
         folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))

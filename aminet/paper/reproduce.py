@@ -28,13 +28,13 @@ from ..files import check_outputs, find, sha256
 from ..metrics.measure import METRICS
 from ..train import Recipe
 from ..training.device import usable
-from ..training.folder import held, in_use
+from ..training.folder import Busy, in_use, locked
 from ..training.games import GANGame, GANRecipe, L1Game
 from ..training.trainer import Trainer
 from ..training.weights import PRETRAINED, read_header
 from .evaluate import available_metrics, evaluate
 from .published import ROMAN
-from .records import add_record, command_line, earlier, evaluation_at, read_records
+from .records import add_record, command_line, earlier, evaluation_at, read_records, record_name
 from .runs import RunSpec, choose, key_of, runs, scale_of
 from .text import aligned
 
@@ -100,7 +100,7 @@ class Reproduction:
 
     def record(self, name: str, source: str) -> Path:
         """Return the file for the record of the run of that name on a test set."""
-        return self.records / f"{name}-{Path(canonical(source)).stem.replace(':', '_')}-paper.json"
+        return self.records / record_name(name, [canonical(source)], "paper")
 
     def status(self, spec: RunSpec, records: list[dict] | None = None) -> Status:
         """Return how far a run is. Nothing is loaded or measured. records: as `read_records` has just read them."""
@@ -255,9 +255,11 @@ class Reproduction:
             self.say(f"{spec.name} is {status.state} {status.note}")
         if status.state in ("waiting", "running") or status.state == "done" and not self.addable(spec):
             return True
-        with held(self.out / spec.name) as mine:
-            if not mine:
-                return True
+        try:
+            lock = locked(self.out / spec.name)
+        except Busy:
+            return True
+        try:
             status = self.status(spec)  # another process may have changed it meanwhile
             if status.state in ("partial", "pending"):
                 self.train_run(spec, status)
@@ -265,6 +267,8 @@ class Reproduction:
             if weights := self.weights(spec):
                 self.evaluate_run(spec, weights, [*status.missing, *self.addable(spec)])
             return status.state not in ("partial", "pending") and time.monotonic() < self.deadline
+        finally:
+            lock.release()
 
     def measurable(self, spec: RunSpec) -> tuple[str, ...]:
         """Return what can be measured here of what is `asked`; says once what cannot."""

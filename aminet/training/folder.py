@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,20 +36,6 @@ def locked(folder: str | Path):
         except Timeout:
             raise Busy(f"another process works in {folder}: wait for it, or choose another --out") from None
     return lock
-
-
-@contextmanager
-def held(folder: str | Path):
-    """Lock a run's folder until the end of the block: gives True, or False if another process works there."""
-    try:
-        lock = locked(folder)
-    except Busy:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def in_use(folder: str | Path) -> bool:
