@@ -24,7 +24,7 @@ from typing import Any
 
 from . import __version__
 from .errors import BadInput, printable
-from .files import advice, check_outputs
+from .files import advice, check_outputs, record_name
 
 
 def positive(kind: type):
@@ -71,8 +71,7 @@ def parser() -> argparse.ArgumentParser:
                    "program (synthetic:100)")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="the same, to choose the weights on (drawn "
                    "faces, too: give real ones with real --faces)")
-    p.add_argument("--out", required=True, help="folder of the run: its weights will be "
-                   "OUT/best.safetensors")
+    p.add_argument("--out", required=True, help="folder of the run: its weights will be OUT/best.safetensors")
     p.add_argument("--images", type=positive(int), help="the length of the run in images; this or --minutes is needed")
     p.add_argument("--minutes", type=positive(float), help="the length of the run in minutes, reading, validation and "
                    "saving in them; beside --images: end this call after so many, --resume continues")
@@ -108,8 +107,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("evaluate", help="measure weights on faces and write a record",
                             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, the folder of a run, or the name of "
-                   "ours, for example pocket")
+    p.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, a run's folder, or one of ours, as pocket")
     p.add_argument("--faces", nargs="+", default=["synthetic:100:2"], help="as in train")
     p.add_argument("--protocol", default="paper", help="paper, dic or rgb")
     p.add_argument("--metrics", nargs="+", default=["psnr", "ssim"], help="from psnr, ssim, vif (steerable pyramid), "
@@ -130,8 +128,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--stress", nargs="+", metavar="NAME", help="only these of drawn faces: yaw, light, strength, skin; "
                    "of all: dark, bright, blur, noise, jpeg, shift, roll, smaller, larger; and if asked for, turn, "
                    "which sorts photographs by their yaw")
-    p.add_argument("--images", type=positive(int), help="take so many of the files, by a fixed seed; for turn, so many "
-                   "at each level")
+    p.add_argument("--images", type=positive(int), help="take so many files, by a fixed seed; for turn, at each level")
     p.add_argument("--metrics", nargs="+", help="as in evaluate, of an image, psnr among them (without it psnr, lpips "
                    "and identity, as far as their networks are at hand)")
     p.add_argument("--records", help="folder for the record")
@@ -199,8 +196,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--scale", choices=("smoke", "mini", "pocket", "gpu", "short", "paper"), help="seconds, minutes or "
                    "hours a run on a CPU; minutes on a GPU, 200,000 images, 150 epochs (gpu with a GPU, else pocket)")
     p.add_argument("--only", metavar="PATTERN", help="runs by name, for example 'aminet-*'")
-    p.add_argument("--budget", metavar="MINUTES", type=float, help="stop in time, with everything saved; "
-                   "without it, go on to the end")
+    p.add_argument("--budget", metavar="MINUTES", type=float, help="stop in time, all saved; without it, at the end")
     p.add_argument("--out", default="runs", help="folder of the runs (runs)")
     p.add_argument("--records", help="folder of the records; a run that has its own there is passed over "
                    "(data/records; for smoke, OUT/records)")
@@ -220,8 +216,6 @@ def json_text(value: object, **options) -> str:
 
 def record_path(arguments, *words: str | list[str]) -> Path:
     """Return where a command keeps its record, if --records is given; BadInput if that cannot be."""
-    from .paper.records import record_name
-
     path = Path(arguments.records or ".", record_name(*words))
     check_outputs([path] if arguments.records else [], arguments.overwrite)
     return path
@@ -312,7 +306,7 @@ def evaluate(arguments) -> None:
     from .metrics.measure import RECOGNITION
     from .paper.evaluate import available_metrics, format_evaluation, label, protocol_of
     from .paper.evaluate import evaluate as run
-    from .paper.records import add_record, earlier, read_record, record_name, write_record
+    from .paper.records import add_record, earlier, read_record, write_record
     from .training.device import usable
     from .training.weights import load_weights
 
@@ -461,8 +455,7 @@ def problem(error: Exception) -> str | None:
     if isinstance(error, OSError):
         where = f" {error.filename!r}" if error.filename else ""
         return printable(f"cannot read or write{where}: {error.strerror or error}; {advice(error)}")
-    torchs = isinstance(error, RuntimeError) and re.search("memory|create a primitive", str(error))
-    if isinstance(error, MemoryError) or torchs:
+    if isinstance(error, (MemoryError, RuntimeError)) and re.search("^$|memory|allocate|primitive", str(error)):
         return "the memory is not enough: give less to do at once, for example a smaller --batch or fewer --faces"
     return None
 

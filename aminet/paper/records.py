@@ -52,16 +52,6 @@ def sealed(kind: str, **content) -> dict:
     return seal({"kind": kind, **content, **made()})
 
 
-def record_name(*words: str | Sequence[str]) -> str:
-    """Return the name of a record's file, made of words and sources of faces. What no file system takes is cut, and
-    ends with a checksum of the whole."""
-    name = "-".join(word if isinstance(word, str) else "+".join(Path(source).stem.replace(":", "_") for source in word)
-                    for word in words)
-    if len(os.fsencode(name)) > 240:
-        name = f"{name[:50]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
-    return f"{name}.json"
-
-
 def made(command: str = "") -> dict[str, str]:
     """Return when a record is `created`, which is now, and by which `command`: this process's if none is given."""
     return {"created": time.strftime("%FT%TZ", time.gmtime()), "command": command or command_line()}

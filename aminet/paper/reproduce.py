@@ -24,7 +24,7 @@ from ..errors import BadInput, printable
 from ..faces.dataset import same_faces
 from ..faces.priors import open_priors
 from ..faces.sources import Source, canonical, open_faces, open_training_faces
-from ..files import check_outputs, find, sha256
+from ..files import check_outputs, find, record_name, sha256
 from ..metrics.measure import METRICS
 from ..train import Recipe
 from ..training.device import usable
@@ -34,7 +34,7 @@ from ..training.trainer import Trainer
 from ..training.weights import PRETRAINED, read_header
 from .evaluate import available_metrics, evaluate
 from .published import ROMAN
-from .records import add_record, command_line, earlier, evaluation_at, read_records, record_name
+from .records import add_record, command_line, earlier, evaluation_at, read_records
 from .runs import RunSpec, choose, key_of, runs, scale_of
 from .text import aligned
 
@@ -259,7 +259,7 @@ class Reproduction:
             lock = locked(self.out / spec.name)
         except Busy:
             return True
-        try:
+        with lock:
             status = self.status(spec)  # another process may have changed it meanwhile
             if status.state in ("partial", "pending"):
                 self.train_run(spec, status)
@@ -267,8 +267,6 @@ class Reproduction:
             if weights := self.weights(spec):
                 self.evaluate_run(spec, weights, [*status.missing, *self.addable(spec)])
             return status.state not in ("partial", "pending") and time.monotonic() < self.deadline
-        finally:
-            lock.release()
 
     def measurable(self, spec: RunSpec) -> tuple[str, ...]:
         """Return what can be measured here of what is `asked`; says once what cannot."""

@@ -28,14 +28,12 @@ def lock_of(folder: str | Path):
 
 
 def locked(folder: str | Path):
-    """Lock a run's folder until `release` of what it returns; Busy if another process works there."""
-    lock = lock_of(folder)
-    with writing(Path(lock.lock_file)):
+    """Lock a run's folder until the end of `with` what it returns; Busy if another process works there."""
+    with writing(Path(folder, ".lock")):
         try:
-            lock.acquire()
+            return lock_of(folder).acquire()
         except Timeout:
             raise Busy(f"another process works in {folder}: wait for it, or choose another --out") from None
-    return lock
 
 
 def in_use(folder: str | Path) -> bool:
@@ -125,7 +123,7 @@ class RunFolder:
     def take(self) -> None:
         """Lock the folder, if it is not locked by this object."""
         if self.first and not self.lock:
-            self.lock = locked(self.out)
+            self.lock = locked(self.out).lock
 
     def release(self) -> None:
         if self.lock:

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from aminet.errors import BadInput
-from aminet.files import read_json
-from aminet.paper.records import read_record, read_records, record_name, seal
+from aminet.files import read_json, record_name
+from aminet.paper.records import read_record, read_records, seal
 from aminet.paper.tables import table
 from aminet.paper.verdicts import readings
 

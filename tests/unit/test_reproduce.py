@@ -495,8 +495,7 @@ def test_ctrl_c_says_how_to_go_on_and_frees_the_run(finished, aminet, monkeypatc
 
 def test_a_run_in_work_is_passed_by(finished, monkeypatch, capsys):
     work, spec = smoke(finished, "aminet-s-smoke-0")
-    lock = locked(finished / spec.name)
-    try:
+    with locked(finished / spec.name):
         assert work.status(spec).state == "pending"  # its holder may go on
         code = ("import sys; from aminet.paper.reproduce import *\n"
                 "work = Reproduction('smoke', sys.argv[1], device='cpu')\n"
@@ -507,8 +506,6 @@ def test_a_run_in_work_is_passed_by(finished, monkeypatch, capsys):
         assert other.stdout.splitlines() == ["running", "[]"], other.stderr
         assert "aminet-s-smoke-0 is running in another process" in other.stderr
         assert not (finished / spec.name / "state.safetensors").exists()
-    finally:
-        lock.release()
     assert smoke(finished).status(spec).state == "pending"
 
 
