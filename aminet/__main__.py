@@ -490,7 +490,7 @@ def main() -> int:
                 os.getcwd()
             except FileNotFoundError:  # torch's libraries would end the process
                 raise BadInput("the folder that you are in was deleted: change to another one") from None
-            return COMMANDS[arguments.command](arguments) or 0
+            line, status = "", COMMANDS[arguments.command](arguments) or 0
         finally:
             print(end="", flush=True)
     except BrokenPipeError:  # the reader of our output has gone, for example `| head`
@@ -502,12 +502,11 @@ def main() -> int:
             raise
         else:
             line, status = f"aminet: {line}", 2
-    with suppress(OSError):
-        print(line, end="\n" * bool(line), file=sys.stderr, flush=True)
-    try:
-        print(end="", flush=True)
-    except OSError:  # what could not be printed shall not be tried again at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    for number, stream, text in (2, sys.stderr, line + "\n" * bool(line)), (1, sys.stdout, ""):
+        try:
+            print(text, end="", file=stream, flush=True)
+        except OSError:  # what could not be printed shall not be tried again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     return status
 
 

@@ -260,6 +260,8 @@ def test_an_output_that_cannot_be_written(words):
         done = subprocess.run([sys.executable, "-m", "aminet", *words], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "No space left" in done.stderr and "free some space" in done.stderr
+    with open("/dev/full", "w") as full:  # nor can the line that says so
+        assert subprocess.run([sys.executable, "-m", "aminet", *words], stdout=full, stderr=full).returncode == 2
 
 
 def test_a_terminal_without_the_letters_of_a_name(folder):
