@@ -4,10 +4,15 @@ By argparse: `--help` takes 0.1 s. tyro, which reads dataclasses, takes 0.3 s, a
 """
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # until `stop` is there, Ctrl-C shows no traceback
+
 import argparse
 import io
 import json
-import os
 import re
 import sys
 import time
@@ -19,7 +24,7 @@ from typing import Any
 
 from . import __version__
 from .errors import BadInput, printable
-from .files import advice, check_outputs
+from .files import advice, check_outputs, record_name
 
 
 def positive(kind: type):
@@ -66,8 +71,7 @@ def parser() -> argparse.ArgumentParser:
                    "program (synthetic:100)")
     p.add_argument("--val", nargs="+", default=["synthetic:64:1"], help="the same, to choose the weights on (drawn "
                    "faces, too: give real ones with real --faces)")
-    p.add_argument("--out", required=True, help="folder of the run: its weights will be "
-                   "OUT/best.safetensors")
+    p.add_argument("--out", required=True, help="folder of the run: its weights will be OUT/best.safetensors")
     p.add_argument("--images", type=positive(int), help="the length of the run in images; this or --minutes is needed")
     p.add_argument("--minutes", type=positive(float), help="the length of the run in minutes, reading, validation and "
                    "saving in them; beside --images: end this call after so many, --resume continues")
@@ -103,8 +107,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("evaluate", help="measure weights on faces and write a record",
                             formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, the folder of a run, or the name of "
-                   "ours, for example pocket")
+    p.add_argument("weights", metavar="WEIGHTS", help="a .safetensors file, a run's folder, or one of ours, as pocket")
     p.add_argument("--faces", nargs="+", default=["synthetic:100:2"], help="as in train")
     p.add_argument("--protocol", default="paper", help="paper, dic or rgb")
     p.add_argument("--metrics", nargs="+", default=["psnr", "ssim"], help="from psnr, ssim, vif (steerable pyramid), "
@@ -125,8 +128,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--stress", nargs="+", metavar="NAME", help="only these of drawn faces: yaw, light, strength, skin; "
                    "of all: dark, bright, blur, noise, jpeg, shift, roll, smaller, larger; and if asked for, turn, "
                    "which sorts photographs by their yaw")
-    p.add_argument("--images", type=positive(int), help="take so many of the files, by a fixed seed; for turn, so many "
-                   "at each level")
+    p.add_argument("--images", type=positive(int), help="take so many files, by a fixed seed; for turn, at each level")
     p.add_argument("--metrics", nargs="+", help="as in evaluate, of an image, psnr among them (without it psnr, lpips "
                    "and identity, as far as their networks are at hand)")
     p.add_argument("--records", help="folder for the record")
@@ -194,8 +196,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--scale", choices=("smoke", "mini", "pocket", "gpu", "short", "paper"), help="seconds, minutes or "
                    "hours a run on a CPU; minutes on a GPU, 200,000 images, 150 epochs (gpu with a GPU, else pocket)")
     p.add_argument("--only", metavar="PATTERN", help="runs by name, for example 'aminet-*'")
-    p.add_argument("--budget", metavar="MINUTES", type=float, help="stop in time, with everything saved; "
-                   "without it, go on to the end")
+    p.add_argument("--budget", metavar="MINUTES", type=float, help="stop in time, all saved; without it, at the end")
     p.add_argument("--out", default="runs", help="folder of the runs (runs)")
     p.add_argument("--records", help="folder of the records; a run that has its own there is passed over "
                    "(data/records; for smoke, OUT/records)")
@@ -213,9 +214,9 @@ def json_text(value: object, **options) -> str:
     return json.dumps(json.loads(json.dumps(value), parse_constant=lambda _: None), allow_nan=False, **options)
 
 
-def record_path(arguments, *words: str) -> Path:
+def record_path(arguments, *words: str | list[str]) -> Path:
     """Return where a command keeps its record, if --records is given; BadInput if that cannot be."""
-    path = Path(arguments.records or ".", f"{'-'.join(words)}.json")
+    path = Path(arguments.records or ".", record_name(*words))
     check_outputs([path] if arguments.records else [], arguments.overwrite)
     return path
 
@@ -317,8 +318,7 @@ def evaluate(arguments) -> None:
         raise BadInput("; ".join(problems))
     for problem in problems:
         print(printable(problem), file=sys.stderr)
-    sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
-    target = Path(arguments.records) / f"{label(arguments.weights)}-{sets}-{arguments.protocol}.json"
+    target = Path(arguments.records, record_name(label(arguments.weights), arguments.faces, arguments.protocol))
     check_outputs([target], overwrite=True)  # to an earlier record is added
     gallery = open_gallery(arguments.gallery, arguments.faces, arguments.skip_bad) if arguments.gallery else None
     faces, about = open_faces(arguments.faces, arguments.skip_bad, progress=not arguments.json)
@@ -347,8 +347,7 @@ def limits(arguments) -> None:
     metrics, problems = (arguments.metrics, []) if arguments.metrics else available_metrics(USUAL)
     for problem in problems:
         print(printable(problem), file=sys.stderr)
-    sets = "+".join(Path(source).stem.replace(":", "_") for source in arguments.faces)
-    target = record_path(arguments, "limits", label(arguments.weights), sets)
+    target = record_path(arguments, "limits", label(arguments.weights), arguments.faces)
     record = measure_limits(arguments.weights, arguments.faces, arguments.stress, metrics, arguments.images,
                             progress=not arguments.json)
     print(json_text(record) if arguments.json else format_limits(record))
@@ -376,13 +375,14 @@ def upscale(arguments) -> int:
     options = {name: value for name, value in vars(arguments).items() if name not in ("command", "sources", "target")}
     pairs = plan(arguments.sources, arguments.target, arguments.overwrite, arguments.faces_only)
     total, outcomes = len(pairs), run(pairs, **options)
-    count = {"done": 0, "kept": 0, "failed": 0}
+    count, say = {"done": 0, "kept": 0, "failed": 0}, print
     with suppress(ImportError):  # --onnx needs no tqdm
         from tqdm import tqdm
         outcomes = tqdm(outcomes, "upscale", total, leave=False, unit=" pictures", disable=total == 1)
+        say = tqdm.write  # above the bar
     for outcome in outcomes:
         count[outcome.status] += 1
-        print(*outcome.lines, sep="\n", file=sys.stdout if outcome.status == "done" else sys.stderr)
+        say("\n".join(outcome.lines), file=sys.stdout if outcome.status == "done" else sys.stderr)
     if total > 1:
         print(f"{count['done']} of {total} pictures done, {count['kept']} kept as they were, {count['failed']} failed")
     return 2 if count["failed"] else 0
@@ -455,9 +455,21 @@ def problem(error: Exception) -> str | None:
     if isinstance(error, OSError):
         where = f" {error.filename!r}" if error.filename else ""
         return printable(f"cannot read or write{where}: {error.strerror or error}; {advice(error)}")
-    if isinstance(error, MemoryError) or re.search("memory|create a primitive", str(error)):  # torch: RuntimeError
+    if isinstance(error, (MemoryError, RuntimeError)) and re.search("^$|memory|allocate|primitive", str(error)):
         return "the memory is not enough: give less to do at once, for example a smaller --batch or fewer --faces"
     return None
+
+
+STOPS: list[float] = []  # when this process was asked to end
+
+
+def stop(*_) -> None:
+    """End the command at a signal, as Ctrl-C. Another one does not disturb that, unless the end hangs."""
+    STOPS.append(time.monotonic())
+    if len(STOPS) == 1:
+        raise KeyboardInterrupt
+    if STOPS[-1] - STOPS[0] > 3:
+        os._exit(130)
 
 
 def main() -> int:
@@ -474,25 +486,34 @@ def main() -> int:
             for name, value in vars(arguments).items():
                 if "" in (value if isinstance(value, list) else [value]):  # a variable of the shell that is not set
                     raise BadInput(f"{name} is empty: give it a value, or leave the option out")
-            return COMMANDS[arguments.command](arguments) or 0
+            try:
+                os.getcwd()
+            except FileNotFoundError:  # torch's libraries would end the process
+                raise BadInput("the folder that you are in was deleted: change to another one") from None
+            line, status = "", COMMANDS[arguments.command](arguments) or 0
         finally:
             print(end="", flush=True)
-    except KeyboardInterrupt as error:
-        line, status = str(error) or "stopped", 130
     except BrokenPipeError:  # the reader of our output has gone, for example `| head`
         line, status = "", 0
-    except (BadInput, OSError, MemoryError, RuntimeError) as error:
-        if (line := problem(error)) is None:
+    except (KeyboardInterrupt, Exception) as error:
+        if STOPS or isinstance(error, KeyboardInterrupt):  # some libraries make another error of it
+            line, status = isinstance(error, KeyboardInterrupt) and str(error) or "stopped", 130
+        elif (line := problem(error)) is None:
             raise
-        line, status = f"aminet: {line}", 2
-    with suppress(OSError):
-        print(line, end="\n" * bool(line), file=sys.stderr, flush=True)
-    try:
-        print(end="", flush=True)
-    except OSError:  # what could not be printed shall not be tried again at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        else:
+            line, status = f"aminet: {line}", 2
+    for number, stream, text in (2, sys.stderr, line + "\n" * bool(line)), (1, sys.stdout, ""):
+        try:
+            print(text, end="", file=stream, flush=True)
+        except OSError:  # what could not be printed shall not be tried again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    for number in signal.Signals:  # Windows has no SIGHUP
+        if number.name in ("SIGINT", "SIGTERM", "SIGHUP") and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    if (status := main()) == 130:
+        os._exit(status)  # Python's own end would meet another Ctrl-C with a traceback
+    sys.exit(status)

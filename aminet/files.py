@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager, suppress
 from errno import ENAMETOOLONG, ENOSPC
 from functools import lru_cache
@@ -50,9 +50,10 @@ def writing(path: Path, folder: Path | None = None):
                        "run again (a training run continues with --resume)") from error
 
 
-def check_outputs(paths: Iterable[Path], overwrite: bool = False, inputs: Iterable[Path] = (), size: int = 0) -> None:
+def check_outputs(paths: Iterable[Path], overwrite: bool = False, inputs: Iterable[Path] = (),
+                  size: int = 2**14) -> None:
     """Refuse, before the work for them, files that are there (Kept, unless `overwrite`), inputs under whatever name,
-    folders, and places where `size` bytes cannot be written. Nothing is left behind."""
+    folders, and places where `size` bytes (of a record, say) cannot be written. Nothing is left behind."""
     protected = {file_id(path) for path in inputs} - {None}
     for path in paths:
         folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
@@ -65,6 +66,16 @@ def check_outputs(paths: Iterable[Path], overwrite: bool = False, inputs: Iterab
             raise Kept(f"{path} exists and is kept: --overwrite replaces it")
         with writing(path, folder), tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.") as file:
             file.write(bytes(size))
+
+
+def record_name(*words: str | Sequence[str]) -> str:
+    """Return the name of a record's file, made of words and sources of faces. What no file system takes is cut, and
+    ends with a checksum of the whole."""
+    name = "-".join(word if isinstance(word, str) else "+".join(Path(source).stem.replace(":", "_") for source in word)
+                    for word in words)
+    if len(os.fsencode(name)) > 240:
+        name = f"{name[:50]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    return f"{name}.json"
 
 
 def file_id(path: Path) -> tuple[int, int] | None:

@@ -35,14 +35,14 @@ class Recipe:
     BadInput for a value out of its range, for less than one batch, and for a schedule without an end.
     """
 
-    images: int | None = bounded(None, 1, kind=int)
+    images: int | None = bounded(None, 1, 10**9, kind=int)
     batch: int = bounded(32, 1, 4096)
     lr: float = bounded(2e-4, high=1, above=0)
     schedule: str = one_of("constant", "cosine")
     ema: float = bounded(0.0, 0, below=1)
     val_every: int = bounded(5000, 1)
     seed: int = bounded(0, 0, 2**40)  # `draw` multiplies it by a million
-    minutes: float | None = bounded(None, above=0, kind=float)
+    minutes: float | None = bounded(None, above=0, high=10**6, kind=float)
     warmup: float = bounded(0.0, 0, below=1)
     robust: bool = False
 

@@ -40,11 +40,11 @@ def open_sources(text: str) -> None:
 
 FACES = readable("folders and zips of faces, separated by spaces, or synthetic:N:SEED", open_sources)
 WEIGHTS = "weights: ours by name, a .safetensors file, or the folder of a run"
-PORTRAIT, MINUTES = one_of(*EYES), bounded(0.0, 0)
+PORTRAIT, MINUTES = one_of(*EYES), bounded(0.0, 0, 10**6)
 NUMBERS = {  # and choices, as dataclass fields
     "SEED": bounded(0, 0, 2**40), "SEEDS": bounded(8, 1, 1000), "FACES": bounded(32, 2, 1000), "FACE": PORTRAIT,
     "face": PORTRAIT, "steps": bounded(60, 1, 10_000), "synthetic": bounded(16, 1, 1000), "snapshots": bounded(6, 1, 6),
-    "images": bounded(0, 0), "minutes": MINUTES, "budget": MINUTES, "preset_name": one_of(*PRESETS)}
+    "images": bounded(0, 0, 10**9), "minutes": MINUTES, "budget": MINUTES, "preset_name": one_of(*PRESETS)}
 ALLOWED = {field.name: field.metadata["limits"] for field in fields(GANRecipe) if "limits" in field.metadata} | {
     name: field.metadata["limits"] for name, field in NUMBERS.items()} | {
     "resume": Limits(bool, "True or False"), "device": readable("auto, cpu or cuda", usable),

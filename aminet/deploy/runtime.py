@@ -30,7 +30,7 @@ def load_onnx(path: str | Path) -> Network:
     try:
         return open_onnx(read_file(Path(path)), bounded=True)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise BadInput(f"{path}: {error}; write one: python -m aminet export WEIGHTS NAME.onnx") from None
 
 
 def open_onnx(content: bytes, threads: int = 0, bounded: bool = False) -> Network:
@@ -43,13 +43,14 @@ def open_onnx(content: bytes, threads: int = 0, bounded: bool = False) -> Networ
     options.intra_op_num_threads, options.log_severity_level = threads, 4  # errors arrive as exceptions
     # An ONNX file may name others that hold its weights: they are looked for where there are none.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    if bounded:
+    if bounded:  # what would be computed before the first face has no bound; in our files there is nothing
         bounded_memory()
         options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         if len(content) - weights_in(content) > GRAPH:
             raise ValueError("its graph is too large")
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"],
+                                               disabled_optimizers=["ConstantFolding"] * bounded)
         ends = [(end.name, end.type, end.shape[1:]) for end in (*session.get_inputs(), *session.get_outputs())]
     except (IndexError, KeyError, StopIteration):
         raise BadInput("no ONNX file") from None

@@ -102,12 +102,10 @@ def bench_all(size: str = "aminet", device: str = "cpu", quick: bool = False) ->
 
 def format_speeds(record: dict) -> str:
     """A record of `bench_all` as a table for people."""
-    def scaled(value: float | None, unit: float) -> float | None:
-        return None if value is None else value / unit
-
     headers = ["", "params, M", "MACs, G", "thop", "ms", "/ AMINet", "compiled, ms", "/ AMINet"]
-    cells = [[row["network"], row["params"] / 1e6, row["macs"] / 1e9, scaled(row["thop_macs"], 1e9),
-              1e3 * row["seconds"], row["ratio"], scaled(row.get("compiled_seconds"), 1e-3), row.get("compiled_ratio")]
+    cells = [[row["network"], row["params"] / 1e6, row["macs"] / 1e9, row["thop_macs"] and row["thop_macs"] / 1e9,
+              1e3 * row["seconds"], row["ratio"], 1e3 * row.get("compiled_seconds", 0) or None,
+              row.get("compiled_ratio")]
              for row in record["rows"]]
     return "\n".join([
         f"one face, size {record['preset']}, on {machine_words(record)}; medians of {record['rounds']} rounds",

@@ -153,9 +153,10 @@ def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool 
     written = [(face.parts[2], result.with_name(f"{result.stem}_{i}{result.suffix}"))
                for i, face in enumerate(faces, 1) if face.parts] if faces_only else [(picture, result)]
     written.append((sheet(faces), contact := outputs[-1]))
-    check_outputs([path for _, path in written], overwrite, [source, *inputs])  # or another program was faster
-    for part, path in written:
-        write_picture(part, path)
+    files = {path: encoded(part, path) for part, path in written}
+    check_outputs(files, overwrite, [source, *inputs], sum(map(len, files.values())))  # or another program was faster
+    for path, content in files.items():
+        write_atomically(path, content)
     pasted = sum(face.pasted for face in faces)
     lines = [f"{source}: {len(faces)} face{'s' * (len(faces) > 1)}, {pasted} restored: "
              f"{', '.join(str(path) for _, path in written[:-1]) or 'no file'}; before and after: {contact}",
@@ -242,12 +243,12 @@ def sheet(faces: list[Drawn]) -> Image.Image:
     return page
 
 
-def write_picture(image: Image.Image, path: Path) -> None:
-    """Write a picture in the format of its name."""
+def encoded(image: Image.Image, path: Path) -> bytes:
+    """Return a picture's file in the format of its name."""
     buffer = io.BytesIO()
     Image.init()
     try:
         image.save(buffer, Image.EXTENSION[path.suffix.lower()], quality=95)
     except (OSError, ValueError, KeyError) as error:  # more pixels than the format can hold
         raise BadInput(f"{path} cannot be written ({one_line(error)}): choose .png") from None
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -1,5 +1,4 @@
 """Every metric of an image by its name."""
-
 from __future__ import annotations
 
 from functools import partial

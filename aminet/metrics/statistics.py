@@ -1,5 +1,4 @@
 """Means with their 95 % intervals: by bootstrap over people and trainings, and by Student's t over trainings."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence

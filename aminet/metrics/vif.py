@@ -1,5 +1,4 @@
 """VIF, the visual information that a restored face keeps: in the wavelet domain (VIF) and in pixels (VIFp)."""
-
 from __future__ import annotations
 
 import numpy as np

@@ -54,7 +54,7 @@ def over_trainings(values: np.ndarray) -> dict[str, float] | None:
     return student_interval(values.mean(axis=1)) if len(values) >= STUDENT and np.isfinite(values).all() else None
 
 
-def difference_of(a: Sample, b: Sample, people=None) -> Sample:
+def gap_of(a: Sample, b: Sample, people=None) -> Sample:
     """Return a - b on the same faces, with its paired 95 % interval if both have values or draws; see `Sample`."""
     if a.values is not None and b.values is not None:
         paired = len(a.values) == len(b.values)  # equal seeds see the same pictures in the same order

@@ -186,9 +186,9 @@ def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
     pictures = {"": sr, "bicubic_": upsample(degrade(hr)) if bicubic is None else bicubic}
     of_images, values, parts = tuple(name for name in metrics if name not in ("fid", RECOGNITION)), {}, {}
     for prefix, images in pictures.items():
-        values |= prefixed(prefix, measure(images, hr, protocol, of_images))
+        values |= {prefix + name: found for name, found in measure(images, hr, protocol, of_images).items()}
         if "iou" in metrics:
-            parts |= prefixed(prefix, iou_of_parts(images, hr))
+            parts |= {prefix + name: found for name, found in iou_of_parts(images, hr).items()}
     if RECOGNITION in metrics and gallery:
         values |= recognise(pictures | {"original_": hr}, hr, people or [], gallery)
     every = values | parts
@@ -205,11 +205,6 @@ def results(sr: Tensor, hr: Tensor, protocol: Protocol, metrics: Sequence[str],
 def rounded(values: dict[str, np.ndarray], digits: int) -> dict[str, list[float]]:
     """Return values with so many digits, as JSON has them."""
     return {name: [round(float(value), digits) for value in found] for name, found in values.items()}
-
-
-def prefixed(prefix: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return values by names that begin with a prefix."""
-    return {prefix + name: found for name, found in values.items()}
 
 
 def fid_of(pictures: dict[str, Tensor], hr: Tensor, means: dict, gain: dict,

@@ -24,11 +24,11 @@ from ..errors import BadInput, printable
 from ..faces.dataset import same_faces
 from ..faces.priors import open_priors
 from ..faces.sources import Source, canonical, open_faces, open_training_faces
-from ..files import check_outputs, find, sha256
+from ..files import check_outputs, find, record_name, sha256
 from ..metrics.measure import METRICS
 from ..train import Recipe
 from ..training.device import usable
-from ..training.folder import header_of_state, held, in_use
+from ..training.folder import Busy, header_of_state, in_use, locked
 from ..training.games import GANGame, GANRecipe, L1Game
 from ..training.trainer import Trainer
 from ..training.weights import PRETRAINED, read_header
@@ -100,7 +100,7 @@ class Reproduction:
 
     def record(self, name: str, source: str) -> Path:
         """Return the file for the record of the run of that name on a test set."""
-        return self.records / f"{name}-{Path(canonical(source)).stem.replace(':', '_')}-paper.json"
+        return self.records / record_name(name, [canonical(source)], "paper")
 
     def status(self, spec: RunSpec, records: list[dict] | None = None) -> Status:
         """Return how far a run is. Nothing is loaded or measured. records: as `read_records` has just read them."""
@@ -254,9 +254,11 @@ class Reproduction:
             self.say(f"{spec.name} is {status.state} {status.note}")
         if status.state in ("waiting", "running") or status.state == "done" and not self.addable(spec):
             return True
-        with held(self.out / spec.name) as mine:
-            if not mine:
-                return True
+        try:
+            lock = locked(self.out / spec.name)
+        except Busy:
+            return True
+        with lock:
             status = self.status(spec)  # another process may have changed it meanwhile
             if status.state in ("partial", "pending"):
                 self.train_run(spec, status)

@@ -17,16 +17,7 @@ from pathlib import Path
 from ..errors import BadInput
 from ..files import DATA, IN_CLONE
 from . import published as paper
-from .comparison import (
-    Comparison,
-    Measurement,
-    Sample,
-    average,
-    best_comparison,
-    difference_of,
-    load_measurements,
-    notes_on,
-)
+from .comparison import Comparison, Measurement, Sample, average, best_comparison, gap_of, load_measurements, notes_on
 from .records import read_record
 from .runs import COMPARISONS, FROM_BICUBIC, RunSpec, runs
 
@@ -237,7 +228,7 @@ def with_difference(cell: Cell, samples: dict[tuple[str, str], Sample | None], c
     if sample is None or own_method is None:
         return cell
     people = comparison.behind(cell.row, cell.metric)[0][0].people if comparison else None
-    gap = difference_of(sample, own_method, people)
+    gap = gap_of(sample, own_method, people)
     return replace(cell, difference=gap.mean, difference_low=gap.low, difference_high=gap.high)
 
 

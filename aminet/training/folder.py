@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,28 +28,12 @@ def lock_of(folder: str | Path):
 
 
 def locked(folder: str | Path):
-    """Lock a run's folder until `release` of what it returns; Busy if another process works there."""
-    lock = lock_of(folder)
-    with writing(Path(lock.lock_file)):
+    """Lock a run's folder until the end of `with` what it returns; Busy if another process works there."""
+    with writing(Path(folder, ".lock")):
         try:
-            lock.acquire()
+            return lock_of(folder).acquire()
         except Timeout:
             raise Busy(f"another process works in {folder}: wait for it, or choose another --out") from None
-    return lock
-
-
-@contextmanager
-def held(folder: str | Path):
-    """Lock a run's folder until the end of the block: gives True, or False if another process works there."""
-    try:
-        lock = locked(folder)
-    except Busy:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def in_use(folder: str | Path) -> bool:
@@ -140,7 +123,7 @@ class RunFolder:
     def take(self) -> None:
         """Lock the folder, if it is not locked by this object."""
         if self.first and not self.lock:
-            self.lock = locked(self.out)
+            self.lock = locked(self.out).lock
 
     def release(self) -> None:
         if self.lock:

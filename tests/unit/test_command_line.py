@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from aminet.faces.synthetic import faces
 from aminet.paper.records import command_line
 from aminet.training.weights import save_weights
 
+ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ["train", "pocket", "--out", "run", "--images", "2", "--batch", "2", "--device", "cpu"]
 
 
@@ -243,6 +245,58 @@ def test_ctrl_c_while_something_is_read(folder, weights, aminet, monkeypatch, pl
     assert "Traceback" not in done.stderr and sorted(folder.rglob("*")) == before and len(calls) < 300
 
 
+def as_module(code, *words):
+    """Run `python -m aminet`, of which `code` replaces the module of the command `ledger`."""
+    start = ("import runpy, sys, types; ledger = types.ModuleType('aminet.ledger')\n"
+             f"exec({code!r}, vars(ledger)); sys.modules['aminet.ledger'] = ledger; sys.argv[0] = 'aminet'\n"
+             "runpy.run_module('aminet', run_name='__main__')")
+    return subprocess.run([sys.executable, "-c", start, *words], capture_output=True, text=True, timeout=60)
+
+
+SIGNAL = """import os, signal, time
+format_ledger = str
+def send(name): os.kill(os.getpid(), getattr(signal, name))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals as on Linux")
+@pytest.mark.parametrize("first", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_command_ends_does_not_disturb_that(first):
+    """What the command has begun to clean up is cleaned up, the line is printed, and no library's error is."""
+    done = as_module(SIGNAL + f"""
+def ledger(names):
+    try:
+        send({first!r})
+    except KeyboardInterrupt:
+        raise ImportError("cannot load module more than once per process")
+    finally:
+        send("SIGINT"); send("SIGTERM"); print("cleaned up")
+""", "ledger")
+    assert (done.returncode, done.stderr, done.stdout) == (130, "stopped\n", "cleaned up\n")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals as on Linux")
+def test_a_command_that_cannot_end_is_stopped_by_another_signal():
+    done = as_module(SIGNAL + """
+def ledger(names):
+    try:
+        send("SIGINT")
+    except KeyboardInterrupt:
+        while True:
+            time.sleep(0.2); send("SIGINT")
+""", "ledger")
+    assert done.returncode == 130 and "Traceback" not in done.stderr
+
+
+def test_a_folder_that_was_deleted():
+    code = ("import os, sys, tempfile; os.chdir(folder := tempfile.mkdtemp()); os.rmdir(folder)\n"
+            "from aminet.__main__ import main; sys.argv = ['aminet', 'ledger']; sys.exit(main())")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 2 and done.stderr == ("aminet: the folder that you are in was deleted: change to another "
+                                                    "one\n")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 @pytest.mark.parametrize("words", [["--help"], ["table", "1"], ["train", "--help"]])
 def test_an_output_that_cannot_be_written(words):
@@ -250,6 +304,8 @@ def test_an_output_that_cannot_be_written(words):
         done = subprocess.run([sys.executable, "-m", "aminet", *words], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "No space left" in done.stderr and "free some space" in done.stderr
+    with open("/dev/full", "w") as full:  # nor can the line that says so
+        assert subprocess.run([sys.executable, "-m", "aminet", *words], stdout=full, stderr=full).returncode == 2
 
 
 def test_a_terminal_without_the_letters_of_a_name(folder):

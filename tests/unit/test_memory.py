@@ -51,6 +51,10 @@ ONNX = {
     "folded": network(node("ConstantOfShape", ["shape"], ["large"]), *LAST, shape=[2**36]),
     "doubled": network(*(node("Concat", [f"x{i}" if i else "image"] * 2, [f"x{i + 1}"], axis=0) for i in range(30)),
                        node("Identity", ["x30"], ["large"]), *LAST),
+    "kept": network(  # computed before the first face, all of these constants would stay
+        node("ConstantOfShape", ["shape"], ["x0"]), *(node("Add", [f"x{i}"] * 2, [f"x{i + 1}"]) for i in range(30)),
+        node("Identity", ["x30"], ["large"]), LAST[0], node("Expand", ["one", "two"], ["restored"]), shape=[2**25],
+        two=[2, 3, 128, 128]),
     "long": network(*(node("Identity", [f"x{i}" if i else "image"], [f"x{i + 1}"]) for i in range(200_000)),
                     node("Identity", ["x200000"], ["restored"])),
 }

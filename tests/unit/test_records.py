@@ -5,7 +5,7 @@ import os
 import pytest
 
 from aminet.errors import BadInput
-from aminet.files import read_json
+from aminet.files import read_json, record_name
 from aminet.paper.records import read_record, read_records, seal, write_record
 from aminet.paper.tables import table
 from aminet.paper.verdicts import readings
@@ -79,6 +79,16 @@ def test_a_record_of_another_kind_is_not_replaced(folder, refuses, name, words, 
     before = target.read_bytes()
     refuses(words, "evaluate", "pocket", "--faces", "synthetic:2", "--metrics", "psnr", "--records", folder, *more)
     assert target.read_bytes() == before
+
+
+def test_a_name_fits_into_any_file_system():
+    """Short ones stay as they always were."""
+    assert record_name("pocket", ["sets/celeba_test.zip", "synthetic:4:1"], "paper") == (
+        "pocket-celeba_test+synthetic_4_1-paper.json")
+    assert record_name("x" * 240) == "x" * 240 + ".json"
+    long = [record_name("pocket", [f"{letter}{i}" for i in range(500)], "paper") for letter in "ab☃"]
+    assert len(set(long)) == 3 and all(len(os.fsencode(name)) < 245 for name in long)
+    assert long[0].startswith("pocket-a0+a1+") and record_name(os.fsdecode(b"\xff" * 300)).endswith(".json")
 
 
 def test_json_has_bounds(tmp_path):

@@ -355,10 +355,10 @@ def test_fid_is_paired_by_its_draws(folder):
     both = cells(8, folder(with_fid("amigan-short-1", 104, draws[1])))["AMIGAN (Ours)", "fid"]
     assert (both.ours, both.seeds) == (102, (0, 1))
     a, b = (C.Sample(mean, draws=np.array(d)) for mean, d in zip((100, 104), draws))
-    gap = C.difference_of(a, b)
+    gap = C.gap_of(a, b)
     assert (gap.mean, gap.low, gap.high) == (-4, *np.quantile(np.subtract(*draws), (0.025, 0.975)))
-    assert C.difference_of(C.average([a, b]), b).low == np.quantile(np.subtract(np.mean(draws, 0), draws[1]), 0.025)
-    assert C.difference_of(C.Sample(100), C.Sample(104)) == C.Sample(-4)  # no draws: no interval
+    assert C.gap_of(C.average([a, b]), b).low == np.quantile(np.subtract(np.mean(draws, 0), draws[1]), 0.025)
+    assert C.gap_of(C.Sample(100), C.Sample(104)) == C.Sample(-4)  # no draws: no interval
     assert C.average([C.Sample(100), C.Sample(104)]) == C.Sample(102)
 
 

@@ -95,6 +95,7 @@ def test_the_warm_up_rises_in_a_line():
     (dict(ema=1.0), "ema=1.0: expected a number from 0 to below 1"), (dict(ema=math.nan), "ema=nan"),
     (dict(val_every=0), "val_every=0"), (dict(seed=2**63), "from 0 to"), (dict(seed=-1), "seed=-1"),
     (dict(minutes=0), "minutes=0"), (dict(minutes=math.inf), "minutes=inf"),
+    (dict(minutes=1e300), "above 0 to 1000000"), (dict(images=10**30), "from 1 to 1000000000"),
     (dict(warmup=1.5, images=64), "warmup=1.5"),
     (dict(warmup=0.1), "need an end"), (dict(schedule="cosine"), "--images or --minutes"),
     (dict(schedule="step", images=100), "schedule='step': expected one of constant, cosine"),
