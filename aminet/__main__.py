@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
 
     p = commands.add_parser("ledger", help="parameters and MACs of every preset and ablation, against the paper's")
-    p.add_argument("names", metavar="NAME", nargs="*", help="only these, for example aminet 'w/o SA'")
+    p.add_argument("names", metavar="NAME", nargs="*", default=(), help="only these, for example aminet 'w/o SA'")
     p.add_argument("--json", action="store_true", help="a list of objects instead of a table")
 
     p = commands.add_parser("data", help="look at face sets").add_subparsers(dest="action", required=True)
@@ -484,7 +484,7 @@ def main() -> int:
         try:
             arguments = parser().parse_args()
             for name, value in vars(arguments).items():
-                if "" in (value if isinstance(value, list) else [value]):  # a variable of the shell that is not set
+                if value == [] or "" in (value if isinstance(value, list) else [value]):  # of a shell: --out=$UNSET
                     raise BadInput(f"{name} is empty: give it a value, or leave the option out")
             try:
                 os.getcwd()

@@ -338,7 +338,9 @@ def raised(error):
     ("paths is empty", ("data", "check", "")), ("faces is empty", (*TRAIN, "--faces", "some", "")),
     ("out is empty", ("train", "pocket", "--images", "2", "--out", "")), ("target is empty", ("upscale", "some", "")),
     ("sources is empty", ("upscale", "", "out")), ("records is empty", ("evaluate", "pocket", "--records", "")),
-    ("out is empty", ("reproduce", "--list", "--out", ""))])
+    ("out is empty", ("reproduce", "--list", "--out", "")), ("only is empty", ("reproduce", "--list", "--only=--")),
+    ("out is empty", ("train", "pocket", "--images", "32", "--out=--")),
+    ("faces is empty", ("evaluate", "pocket", "--faces=--"))])
 def test_an_empty_word_is_not_this_folder(folder, refuses, words, command):
     """As from a variable of the shell that is not set."""
     before = sorted(folder.rglob("*"))
