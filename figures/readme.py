@@ -132,7 +132,7 @@ def reproduced() -> str:
         f"- **The ablations are tried in small.** In PSNR {words.count('holds')} of {len(words)} measured "
         f"differences holds{held}, {words.count('reversed')} are reversed. "
         f"{words.count('cannot be told')} cannot be told from chance. "
-        f"Corrected for all {len(every)} tests, what holds is: {listing(kept)}.",
+        f"Corrected for all {len(every)} tests, " + (f"what holds is: {listing(kept)}." if kept else "nothing holds."),
         f"- **The compared methods** are written from their papers, {len(done)} of {len(others)} trained in small, "
         f"and {len(games)} of {len(published(8))} GANs. "
         f"{equal_starts()}"]
