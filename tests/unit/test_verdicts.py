@@ -45,7 +45,9 @@ def test_the_committed_trainings():
     by_row = {(one.row, one.metric): one for one in verdicts()}
     removed = by_row["RDFE w/o FRM", "psnr"]
     assert removed.word == "holds" and len(removed.records) == 3
-    assert by_row["RDFE w/o FRM", "ssim"].holm < 0.05 < removed.holm  # Welch's 0.0019 times 46
+    least = min(by_row.values(), key=lambda one: one.holm)  # 0.051: with all rows trained, nothing is beyond chance
+    assert least == by_row["RDFE w/o FRM", "ssim"] and 0.05 < least.holm < removed.holm < 0.1
+    assert least.holm == pytest.approx(max(least.paired, least.welch) * len(by_row))
     assert by_row["LGFI w/o RDFE", "psnr"].support == "paired"
     assert by_row["RDFE w/o AU", "ssim"].welch > 0.1 > by_row["RDFE w/o AU", "ssim"].paired
     assert {one.row for one in readings()} >= {"w/o norm", "SKAF gates features", "8C"}
