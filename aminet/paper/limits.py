@@ -37,6 +37,7 @@ USUAL = ("psnr", "lpips", "identity")
 RULE = PROTOCOLS["paper"]
 FALL = 0.1  # in identity: the loss that `breaks` looks for
 FEW = 5  # faces: with fewer, a bin of `turn` has no mean
+LEVELLED = ("identity", "iou", "nme", "pose")  # their networks know upright faces alone: of pictures brought `back`
 
 
 def exposed(images: Tensor, stops: float) -> Tensor:
@@ -77,8 +78,7 @@ class Stress(NamedTuple):
     words: what a user meets. unit, levels: the first level is no stress, or the easiest one.
     on: what changes. `scene`: a drawn face, so the truth, too. `frame`: the picture of 128x128, and the truth with it.
     `photo`: this picture, not the truth. `input`: the picture of 16x16, not the truth. `choice`: which faces are taken.
-    act: of `scene`, the controls of `FaceParams` at a level; of the others, pictures (N, 3, S, S) at a level.
-    back: the reverse, for the identity, where the face finder would be misled: YuNet hardly turns with a face.
+    act: of `scene`, the controls of `FaceParams` at a level; of the others, pictures (N, 3, S, S). back: its reverse.
     """
 
     words: str
@@ -131,8 +131,7 @@ def measure_limits(weights: str | Path, sources: Sequence[str] = ("synthetic:8:2
 
     Returns a sealed record of kind "limits". Its `stresses` have `rows`, one a level: `means` with 95 % intervals over
     people (`bicubic_...` of the baseline), `gain` over bicubic, and how both changed since the first level, `change`
-    and `gain_change`, paired. `undefined` counts faces without a value, such as an identity where no face is found.
-    Raises BadInput before anything is measured.
+    and `gain_change`, paired. `undefined` counts faces without a value. Raises BadInput before it measures.
     """
     source = Source.parse(sources[0])
     drawn = source if source.kind == "synthetic" else None
@@ -216,14 +215,15 @@ def under(stress: Stress, level: float, hr: Tensor, drawn: Source | None = None)
 
 def measured(model: torch.nn.Module, stress: Stress, level: float, truth: Tensor, lr: Tensor, metrics: Sequence[str],
              people: np.ndarray) -> dict[str, dict]:
-    """Return the `results` of a network and of bicubic interpolation; identity is that of pictures brought `back`."""
+    """Return the `results` of a network and of bicubic interpolation; those LEVELLED are of pictures brought `back`."""
     sr = to_uint8(restore(model.to(memory_format=torch.channels_last), lr, batch=16), RULE.sr_rounding)
     pictures, found = [sr, truth, upsample(lr)], {}
     back = [stress.back(images, level) for images in pictures] if stress.back else pictures
     for same, (result, original, bicubic) in ((False, pictures), (True, back)):
-        names = [name for name in metrics if (name == "identity") == same]
+        names = [name for name in metrics if (name in LEVELLED) == same]
         more = results(result, original, RULE, names, people.tolist(), bicubic)
-        found = {part: found.get(part, {}) | more[part] for part in more}
+        found = {part: found.get(part, {}) | {key: value for key, value in more[part].items()
+                                              if key.removeprefix("bicubic_") in names} for part in more}
     return found
 
 
@@ -253,8 +253,7 @@ def breaks(record: dict) -> list[dict]:
     table = []
     for name, stress in record["stresses"].items():
         rows = [row for row in stress["rows"] if row["means"]]
-        gains = [(row["level"], mean) for row in rows if (mean := row["gain"]["psnr"]["mean"]) is not None]
-        gains = gains or [(0, np.nan)]
+        gains = [(row["level"], x) for row in rows if (x := row["gain"]["psnr"]["mean"]) is not None] or [(0, np.nan)]
         alike = [(row["level"], mean) for row in rows if (mean := row["means"].get("identity", {}).get("mean"))]
         table.append({"stress": name, "unit": stress["unit"], "first": gains[0][1], "last": gains[-1][1],
                       "halved": crossing(gains, gains[0][1] / 2), "gone": crossing(gains, 0),

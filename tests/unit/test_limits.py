@@ -116,20 +116,20 @@ def test_moves_are_exact(hr):
     assert float((middle - hr[..., 32:96, 32:96].float()).abs().mean()) < 2
 
 
-def test_a_face_is_levelled_before_its_identity(weights, monkeypatch):
+def test_a_face_is_levelled_before_its_identity_and_shape(weights, monkeypatch):
     seen = []
 
     def results(sr, hr, rule, metrics, people, bicubic):
         seen.append((metrics, hr))
-        return {"means": dict.fromkeys(metrics)}
+        return {"means": dict.fromkeys([*metrics, "bicubic_psnr", "iou_nose"])}
 
     monkeypatch.setattr(L, "results", results)
     hr, model = faces(1, 5), L.load_weights(weights)[0]
     truth, lr = L.under(L.STRESSES["roll"], 90, hr)
-    found = L.measured(model, L.STRESSES["roll"], 90, truth, lr, ["psnr", "identity"], np.zeros(1))
-    assert set(found["means"]) == {"psnr", "identity"}
+    found = L.measured(model, L.STRESSES["roll"], 90, truth, lr, ["psnr", "identity", "iou"], np.zeros(1))
+    assert set(found["means"]) == {"psnr", "bicubic_psnr", "identity", "iou"}  # not the IoU of each part
     (plain, turned), (same, back) = seen
-    assert (plain, same) == (["psnr"], ["identity"]) and torch.equal(turned, truth) and torch.equal(back, hr)
+    assert (plain, same) == (["psnr"], ["identity", "iou"]) and torch.equal(turned, truth) and torch.equal(back, hr)
 
 
 # The record
