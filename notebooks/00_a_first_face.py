@@ -55,7 +55,7 @@ from aminet.faces.synthetic import faces
 from aminet.protocol import PROTOCOLS, psnr, ssim
 from aminet.training.weights import load_weights
 from exercises import check
-from page import explore, eyes, show, table
+from page import explore, eyes, show, table, your_picture
 
 model, header = load_weights("pocket")  # the network of this course, already trained
 paper = PROTOCOLS["paper"]              # how scores are computed: chapter 02
@@ -573,26 +573,25 @@ figure = show([[sr[1], back[1], hr[1]]], titles=["restored upright", "restored u
 #
 # ## Your own picture
 #
-# Set `picture` in the first code cell to a path. A 16×16 picture is used as it is. In a photograph, every face is found, aligned as above and reduced.
-# Nothing leaves your machine, and nothing is written. To paste the faces back into the photograph: `python -m aminet upscale IN.jpg OUT.png --demo`.
+# If you run this notebook yourself (JupyterLab, VS Code, Colab), a button appears below: choose a picture. Or set `picture` in the first code cell to a path.
+# A 16×16 picture is used as it is. In a photograph, every face is found, aligned as above and reduced.
+# The picture stays on the machine that runs this notebook, and nothing is written. To paste the faces back into the photograph: `python -m aminet upscale IN.jpg OUT.png --demo`.
 
 # %%
-if picture:
-    from aminet.deploy.upscale import open_network, restore_faces
-    from aminet.errors import BadInput
-    from aminet.faces.pictures import open_image
-    from aminet.files import find
+from aminet.deploy.upscale import open_network, restore_faces
 
-    try:
-        found = restore_faces(open_image(find(picture)), open_network(), demo=True)[1]
-        print(*(face.text for face in found), sep="\n")
-        rows = [[to_tensor(part) for part in face.parts] for face in found if face.parts]
-        if rows:
-            figure = show(rows, titles=["LR", "bicubic", "AMINet", "aligned original"][:len(rows[0])], scale=1.5)
-    except BadInput as error:
-        print("aminet:", error)
-else:
-    print("no picture given")
+
+def mine(image):
+    """Show each face of a picture: its 16x16 pixels, bicubic, what the network draws, and the face itself."""
+    found = restore_faces(image, open_network(), demo=True)[1]
+    print(*(face.text for face in found), sep="\n")
+    rows = [[to_tensor(part) for part in face.parts] for face in found if face.parts]
+    if rows:
+        show(rows, titles=["LR", "bicubic", "AMINet", "aligned original"][:len(rows[0])], scale=1.5)
+        plt.show()
+
+
+your_picture(mine, picture)
 
 # %% [markdown]
 # ## A score you can trust

@@ -47,17 +47,15 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import display
 from PIL import Image
 from scipy.stats import kendalltau
 from skimage.data import astronaut
 
 from aminet.degrade import degrade
 from aminet.deploy.upscale import BLEND, FEATHER, open_network, paste, restore_faces
-from aminet.errors import BadInput
 from aminet.faces.dataset import to_tensor
 from aminet.faces.finder import Found, by_cascade, find_faces
-from aminet.faces.pictures import align, bicubic, open_image, to_rgb
+from aminet.faces.pictures import align, bicubic
 from aminet.faces.portraits import EYES, portraits
 from aminet.faces.sources import open_faces
 from aminet.faces.synthetic import CLASSES, draw_faces
@@ -72,7 +70,7 @@ from aminet.protocol import PROTOCOLS, psnr
 from aminet.train import restore
 from aminet.training.weights import PRETRAINED, load_weights
 from exercises import check
-from page import PART_COLOURS, live, show, table
+from page import PART_COLOURS, live, show, table, your_picture
 
 RECORDS = Path(records or DATA / "records")
 network = open_network("pocket")  # a function of pictures, 16x16 -> 128x128
@@ -312,11 +310,7 @@ plt.show()
 # %%
 def before_and_after(image, demo=True):
     """Show each face of a picture: its 16x16 pixels, bicubic, what the network draws, and the photograph."""
-    try:
-        _, faces = restore_faces(image, network, demo=demo)
-    except BadInput as error:
-        print(error)
-        return
+    _, faces = restore_faces(image, network, demo=demo)
     for number, face in enumerate(faces, 1):
         print(f"face {number}, {face.text}")
         if face.parts:
@@ -324,23 +318,7 @@ def before_and_after(image, demo=True):
             plt.show()
 
 
-if photo:
-    before_and_after(open_image(find(photo)))
-if live():
-    from ipywidgets import FileUpload, Output
-
-    upload, below = FileUpload(accept="image/*", multiple=False), Output()
-
-    def uploaded(change):
-        below.clear_output()
-        with below:
-            try:
-                before_and_after(to_rgb(bytes(upload.value[0].content)))
-            except BadInput as error:
-                print(error)
-
-    upload.observe(uploaded, "value")
-    display(upload, below)
+your_picture(before_and_after, photo)
 
 # %% [markdown]
 # > **What a restored face is not.** It is a likely face for these 256 pixels, not the face of this person. Never use one to identify anybody. The section on Table IX measures why.

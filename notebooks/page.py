@@ -20,7 +20,9 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image
 from tabulate import tabulate
 
-from aminet.files import HERE
+from aminet.errors import BadInput
+from aminet.faces.pictures import open_image, to_rgb
+from aminet.files import HERE, find
 from parameters import check_parameters
 
 CSS_PIXELS = 96  # of a browser's inch: a face of 128 pixels is 128 / 96 inches wide
@@ -188,3 +190,32 @@ def explore(draw: Callable, **controls) -> None:
         interact(draw, **controls)
     else:
         draw()
+
+
+def your_picture(act: Callable[[Image.Image], None], path: str = "") -> None:
+    """Call `act` with the picture at a path, and in a live notebook with each that a reader chooses by a button.
+
+    A BadInput is printed, as one line.
+    """
+    def tried(read: Callable[[], Image.Image]) -> None:
+        try:
+            act(read())
+        except BadInput as error:
+            print("aminet:", error)
+
+    if path:
+        tried(lambda: open_image(find(path)))
+    if live():
+        from ipywidgets import FileUpload, Output
+
+        button, below = FileUpload(accept="image/*"), Output()
+
+        def chosen(change: dict) -> None:
+            new = change["new"]
+            for file in new.values() if isinstance(new, dict) else new:  # one; by its name in Colab's ipywidgets 7
+                below.clear_output()
+                with below:
+                    tried(lambda: to_rgb(bytes(file["content"])))
+
+        button.observe(chosen, "value")
+        display(button, below)

@@ -1,5 +1,6 @@
 """What the notebooks share: wrong parameters fail, faces have their size, tables their best, figures their words."""
 import io
+from datetime import datetime, timezone
 
 import diagrams
 import matplotlib.pyplot as plt
@@ -7,7 +8,7 @@ import numpy as np
 import page
 import pytest
 import torch
-from page import as_svg, begin, explore, eyes, picture_of, rendered, show, table, words_of
+from page import as_svg, begin, explore, eyes, picture_of, rendered, show, table, words_of, your_picture
 from PIL import Image
 
 from aminet import BadInput
@@ -194,6 +195,29 @@ def test_sliders_come_in_a_live_notebook_alone(monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
     explore(lambda k=3: drawn.append(k), k=(1, 9))
     assert drawn == [3] and moved == [{"k": (1, 9)}]
+
+
+def test_your_picture_comes_by_its_path_or_by_a_button(tmp_path, monkeypatch, capsys):
+    seen, shown, path = [], [], tmp_path / "face.png"
+    Image.new("RGB", (20, 30)).save(path)
+    monkeypatch.setattr(page, "display", lambda *widgets: shown.append(widgets))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    your_picture(seen.append)
+    your_picture(seen.append, str(path))
+    your_picture(seen.append, str(tmp_path / "none.png"))
+    assert [image.size for image in seen] == [(20, 30)] and not shown
+    assert capsys.readouterr().out.startswith("aminet: ")
+
+    monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
+    your_picture(seen.append)
+    (button, below), = shown
+    file = {"name": "face.png", "type": "image/png", "size": 1, "last_modified": datetime.now(timezone.utc)}
+    button.value = [file | {"content": path.read_bytes()}]
+    assert [image.size for image in seen] == [(20, 30)] * 2
+    button.value = [file | {"content": b"no picture"}]
+    assert len(seen) == 2 and "aminet: " in capsys.readouterr().out
+    button.notify_change({"name": "value", "type": "change", "new": {"face.png": {"content": path.read_bytes()}}})
+    assert len(seen) == 3  # ipywidgets 7
 
 
 @pytest.mark.parametrize("name", diagrams.DIAGRAMS)
