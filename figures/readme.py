@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 from aminet.baselines.registry import adds_face, preset, read_config  # noqa: E402
 from aminet.config import AMINetConfig, Config  # noqa: E402
 from aminet.ledger import bill, match  # noqa: E402
-from aminet.metrics.statistics import paired_difference, student_interval  # noqa: E402
+from aminet.metrics.statistics import student_interval  # noqa: E402
 from aminet.paper.limits import FALL, breaks  # noqa: E402
 from aminet.paper.published import COLUMNS, PREFIX, ROMAN, published, read_csv  # noqa: E402
 from aminet.paper.records import evaluation_at, read_record  # noqa: E402
@@ -492,35 +492,41 @@ def limits() -> str:
     for row in breaks(record(file)):
         levels = record(file)["stresses"][row["stress"]]["rows"]
         ends = (one["gain"]["psnr"] for one in (levels[0], levels[-1]))
+        parts = [f"{one['means']['iou']['mean']:.2f}" for one in (levels[0], levels[-1])]
         rows.append([row["stress"], f"{levels[-1]['level']:g} ({row['unit']})", *(interval(**one) for one in ends),
-                     *("" if row[key] is None else f"{row[key]:.2g}" for key in ("halved", "gone", "other"))])
-    drawn = record("limits-pocket-synthetic_14_2.json")
+                     *parts, *("" if row[key] is None else f"{row[key]:.2g}" for key in ("halved", "gone", "other"))])
+    drawn = record("limits-pocket-synthetic_40_2.json")
     yaw, skin = (drawn["stresses"][name]["rows"][-1] for name in ("yaw", "skin"))
     photographs = record("limits-pocket-celeba_test+flickr_test.json")
-    names = ["aminet-mini-0", "aminet-robust-mini-0"]
-    cameras = [record(f"limits-{name}-celeba_test.json")["stresses"] for name in names]
-    poor = [[name, f"{first['level']:g}", *(interval(**row["gain"]["psnr"]) for row in (first, second))]
-            for name in cameras[1] for first, second in zip(*(stresses[name]["rows"] for stresses in cameras))]
-    clean, both = (record(f"{name}-celeba_test-paper.json") for name in names)
-    video = [interval(**record(f"{name}-video_probe-paper.json")["gain"]["cosine"]) for name in names]
-    cost = paired_difference(*(np.array(each["values"]["psnr"]) for each in (both, clean)), clean["faces"]["people"])
+    names = ["aminet-mini-0", *(f"aminet-robust-mini-{seed}" for seed in range(3))]
+    cameras = [record(f"limits-{name}-celeba_test.json") for name in names]
+    poor = [[name, f"{clean['level']:g}", *(interval(**row["gain"]["psnr"]) for row in (clean, first)),
+             ", ".join(f"{row['gain']['psnr']['mean']:+.2f}" for row in others)] for name in cameras[0]["stresses"]
+            for clean, first, *others in zip(*(camera["stresses"][name]["rows"] for camera in cameras))]
+    clean, both = ([mean(measured(f"{name}-mini-{seed}"), "psnr") for seed in range(3)]
+                   for name in ("aminet", "aminet-robust"))
+    cost = student_interval(np.subtract(both, clean))
+    without, *video = [interval(**record(measured(name, "video_probe"))["gain"]["cosine"]) for name in names]
     far = sum(row["images"] for row in photographs["stresses"]["turn"]["rows"] if row["level"] >= 45)
     return "\n".join([
         f"AMINet `pocket` on {record(file)['faces']['measured']} CelebA faces, the same at every level.", "",
         markdown(["stress", "last level", "gain over bicubic without it, dB", "at the last level, dB",
-                  "halved at", "gone at", f"identity {FALL} lower at"], rows), "",
+                  "mean IoU without it", "at the last level", "gain halved at", "gone at",
+                  f"identity {FALL} lower at"], rows), "",
         f"On {drawn['faces']['measured']} drawn faces:", "",
-        f"- Turned by {yaw['level']:g} degrees, the gain changes by {interval(**yaw['gain_change']['psnr'])} dB. Of "
+        f"- Turned by {yaw['level']:g} degrees, the gain changes by {interval(**yaw['gain_change']['psnr'])} dB, LPIPS "
+        f"by {interval(**yaw['change']['lpips'])} and the mean IoU by {interval(**yaw['change']['iou'])}. Of "
         f"{photographs['faces']['images']:,} photographs {far} is turned by 45 degrees or more, so there is "
         "no number for profiles.",
         f"- With dark skin against light, of the same people, LPIPS changes by {interval(**skin['change']['lpips'])}: "
-        f"worse. PSNR changes by {interval(**skin['change']['psnr'])} dB and bicubic's with it, for a dark picture has "
-        f"smaller errors. The gain changes by {interval(**skin['gain_change']['psnr'])} dB.", "",
-        "**Trained on poor cameras, too** (`train --robust`; AMINet `mini`, one training of each). On "
-        f"{clean['faces']['images']:,} clean faces the PSNR changes by {interval(**cost)} dB. On the video faces the "
-        f"cosine over bicubic is {video[1]}; without poor cameras {video[0]}. The gain over bicubic in dB, on "
-        f"{record(f'limits-{names[0]}-celeba_test.json')['faces']['measured']} of the clean faces made poor:", "",
-        markdown(["stress", "level", "trained on clean pictures", "on poor ones, too"], poor)])
+        f"worse. The mean IoU changes by {interval(**skin['change']['iou'])}: worse, too. PSNR changes by "
+        f"{interval(**skin['change']['psnr'])} dB and bicubic's with it, for a dark picture has smaller errors. "
+        f"The gain changes by {interval(**skin['gain_change']['psnr'])} dB.", "",
+        "**Trained on poor cameras, too** (`train --robust`; AMINet `mini`, three trainings). On "
+        f"{record(measured(names[0]))['faces']['images']:,} clean faces the PSNR changes by {interval(**cost)} dB "
+        f"over trainings. On the video faces the cosine over bicubic is {listing(video)}; without poor cameras "
+        f"{without}. The gain over bicubic in dB, on {cameras[0]['faces']['measured']} clean faces made poor:", "",
+        markdown(["stress", "level", "trained on clean pictures", "on poor ones, too", "its other trainings"], poor)])
 
 
 def speed() -> str:
@@ -545,11 +551,23 @@ def speed() -> str:
 def export() -> str:
     """`export` of the pocket weights on a CPU."""
     names = {"torch": "`pocket`, torch eager", "torch faster": "`aminet.deploy.fast.faster`", "onnx": "ONNX Runtime",
-             "onnx int8": "ONNX Runtime, int8 convolutions"}
-    rows = [[names[row["network"]], f"{row['bytes'] / 1e6:.1f}", f"{1e3 * row['seconds']:.0f}", f"{row['ratio']:.2f}",
-             f"{row['max_error']:.0e}" if row["max_error"] else "", f"{round(row['psnr_cost'], 3) + 0.0:.3f} dB"]
-            for row in record("export-pocket-cpu.json")["rows"]]
-    return markdown(["one face", "file, MB", "ms", "ratio", "largest error", "costs in PSNR"], rows)
+             "onnx fp16": "ONNX Runtime, fp16", "onnx int8": "ONNX Runtime, int8 convolutions, static",
+             "onnx int8 dynamic": "ONNX Runtime, int8 convolutions, dynamic"}
+    found = record("export-pocket-cpu.json")
+    rows = [[names[row["network"]], f"{row['bytes'] / 1e6:.1f}", *(f"{1e3 * row['threads'][n]:.0f}" for n in "12"),
+             f"{row['ratio']:.2f}", f"{row['memory'] / 1e6:.0f}",
+             f"{row['max_error']:.0e}" if row["max_error"] else "", f"{round(row['psnr_cost'], 3) + 0.0:.3f}",
+             f"{round(row['lpips_cost'], 4) + 0.0:.4f}"] for row in found["rows"]]
+    total, *parts = found["int8_costs"]
+    parts.sort(key=lambda part: -part["error"])
+    kinds = [[part["kind"], part["convolutions"], f"{127.5 * part['error']:.2f}", f"{part['psnr_cost']:.4f}"]
+             for part in (total, *parts)]
+    return "\n".join([
+        markdown(["one face", "file, MB", "ms, 1 thread", "2 threads", "ratio", "memory, MB", "largest error",
+                  "costs in PSNR, dB", "in LPIPS"], rows), "",
+        f"Ratios are with two threads. Quality is measured on {found['examined']} validation faces. Where the error of "
+        "static int8 comes from:", "",
+        markdown(["int8 in", "convolutions", "RMS error, levels of 255", "costs in PSNR, dB"], kinds)])
 
 
 # aminet/baselines/README.md

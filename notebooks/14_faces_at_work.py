@@ -547,7 +547,7 @@ for command in pending:
 #
 # ### Two more measures of shape
 #
-# **NME** is the mean distance of 68 landmarks from the original's, in percent of the distance of the outer eye corners. **Head pose** fits a head in three dimensions to the landmarks. Its error is the angle to the original's head. Both are better when lower. In the table above AMINet has less than half of bicubic's error in both. Whether blur misleads the finder of landmarks, too, we have not tested.
+# **NME** is the mean distance of 68 landmarks from the original's, in percent of the distance of the outer eye corners. **Head pose** fits a head in three dimensions to the landmarks. Its error is the angle to the original's head. Both are better when lower. In the table above AMINet (pocket) has about half of bicubic's error in both, or less. Whether blur misleads the finder of landmarks, too, we have not tested.
 #
 # `head_pose` needs no network if the landmarks are known. We draw faces whose **yaw**, the turn to the side, we know, and let it find the yaw:
 

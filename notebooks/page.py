@@ -20,7 +20,9 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image
 from tabulate import tabulate
 
+from aminet.config import LR
 from aminet.errors import BadInput
+from aminet.faces.finder import without_yunet
 from aminet.faces.pictures import open_image, to_rgb
 from aminet.files import HERE, find
 from parameters import check_parameters
@@ -195,11 +197,13 @@ def explore(draw: Callable, **controls) -> None:
 def your_picture(act: Callable[[Image.Image], None], path: str = "") -> None:
     """Call `act` with the picture at a path, and in a live notebook with each that a reader chooses by a button.
 
-    A BadInput is printed, as one line.
+    A BadInput is printed, as one line; so is how faces are found without YuNet.
     """
     def tried(read: Callable[[], Image.Image]) -> None:
         try:
-            act(read())
+            act(image := read())
+            if image.size != (LR, LR) and (note := without_yunet()):
+                print(note)
         except BadInput as error:
             print("aminet:", error)
 

@@ -200,13 +200,15 @@ def test_sliders_come_in_a_live_notebook_alone(monkeypatch):
 def test_your_picture_comes_by_its_path_or_by_a_button(tmp_path, monkeypatch, capsys):
     seen, shown, path = [], [], tmp_path / "face.png"
     Image.new("RGB", (20, 30)).save(path)
+    monkeypatch.setattr(page, "without_yunet", lambda: "no YuNet")
     monkeypatch.setattr(page, "display", lambda *widgets: shown.append(widgets))
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     your_picture(seen.append)
     your_picture(seen.append, str(path))
     your_picture(seen.append, str(tmp_path / "none.png"))
     assert [image.size for image in seen] == [(20, 30)] and not shown
-    assert capsys.readouterr().out.startswith("aminet: ")
+    note, error = capsys.readouterr().out.splitlines()
+    assert note == "no YuNet" and error.startswith("aminet: no such file")
 
     monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
     your_picture(seen.append)
