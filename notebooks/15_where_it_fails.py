@@ -292,15 +292,13 @@ for metric in ("lpips", "identity", "iou"):
 
 # %%
 curves(DRAWN, "psnr", ("yaw", "light", "strength", "skin"), "gain", columns=4)
+curves(DRAWN, "iou", ("yaw", "light", "strength", "skin"), columns=4)
 rows = []
 for level, *found in zip(STRESSES["turn"].levels, *(record["stresses"]["turn"]["rows"] for record in TURNED.values())):
     gains = [sure(row["gain"]["psnr"]) if "gain" in row else "no number" for row in found]
     rows.append([f"from {level:g} degrees", found[0]["images"], *gains])
 table(rows, ["photographs, turned", "faces", *(f"gain of {name}, dB" for name in TURNED)])
 print("faces searched:", f"{TURNED['AMINet']['faces']['images']:,}")
-
-# %%
-curves(DRAWN, "iou", ("yaw", "light", "strength", "skin"), columns=4)
 
 
 def changes(names):
