@@ -218,22 +218,25 @@ def shape() -> str:
     for spec in runs("mini"):
         if rows := [row for number, row in spec.rows if number in (7, 8, 10)] if not (spec.seed or spec.block) else []:
             names[spec.name] = rows[0].removesuffix(" (Ours)")
-    files = {f"{name} `{weights}`": measured(weights) for weights, name in names.items()}
-    files = {name: file for name, file in files.items() if "iou" in evaluation_at(RECORDS / file).get("means", ())}
 
     def of(file: str, prefix: str = "") -> list[str]:
         return [f"{mean(file, prefix + metric):.{digits}f}" for metric, digits in (
             ("iou", 3), ("iou_hair", 3), ("iou_nose", 3), ("nme", 2), ("pose", 2))]
 
-    rows = [["bicubic", *of(measured("pocket"), "bicubic_")], *([name, *of(file)] for name, file in files.items())]
+    rows = []
+    for faces in ("celeba_test", "flickr_test"):
+        files = {f"{name} `{weights}`": measured(weights, faces) for weights, name in names.items()}
+        rows += [[faces, "bicubic", *of(measured("pocket", faces), "bicubic_")], *(
+            [faces, name, *of(file)] for name, file in files.items()
+            if "iou" in evaluation_at(RECORDS / file).get("means", ()))]
     blurred = record("parsing-bisenet.json")["blurred"]
     worst = blurred["rows"][-1]
     note = ('A low IoU may say "blurred" rather than "another shape". '
             f"{blurred['faces']['images']} original faces, blurred by a Gaussian of {worst['sigma']} pixels, have a "
             f"mean IoU of {worst['iou']:.2f} with themselves: BiSeNet calls {worst['background']:.0%} of their pixels "
             "background.")
-    return markdown(["celeba_test", "mean IoU of the parts", "of the hair", "of the nose", "landmark error (NME), %",
-                     "turn of the head, degrees"], rows) + "\n\n" + fill(note, 120)
+    return markdown(["faces", "restored by", "mean IoU of the parts", "of the hair", "of the nose",
+                     "landmark error (NME), %", "turn of the head, degrees"], rows) + "\n\n" + fill(note, 120)
 
 
 def test_sets() -> str:
@@ -507,6 +510,12 @@ def limits() -> str:
                    for name in ("aminet", "aminet-robust"))
     cost = student_interval(np.subtract(both, clean))
     without, *video = [interval(**record(measured(name, "video_probe"))["gain"]["cosine"]) for name in names]
+    verified = [interval(**record(measured(name, "video_probe"))["gain"]["verified"]) for name in names[1:]]
+
+    def changed(row: dict) -> str:
+        dB, lpips, iou = (interval(**row["gain_change"][metric]) for metric in ("psnr", "lpips", "iou"))
+        return f"the gain over bicubic changes by {dB} dB, in LPIPS (less is better) by {lpips}, in mean IoU by {iou}"
+
     far = sum(row["images"] for row in photographs["stresses"]["turn"]["rows"] if row["level"] >= 45)
     return "\n".join([
         f"AMINet `pocket` on {record(file)['faces']['measured']} CelebA faces, the same at every level.", "",
@@ -514,18 +523,15 @@ def limits() -> str:
                   "mean IoU without it", "at the last level", "gain halved at", "gone at",
                   f"identity {FALL} lower at"], rows), "",
         f"On {drawn['faces']['measured']} drawn faces:", "",
-        f"- Turned by {yaw['level']:g} degrees, the gain changes by {interval(**yaw['gain_change']['psnr'])} dB, LPIPS "
-        f"by {interval(**yaw['change']['lpips'])} and the mean IoU by {interval(**yaw['change']['iou'])}. Of "
-        f"{photographs['faces']['images']:,} photographs {far} is turned by 45 degrees or more, so there is "
-        "no number for profiles.",
-        f"- With dark skin against light, of the same people, LPIPS changes by {interval(**skin['change']['lpips'])}: "
-        f"worse. The mean IoU changes by {interval(**skin['change']['iou'])}: worse, too. PSNR changes by "
-        f"{interval(**skin['change']['psnr'])} dB and bicubic's with it, for a dark picture has smaller errors. "
-        f"The gain changes by {interval(**skin['gain_change']['psnr'])} dB.", "",
+        f"- Turned by {yaw['level']:g} degrees: {changed(yaw)}. Of {photographs['faces']['images']:,} photographs "
+        f"{far} is turned by 45 degrees or more, so there is no number for profiles.",
+        f"- Dark skin against light, of the same people: {changed(skin)}. PSNR itself changes by "
+        f"{interval(**skin['change']['psnr'])} dB, and bicubic's with it, for a dark picture has smaller errors.", "",
         "**Trained on poor cameras, too** (`train --robust`; AMINet `mini`, three trainings). On "
         f"{record(measured(names[0]))['faces']['images']:,} clean faces the PSNR changes by {interval(**cost)} dB "
         f"over trainings. On the video faces the cosine over bicubic is {listing(video)}; without poor cameras "
-        f"{without}. The gain over bicubic in dB, on {cameras[0]['faces']['measured']} clean faces made poor:", "",
+        f"{without}. *Verified*, in points over bicubic: {listing(verified)}. The gain in dB, on "
+        f"{cameras[0]['faces']['measured']} clean faces made poor:", "",
         markdown(["stress", "level", "trained on clean pictures", "on poor ones, too", "its other trainings"], poor)])
 
 
@@ -558,15 +564,15 @@ def export() -> str:
              f"{row['ratio']:.2f}", f"{row['memory'] / 1e6:.0f}",
              f"{row['max_error']:.0e}" if row["max_error"] else "", f"{round(row['psnr_cost'], 3) + 0.0:.3f}",
              f"{round(row['lpips_cost'], 4) + 0.0:.4f}"] for row in found["rows"]]
-    total, *parts = found["int8_costs"]
+    host, (total, *parts) = found["machine"], found["int8_costs"]
     parts.sort(key=lambda part: -part["error"])
     kinds = [[part["kind"], part["convolutions"], f"{127.5 * part['error']:.2f}", f"{part['psnr_cost']:.4f}"]
              for part in (total, *parts)]
     return "\n".join([
         markdown(["one face", "file, MB", "ms, 1 thread", "2 threads", "ratio", "memory, MB", "largest error",
                   "costs in PSNR, dB", "in LPIPS"], rows), "",
-        f"Ratios are with two threads. Quality is measured on {found['examined']} validation faces. Where the error of "
-        "static int8 comes from:", "",
+        f"The machine: {host['cores']} cores of a shared {host['cpu']}. Ratios are with two threads. Quality is "
+        f"measured on {found['examined']} validation faces. Where the error of static int8 comes from:", "",
         markdown(["int8 in", "convolutions", "RMS error, levels of 255", "costs in PSNR, dB"], kinds)])
 
 

@@ -574,7 +574,7 @@ figure = show([[sr[1], back[1], hr[1]]], titles=["restored upright", "restored u
 # ## Your own picture
 #
 # If you run this notebook yourself (JupyterLab, VS Code, Colab), a button appears below: choose a picture. Or set `picture` in the first code cell to a path.
-# A 16×16 picture is used as it is. In a photograph, every face is found, aligned as above and reduced.
+# A 16×16 picture is used as it is. In a photograph, the faces are found, aligned as above and reduced.
 # The picture stays on the machine that runs this notebook, and nothing is written. To paste the faces back into the photograph: `python -m aminet upscale IN.jpg OUT.png --demo`.
 
 # %%

@@ -16,7 +16,7 @@
 
 # %% tags=["parameters"]
 records = ""  # folder of records; empty: the course's own
-photo = ""  # your photograph, a file; empty: none
+picture = ""  # path of a photograph of yours; empty: none
 own = ""  # your faces for Figure 11, folders and zips, also looked for in $AMINET_FACES; empty: none
 seed = 0
 PARAMETERS = dict(globals())
@@ -305,12 +305,12 @@ plt.show()
 # %% [markdown]
 # ### Your own photograph
 #
-# If you run this notebook yourself (JupyterLab, VS Code, Colab), a button appears below. Choose a picture: each face that is found is shown before and after. The picture stays on the machine that runs this notebook. Or name a file in the parameters at the top, `photo = "holiday.jpg"`, and run all cells.
+# If you run this notebook yourself (JupyterLab, VS Code, Colab), a button appears below. Choose a picture. Each face is shown as 16×16 pixels, as bicubic and AMINet draw it from them, and as it is. Large faces are reduced for it, as `--demo` does. The picture stays on the machine that runs this notebook. Or name a file in the parameters at the top, `picture = "holiday.jpg"`, and run all cells.
 
 # %%
-def before_and_after(image, demo=True):
+def before_and_after(image):
     """Show each face of a picture: its 16x16 pixels, bicubic, what the network draws, and the photograph."""
-    _, faces = restore_faces(image, network, demo=demo)
+    _, faces = restore_faces(image, network, demo=True)
     for number, face in enumerate(faces, 1):
         print(f"face {number}, {face.text}")
         if face.parts:
@@ -318,7 +318,7 @@ def before_and_after(image, demo=True):
             plt.show()
 
 
-your_picture(before_and_after, photo)
+your_picture(before_and_after, picture)
 
 # %% [markdown]
 # > **What a restored face is not.** It is a likely face for these 256 pixels, not the face of this person. Never use one to identify anybody. The section on Table IX measures why.
@@ -429,7 +429,7 @@ if len(both) > 2:
     print(f"neighbours of our order that differ beyond chance: {sum(apart)} of {len(apart)}")
 
 # %% [markdown]
-# **The levels do not compare.** The paper's face network is not named, and another network has another scale. Which cosine its impostors have, it does not print. A cosine of 0.85 can be excellent or worthless.
+# **The levels do not compare.** The paper's face network is not named, and another network has another scale. It does not print the cosine of impostors. A cosine of 0.85 can be excellent or worthless.
 #
 # **The orders do compare.** Kendall's tau above says how far ours agrees with the paper's: +1 is the same order, 0 is chance. But hardly any neighbours of our order differ beyond chance.
 #
@@ -498,9 +498,9 @@ figure.set_label("two portraits: original, bicubic, AMINet, AMIGAN, and below ea
 plt.show()
 
 # %% [markdown]
-# BiSeNet finds nothing in the bicubic faces, and less than half of AMINet's, though we see a whole face there. In AMIGAN's sharper faces it finds most parts. Does it measure shape, or sharpness?
+# BiSeNet finds no parts in the bicubic faces. It finds less than half of AMINet's face, though we see a whole one. In AMIGAN's sharper faces it finds most parts. Does it measure shape, or sharpness?
 #
-# Test a measuring instrument before you trust it. We let BiSeNet parse drawn faces, whose exact parts we know. Then we blurred *originals* by a Gaussian, and compared each with itself. (`python data/check_parsing.py` measures both again.) So it measures both, and sharpness first. The second table has the restored faces of our records:
+# Test a measuring instrument before you trust it. We let BiSeNet parse drawn faces, whose exact parts we know. Then we blurred *originals* by a Gaussian, and compared each with itself. (`python data/check_parsing.py` measures both again.) The second table has the restored faces of our records:
 
 # %%
 instrument = read_record(RECORDS / "parsing-bisenet.json")
@@ -537,6 +537,8 @@ for command in pending:
     print("pending:", command)
 
 # %% [markdown]
+# **BiSeNet's IoU measures sharpness first, then shape.** Blur alone, with the shape kept, brings it down to 0.06.
+#
 # <details><summary>What to know of BiSeNet before reading an IoU</summary>
 #
 # - It needs sharp faces. A face blurred by 2 pixels is background to it. So a low IoU may say "blurred", and not "another shape".
@@ -678,7 +680,7 @@ passed = check("14.4", verified)
 # ## What to remember
 #
 # 1. Two eyes level a face; the inverse brings it back; a feathered mask hides the edge. All pixels outside stay as they were.
-# 2. The network is for faces of about 16 pixels. From 35 pixels on, the photograph itself is nearer to the face.
+# 2. The network is for faces of about 16 pixels. By PSNR the photograph itself is nearer to the face from 25 pixels on, by LPIPS from 35.
 # 3. A cosine needs a scale: impostors, bicubic, the original, and a decision at a stated share of false accepts.
 # 4. IoU is governed by small parts. Test the instrument where the truth is known, before you measure with it.
 #

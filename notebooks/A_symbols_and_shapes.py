@@ -671,6 +671,8 @@ plt.show()
 # | **head (of attention)** | One of several attentions side by side, each with its own share of the channels. | [03](03_sa.ipynb) |
 # | **hourglass** | A small U-net inside RDFE that computes one map. | [04](04_rdfe.ipynb) |
 # | **HR** | High resolution: the original picture, here 128×128 pixels. | [00](00_a_first_face.ipynb) |
+# | **identity** | The cosine between what a face network makes of a restored face and of its original; more is better. | [14](14_faces_at_work.ipynb) |
+# | **IoU** | Intersection over union: the pixels of a part that two parsings share, over those that either has; 1 for the same. | [14](14_faces_at_work.ipynb) |
 # | **key** | The vector that says what a channel has to offer; a query is compared with all keys. | [03](03_sa.ipynb) |
 # | **L1** | The mean of the absolute differences between two pictures; AMINet's loss. | [09](09_train_aminet.ipynb) |
 # | **layer norm** | A layer that brings the channels of each pixel to mean 0 and variance 1, and then scales and shifts them by learned numbers. | [06](06_lgfi.ipynb) |

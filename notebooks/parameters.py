@@ -53,9 +53,8 @@ ALLOWED = {field.name: field.metadata["limits"] for field in fields(GANRecipe) i
     "start": readable(WEIGHTS, lambda text: read_header(find_weights(text))),
     "records": readable("a folder that is there", lambda text: Path(text).is_dir()),
     "picture": readable("the file of a picture", lambda text: open_image(find(text))),
-    "photo": readable("the file of a photograph", lambda text: open_image(find(text))),
     "rerun": Limits(str, "names of runs, as in python -m aminet reproduce --only"), "out": Limits(str, "a folder")}
-OPTIONAL = {"own", "start", "records", "picture", "photo", "rerun", "out"}  # "" means none
+OPTIONAL = {"own", "start", "records", "picture", "rerun", "out"}  # "" means none
 
 
 def check_parameters(cells: list[str], parameters: dict) -> dict:

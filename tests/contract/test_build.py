@@ -125,7 +125,7 @@ NO_NUMBER = ["'abc'", "True", "None", "[1]", "-1", "float('nan')", "float('inf')
 WRONG = {bool: ["'false'", "0", "None"], int: [*NO_NUMBER, "1.5", "10**400 * -1"], float: NO_NUMBER, str: NO_TEXT}
 # Of a parameter's own type, and wrong: a text that is empty, or names nothing; what does not fit to the others.
 NOTHING = ["'no such thing'", "'no/such.zip'", f"{'x' * 300!r}", "'a\\0b'", "'a\\x1b[2J\\nb'"]
-ANY = ("own", "start", "records", "picture", "photo", "rerun")  # may be empty
+ANY = ("own", "start", "records", "picture", "rerun")  # may be empty
 VALUES = {"out": ["'pyproject.toml'", "'pyproject.toml/run'"], "resume": ["True"], "scale": ["'mini'"],
           "batch": ["5000"], "snapshots": ["7"], "FACES": ["1"], "warmup": ["1"], "ema": ["1"], "width": ["2000"],
           "seed": ["2**63"], "SEED": ["2**63"]}
