@@ -462,8 +462,8 @@ for name, stress in clean["stresses"].items():
 table(rows, [f"gain of {clean['faces']['measured']} faces, dB", "level", "trained on clean [95 %]", "on poor, too [95 %]",
              "its other trainings"])
 videos = trained([CLEAN[0], *ROBUST], "{}-video_probe-paper.json")
-table([[Path(record["weights"]["name"]).stem, *(sure(record["gain"][score], digits) for score, digits in SCORES.items())]
-       for record in videos], [f"{videos[0]['faces']['images']} video faces, over bicubic [95 %]", *SCORES])
+table([[name, *(sure(record["gain"][score], digits) for score, digits in SCORES.items())]
+       for name, record in zip([CLEAN[0], *ROBUST], videos)], [f"{videos[0]['faces']['images']} video faces, over bicubic [95 %]", *SCORES])
 
 # %% [markdown]
 # **The guess holds in part.** By PSNR all three robust networks win on very poor pictures: clearly from a blur of 4 pixels, noise of 20 levels and JPEG 50 on. They lose on mildly poor ones, and 0.6 of 1.6 dB on clean ones. By LPIPS they are worse at every level of noise. The clean network under stress is one training.
