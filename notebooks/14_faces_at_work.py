@@ -145,7 +145,7 @@ if live():  # YuNet is fetched at its first use
     report(find_faces(scene))
 
 # %% [markdown]
-# The cascade misses what is small or turned. The turn that it gives is always 0, for a box does not say how a face is turned. If you run this notebook yourself, YuNet's table stands below the first one. When we ran it, YuNet found nine of the twelve, and their turns were right to 6 degrees. It missed three turned prints below 30 pixels. From here on we use the eyes as we know them, so that nothing depends on a finder.
+# The cascade misses what is small or turned. The turn that it gives is always 0, for a box does not say how a face is turned. If you run this notebook yourself, YuNet's table stands below the first one. When we ran it, YuNet found nine of the twelve, and their turns were right to 7 degrees. It missed three turned prints below 30 pixels. From here on we use the eyes as we know them, so that nothing depends on a finder.
 #
 # ## Level: two points are enough
 #

@@ -139,15 +139,15 @@ def distinct(found: list[Found]) -> list[Found]:
 
 
 def level(image: Image.Image, face: Found) -> Found | None:
-    """Turn the view with the eyes until they are level, and average three readings; None if no face is seen there."""
-    for _ in range(5):
+    """Turn the view with the eyes until they are level, and average five readings; None if no face is seen there."""
+    for _ in range(6):
         before, seen = face.upright, closer(image, face, 0)
         if seen is None:
             return None
         face = seen
-        if abs(cmath.phase(face.upright / before)) < math.radians(3):
+        if abs(cmath.phase(face.upright / before)) < math.radians(1):
             break
-    readings = [face, *filter(None, (closer(image, face, turn) for turn in (-10, 10)))]
+    readings = [face, *filter(None, (closer(image, face, turn) for turn in (-10, -5, 5, 10)))]
     if max(reading.score for reading in readings) < SURE[abs(face.upright) > 32]:
         return None
     score, left, right, middle, width, upright = (sum(parts) / len(readings) for parts in list(zip(*readings))[:6])
