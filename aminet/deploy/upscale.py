@@ -125,20 +125,23 @@ def upscale(pairs: Sequence[tuple[Path, Path]], weights: str | Path = "pocket", 
     weights, onnx: as in `open_network`. BadInput for what is wrong with them or with a picture given alone; one of
     several fails, and the rest goes on.
     """
-    network, inputs = open_network(weights, onnx), [source for source, _ in pairs]
+    network, inputs, given = open_network(weights, onnx), [source for source, _ in pairs], set()
     for source, result in pairs:
         try:
-            lines, status = upscale_file(source, result, network, inputs=inputs, **options), "done"
+            (lines, hints), status = upscale_file(source, result, network, inputs=inputs, **options), "done"
         except BadInput as error:
             if len(pairs) == 1:
                 raise
-            lines, status = [str(error)], "kept" if isinstance(error, Kept) else "failed"
-        yield Outcome([printable(line) for line in lines], status)
+            lines, hints, status = [str(error)], set(), "kept" if isinstance(error, Kept) else "failed"
+        yield Outcome([printable(line) for line in (*lines, *sorted(hints - given))], status)
+        given |= hints
 
 
 def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool = False, faces_only: bool = False,
-                 inputs: Sequence[Path] = (), **options) -> list[str]:
-    """Write a picture with its faces restored, and RESULT_faces.png, the faces before and after; return what to print.
+                 inputs: Sequence[Path] = (), **options) -> tuple[list[str], set[str]]:
+    """Write a picture with its faces restored, and RESULT_faces.png, the faces before and after.
+
+    Returns what to print: lines of this picture, and hints, which need to be given only once.
 
     faces_only: the faces, 128x128, as RESULT_1.png and so on, instead of the picture. inputs: other pictures that are
     not replaced. options: of `restore_faces`.
@@ -161,11 +164,9 @@ def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool 
     lines = [f"{source}: {len(faces)} face{'s' * (len(faces) > 1)}, {pasted} restored: "
              f"{', '.join(str(path) for _, path in written[:-1]) or 'no file'}; before and after: {contact}",
              *(f"  face {i}, {face.text}" for i, face in enumerate(faces, 1))]
-    if pasted and not faces_only and picture.size == image.size:
-        lines.append("  A face of 16 px shows its new detail only in an enlarged picture: --scale 8")
-    if note := not options.get("aligned") and image.size != (LR, LR) and without_yunet():
-        lines.append(f"  {note}")
-    return lines
+    small = pasted and not faces_only and picture.size == image.size
+    note = not options.get("aligned") and image.size != (LR, LR) and without_yunet()
+    return lines, {f"  {hint}" for hint in (small and "--scale 8 enlarges: 16 px cannot show new detail", note) if hint}
 
 
 def plan(sources: Sequence[str | Path], target: str | Path, overwrite: bool = False,

@@ -253,6 +253,9 @@ def test_without_yunet_one_line_says_so(tmp_path, weights, aminet, finds, photo,
     photo.save(tmp_path / "photo.png")
     done = aminet("upscale", "photo.png", "out.png", "--weights", weights)
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "  only upright faces are found"
+    photo.save(tmp_path / "second.png")
+    done = aminet("upscale", "photo.png", "second.png", "both", "--weights", weights)
+    assert done.returncode == 0 and done.stdout.count("only upright") == done.stdout.count("--scale 8") == 1
     Image.new("RGB", (200, 200), "white").save(tmp_path / "white.png")
     refuses("no face found", "upscale", "white.png", "none.png")
     assert "only upright faces" in refuses("no face found", "upscale", "white.png", "none.png")
