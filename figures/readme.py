@@ -509,8 +509,9 @@ def limits() -> str:
     clean, both = ([mean(measured(f"{name}-mini-{seed}"), "psnr") for seed in range(3)]
                    for name in ("aminet", "aminet-robust"))
     cost = student_interval(np.subtract(both, clean))
-    without, *video = [interval(**record(measured(name, "video_probe"))["gain"]["cosine"]) for name in names]
-    verified = [interval(**record(measured(name, "video_probe"))["gain"]["verified"]) for name in names[1:]]
+    gains = [record(measured(name, "video_probe"))["gain"] for name in names]
+    without, *cosine = [interval(**gain["cosine"]) for gain in gains]
+    verified = [interval(**gain["verified"]) for gain in gains[1:]]
 
     def changed(row: dict) -> str:
         dB, lpips, iou = (interval(**row["gain_change"][metric]) for metric in ("psnr", "lpips", "iou"))
@@ -529,7 +530,7 @@ def limits() -> str:
         f"{interval(**skin['change']['psnr'])} dB, and bicubic's with it, for a dark picture has smaller errors.", "",
         "**Trained on poor cameras, too** (`train --robust`; AMINet `mini`, three trainings). On "
         f"{record(measured(names[0]))['faces']['images']:,} clean faces the PSNR changes by {interval(**cost)} dB "
-        f"over trainings. On the video faces the cosine over bicubic is {listing(video)}; without poor cameras "
+        f"over trainings. On the video faces the cosine over bicubic is {listing(cosine)}; without poor cameras "
         f"{without}. *Verified*, in points over bicubic: {listing(verified)}. The gain in dB, on "
         f"{cameras[0]['faces']['measured']} clean faces made poor:", "",
         markdown(["stress", "level", "trained on clean pictures", "on poor ones, too", "its other trainings"], poor)])

@@ -139,9 +139,8 @@ def upscale(pairs: Sequence[tuple[Path, Path]], weights: str | Path = "pocket", 
 
 def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool = False, faces_only: bool = False,
                  inputs: Sequence[Path] = (), **options) -> tuple[list[str], set[str]]:
-    """Write a picture with its faces restored, and RESULT_faces.png, the faces before and after.
-
-    Returns what to print: lines of this picture, and hints, which need to be given only once.
+    """Write a picture with its faces restored, and RESULT_faces.png, the faces before and after; return what to print:
+    the lines of this picture, and hints, which are given once for all.
 
     faces_only: the faces, 128x128, as RESULT_1.png and so on, instead of the picture. inputs: other pictures that are
     not replaced. options: of `restore_faces`.
@@ -164,9 +163,10 @@ def upscale_file(source: Path, result: Path, network: Restorer, overwrite: bool 
     lines = [f"{source}: {len(faces)} face{'s' * (len(faces) > 1)}, {pasted} restored: "
              f"{', '.join(str(path) for _, path in written[:-1]) or 'no file'}; before and after: {contact}",
              *(f"  face {i}, {face.text}" for i, face in enumerate(faces, 1))]
-    small = pasted and not faces_only and picture.size == image.size
+    enlarge = pasted and not faces_only and picture.size == image.size and (
+        "A face of 16 px shows its new detail only in an enlarged picture: --scale 8")
     note = not options.get("aligned") and image.size != (LR, LR) and without_yunet()
-    return lines, {f"  {hint}" for hint in (small and "--scale 8 enlarges: 16 px cannot show new detail", note) if hint}
+    return lines, {f"  {hint}" for hint in (enlarge, note) if hint}
 
 
 def plan(sources: Sequence[str | Path], target: str | Path, overwrite: bool = False,
