@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cache, wraps
+from functools import cache, cached_property, wraps
 from inspect import getsource, iscoroutinefunction, unwrap
 from io import StringIO
 from itertools import count, product
@@ -73,6 +73,11 @@ class Exercise:
     tolerance: float = 1e-4
     wrap: Callable = lambda answer: answer
 
+    @cached_property
+    def compared(self) -> list[tuple[str, tuple, object]]:
+        """Its cases, or places in the network: a name, what an answer gets, and the value expected of it. Made once."""
+        return places(self.module) if self.module else [("", *case) for case in self.cases()]
+
 
 @torch.enable_grad()
 def check(number: str, answer: Callable) -> bool:
@@ -85,15 +90,14 @@ def check(number: str, answer: Callable) -> bool:
     if words := not_begun(answer, exercise.module):
         print(words)
         return False
-    cases = places(exercise.module) if exercise.module else [("", *case) for case in exercise.cases()]
-    given = exercise.wrap(answer)
+    cases, given = exercise.compared, exercise.wrap(answer)
     values, errors, printed = zip(*(outcome(given, arguments) for _, arguments, _ in cases))
     problems = [error or difference(value, case[-1], exercise.tolerance) for value, error, case in zip(values, errors, cases)]
     shown = next((i for i, words in enumerate(problems) if words), 0)  # of many cases, the first that is wrong
     problem = problems[shown] and cases[shown][0] + problems[shown]
     print(printed[shown], end="")
-    known = [words for wrong, words in exercise.mistakes if problem and not any(errors)
-             and same(values, exercise.wrap(wrong), cases, exercise.tolerance)]
+    known = (words for wrong, words in exercise.mistakes if problem and not any(errors)
+             and same(values, exercise.wrap(wrong), cases, exercise.tolerance))
     if exercise.module:
         spoiled = in_the_network(exercise.module, answer)  # and a figure, of wrong ones, too
         problem = problem or spoiled or untrained(exercise.module, answer, cases[0][1])
@@ -101,8 +105,8 @@ def check(number: str, answer: Callable) -> bool:
         print("right" + (keep(exercise.module, answer, cases) if exercise.module else ""))
         return True
     TRIES[number] += 1
-    advice = known[:1] or [f"hint: {exercise.hint}"] * (TRIES[number] > 1)
-    print("\n         ".join([f"not yet: {problem}", *advice]))
+    advice = next(known, f"hint: {exercise.hint}" if TRIES[number] > 1 else "")
+    print("\n         ".join(filter(None, [f"not yet: {problem}", advice])))
     return False
 
 
@@ -255,9 +259,15 @@ def faces_and_input() -> tuple[torch.Tensor, torch.Tensor]:
     return hr, to_float(upsample(degrade(hr)))
 
 
+@cache
+def pocket() -> AMINet:
+    """Return the trained network that comes with the course. It is shared: hand out copies."""
+    return load_weights("pocket")[0].requires_grad_(False)
+
+
 def places(kind: type) -> list[tuple[str, tuple, torch.Tensor]]:
     """Return every place of a module in the trained network: its name, (module, input) and its output there."""
-    network, calls = load_weights("pocket")[0].requires_grad_(False), []
+    network, calls = pocket(), []
     modules = [(name, module) for name, module in network.named_modules() if isinstance(module, kind)]
 
     def note(name):
@@ -279,7 +289,7 @@ def in_the_network(kind: type, forward: Callable) -> str:
     Return what is wrong in it, or "". It gets the faces one by one: no forward may count on two.
     """
     hr, image = faces_and_input()
-    network, faces, problem = load_weights("pocket")[0], {"input": image}, ""
+    network, faces, problem = deepcopy(pocket()), {"input": image}, ""  # a copy: a forward may change its weights
     values = {"input": psnr(image, hr, PROTOCOLS["paper"]).mean()}
     for name, used in {"right": kind.forward, "yours": forward}.items():
         with patch.object(kind, "forward", used), torch.no_grad(), redirect_stdout(StringIO()):
@@ -390,7 +400,7 @@ def upside_down_cases() -> list[tuple[tuple, float]]:
         over = torch.from_numpy(hr.numpy()[:, :, ::-1].copy())
         bicubic = torch.stack([pil_degrade(face)[1] for face in over])
         with torch.no_grad():
-            cases.append(((hr,), gain_over(bicubic, load_weights("pocket")[0](to_float(bicubic)), over)))
+            cases.append(((hr,), gain_over(bicubic, pocket()(to_float(bicubic)), over)))
     return cases
 
 
@@ -402,7 +412,7 @@ def gain_with(before: Callable = lambda x: x, late: Callable = lambda x: x, afte
     """Return an answer to 00.3 that turns the original before, the network's input late, the original it compares with."""
     def answer(images):
         bicubic = late(upsample(degrade(before(images))))
-        return gain_over(bicubic, load_weights("pocket")[0](to_float(bicubic)), after(images))
+        return gain_over(bicubic, pocket()(to_float(bicubic)), after(images))
     return answer
 
 
@@ -770,7 +780,7 @@ def lgfi_shortcut_from_norm(self, x):
 
 def without_sa_cases() -> list[tuple[tuple, torch.Tensor]]:
     """Return every LGFI of the trained network with its input, and what the package's LGFI without SA makes of it."""
-    trained = load_weights("pocket")[0]
+    trained = pocket()
     bare = AMINet(replace(trained.config, sa=False)).eval()
     bare.load_state_dict(trained.state_dict(), strict=False)  # all but SA
     with torch.no_grad():

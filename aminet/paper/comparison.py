@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +109,18 @@ def load_measurements(folder: str | Path) -> tuple[list[Measurement], list[str]]
     measurements, notes = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
-            record = read_json(path)
-            if isinstance(record, dict) and record.get("kind", "evaluation") == "evaluation":
-                measurements.append(parse_record(path.name, record))
-        except BadInput as error:
+            measurements.append(read_measurement(path, path.stat().st_mtime_ns))
+        except (BadInput, OSError) as error:
             notes.append(f"{printable(path.name)} is no whole record and is left out: {error}.")
-    return sorted(measurements, key=lambda measurement: measurement.created), notes
+    return sorted(filter(None, measurements), key=lambda measurement: measurement.created), notes
+
+
+@cache
+def read_measurement(path: Path, mtime: int) -> Measurement | None:
+    """Return a record as a measurement, None for one of another kind; BadInput when it is not whole."""
+    record = read_json(path)
+    evaluated = isinstance(record, dict) and record.get("kind", "evaluation") == "evaluation"
+    return parse_record(path.name, record) if evaluated else None
 
 
 def samples_of(record: dict) -> dict[str, Sample]:
@@ -139,10 +145,8 @@ def samples_of(record: dict) -> dict[str, Sample]:
 
 
 def parse_record(file: str, record: dict) -> Measurement:
-    """Return a record as a measurement; BadInput when it is not whole.
-
-    Of one that was edited as much as possible is kept: its first look still counts.
-    """
+    """Return a record as a measurement; BadInput when it is not whole. Of an edited one as much as possible is kept:
+    its first look still counts."""
     check_shape(record, FIRST_LOOK, "it")
     faces, weights = record["faces"], record["weights"]
     try:
@@ -284,9 +288,8 @@ def comparisons(number: int, sound: list[Measurement], labels: dict[str, str]) -
 def add_baselines(comparison: Comparison, here: list[Measurement], labels: dict[str, str], rows: list[str]) -> None:
     """Add rows that are in every record: on the networks' faces, else on the paper's kind if there."""
     candidates = next(iter(comparison.rows.values()), None) or [one for one in here if not one.edited]
-    order = list(labels.values())
     if candidates:
-        first = min(candidates, key=lambda one: order.index(labels[source_name(one.source)]))
+        first = min(candidates, key=lambda one: list(labels.values()).index(labels[source_name(one.source)]))
         comparison.label = labels[source_name(first.source)]
         comparison.rows |= dict.fromkeys(rows, [one for one in here if one.faces == first.faces])
 

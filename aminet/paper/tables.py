@@ -125,9 +125,8 @@ def count(number: int, row: str, metric: str) -> float | None:
 
     with torch.device("meta"):  # shapes without values: nothing is computed
         network = build(spec.config)
-    if metric == "params_m":
-        return sum(weight.numel() for weight in network.parameters()) / 1e6
-    return thop_counted(network)[1] / 1e9
+    weights = sum(weight.numel() for weight in network.parameters())
+    return weights / 1e6 if metric == "params_m" else thop_counted(network)[1] / 1e9
 
 
 def table(number: int, records: str | Path = RECORDS, protocol: str = "paper") -> Table:
@@ -246,10 +245,9 @@ def what_is_missing(number: int, cells: list[Cell], comparisons: dict[str, Compa
             lacking.setdefault(measured[0].file, {})[cell.metric] = None
         else:
             scale = comparison.scale or ("mini" if number <= paper.LAST_ABLATION else "pocket")
-            specs = [spec for spec in runs(scale) if (number, cell.row) in spec.rows and spec.block == cell.block]
-            done = [one.spec for one in comparison.sound]
-            needed = specs[:paper.trainings_needed(number, scale)]
-            names |= dict.fromkeys(spec.name for spec in needed if spec not in done)
+            done = [one.spec.name for one in comparison.sound]
+            row = [spec.name for spec in runs(scale) if (number, cell.row) in spec.rows and spec.block == cell.block]
+            names |= dict.fromkeys(run for run in row[:paper.trainings_needed(number, scale)] if run not in done)
     return list(names), [
         f"{file} has no {', '.join(metrics)}: its own command with --metrics {' '.join(metrics)} adds it."
         for file, metrics in lacking.items()]

@@ -11,7 +11,7 @@ import numpy as np
 from ..config import READINGS
 from ..metrics.statistics import holm, student_interval
 from .published import LAST_ABLATION
-from .records import evaluation_at, read_record
+from .records import evaluation_at
 from .runs import runs, scale_of
 from .tables import RECORDS, table
 
@@ -75,8 +75,7 @@ def verdicts(records: Path = RECORDS) -> tuple[Verdict, ...]:
     """Return a verdict on every measured row of Tables I to VI in every metric, against the row of the paper's own."""
     found = []
     for number in range(1, LAST_ABLATION + 1):
-        cells = table(number, records).cells
-        by_place = {(cell.row, cell.metric): cell for cell in cells if len(cell.seeds) > 1}
+        by_place = {(cell.row, cell.metric): cell for cell in table(number, records).cells if len(cell.seeds) > 1}
         for cell in by_place.values():
             if cell.metric in TESTED and (own := by_place.get((cell.reference, cell.metric))):
                 found.append(Verdict(number, cell.row, cell.reference, cell.metric, cell.published_difference,
@@ -108,4 +107,4 @@ def corrected(found: list[Verdict]) -> tuple[Verdict, ...]:
 
 def means(files: Sequence[str], metric: str, records: Path) -> list[float]:
     """Return the mean of a metric in each of several records."""
-    return [read_record(records / file, "evaluation")["means"][metric]["mean"] for file in files]
+    return [evaluation_at(records / file)["means"][metric]["mean"] for file in files]
