@@ -40,7 +40,8 @@ def test_it_trains_a_compared_method(tmp_path):
     ("12_comparisons", "facn-*", ["facn-smoke-0", "facn-from-bicubic-smoke-0"], {"synthetic": 2}),
     ("13_compared_gans", "fsrnet-smoke-*", ["fsrnet-smoke-0"], {"synthetic": 2, "steps": 2})])
 def test_a_notebook_trains_rows_of_its_tables(tmp_path, notebook, pattern, runs, less):
-    done = papermill(tmp_path / "out.ipynb", "--cwd", "notebooks", notebook=notebook, rerun=pattern, scale="smoke", **less)
+    done = papermill(tmp_path / "out.ipynb", "--cwd", "notebooks", notebook=notebook, rerun=pattern, scale="smoke",
+                     **less)
     assert done.returncode == 0, done.stderr[-2000:]
     cells = nbformat.read(tmp_path / "out.ipynb", 4).cells
     (printed,) = [cell.outputs[0].text for cell in cells if "train_runs(rerun" in cell.source]
