@@ -1,5 +1,6 @@
 """Hostile inputs for readers: good files with changes, and values where others are expected."""
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -8,6 +9,13 @@ from aminet.errors import BadInput
 
 ODD = [0, 1, -1, 2**31, 2**63, -2**63, 10**30, 1e308, float("inf"), float("nan"), True, None, "", "0", "é", "\x1b[2J",
        "\n", "\0", "\ud800", "x" * 300, [], {}, [[]], {"a": None}]
+
+
+def written(path: Path, data: bytes) -> Path:
+    """Write bytes to a new file: emptying an old one takes milliseconds on some disks."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+    return path
 
 
 def survives(read: Callable, *arguments: Any) -> Any:

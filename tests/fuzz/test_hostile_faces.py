@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hostile import mutated, survives
+from hostile import mutated, survives, written
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
@@ -43,7 +43,7 @@ def zips() -> list[bytes]:
 
 @given(data=mutated(zips()))
 def test_zips(work, data):
-    (work / "set.zip").write_bytes(data)
+    written(work / "set.zip", data)
 
     def read():
         faces = Faces(work / "set.zip")
@@ -88,7 +88,7 @@ def listed(work):
 
 @given(data=mutated([ROWS, b"\xef\xbb\xbf" + ROWS.replace(b"\n", b"\r\n")]))
 def test_manifests(listed, work, data):
-    (work / "listed/manifest.csv").write_bytes(data)
+    written(work / "listed/manifest.csv", data)
     rows = survives(manifest, listed.files)
     assert isinstance(rows, Exception) or len(rows) == 2
 
@@ -114,9 +114,9 @@ ATTRIBUTES = b"3\nnames\n" + b"".join(b"%d.png" % i + b"  1 -1" * 20 + b"\n" for
 
 @given(partition=mutated([PARTITION]), identity=mutated([IDENTITY]), attributes=mutated([ATTRIBUTES]))
 def test_celeba_lists(celeba_root, partition, identity, attributes):
-    (celeba_root / "list_eval_partition.txt").write_bytes(partition)
-    (celeba_root / "identity_CelebA.txt").write_bytes(identity)
-    (celeba_root / "list_attr_celeba.txt").write_bytes(attributes)
+    written(celeba_root / "list_eval_partition.txt", partition)
+    written(celeba_root / "identity_CelebA.txt", identity)
+    written(celeba_root / "list_attr_celeba.txt", attributes)
     parts = survives(lambda: official.celeba(celeba_root, "identity", train=1, test=1, val=1))
     if isinstance(parts, dict):
         survives(official.celeba_attributes, celeba_root, parts["train"])
@@ -132,8 +132,8 @@ def test_helen_annotations(work, annotation, tests):
         (root / "annotation").mkdir(parents=True)
         (root / "helen_1").mkdir()
         (root / "helen_1/1.jpg").write_bytes(PICTURE)
-    (root / "annotation/1.txt").write_bytes(annotation)
-    (root / "testnames.txt").write_bytes(tests)
+    written(root / "annotation/1.txt", annotation)
+    written(root / "testnames.txt", tests)
     survives(lambda: official.helen(root)["test"][0])
 
 
@@ -144,5 +144,5 @@ def test_scface_landmarks(work, data):
     for folder in folders if not (work / "scface").exists() else ():
         (work / "scface" / folder).mkdir(parents=True)
         (work / "scface" / folder / "001_frontal.jpg").write_bytes(PICTURE)
-    (work / "eyes.txt").write_bytes(data)
+    written(work / "eyes.txt", data)
     survives(lambda: official.scface(work / "scface", work / "eyes.txt")["gallery"][0])
