@@ -725,7 +725,7 @@ bicubic, target = to_float(upsample(degrade(hr))), to_float(hr)
 HERE = {name: {row: spec.name for (at, row), spec in SPEC.items() if at == name
                and (PRETRAINED / f"{spec.name}.safetensors").exists()} for name in SCALES}
 best_scale = max(HERE, key=lambda name: (len(HERE[name]), SCALES.index(name)))
-order = [row["row"] for row in published(7) if row["row"] in HERE[best_scale]]
+order = [row for row in METHODS if row in HERE[best_scale]]
 RESULTS = {"Bicubic": bicubic} | {row: restore(load_weights(HERE[best_scale][row])[0], hr) for row in order}
 SCORE = {row: psnr(result, hr, PROTOCOLS["paper"]) for row, result in RESULTS.items()}              # (B,) dB each
 print(f"scale {best_scale}: {len(order)} networks; not among the course's weights: "
