@@ -41,7 +41,7 @@ COUNTED = [(10, "AMINet", "aminet"), (10, "AMINet-S", "aminet-s"), (1, "LGFI w/o
            (2, "Transformer", "transformer"), (3, "FFN", "ffn")]
 SCALES = {  # what a scale of runs.yaml is for
     "smoke": "seconds a run, on drawn faces: does everything work here? Its numbers mean nothing",
-    "mini": "minutes a run on a CPU: differences between networks, not how good they become",
+    "mini": "minutes to hours a run on a CPU: differences between networks, not how good they become",
     "pocket": "an hour or two a run on a CPU: the weights that come with the course",
     "gpu": "for a GPU: the paper's size, hardly trained",
     "short": "for a GPU: the paper's size, 11 epochs of its 18,000 faces",
@@ -300,7 +300,7 @@ def reading_table() -> str:
     rows = [[psnr.row, f"{psnr.mean:+.2f} ± {psnr.half:.2f}", f"{psnr.paired:.2g}", f"{psnr.welch:.2g}",
              f"{psnr.holm:.2g}", " ".join(f"{gap:+.2f}" for gap in psnr.each), f"{ssim.mean:+.4f} ± {ssim.half:.4f}"]
             for psnr, ssim in zip(*by_metric.values())]
-    return markdown(["reading", "PSNR - default's, dB [95 %, Student]", "p, paired", "p, Welch", "p, Holm",
+    return markdown(["interpretation", "PSNR - default's, dB [95 %, Student]", "p, paired", "p, Welch", "p, Holm",
                      "each training", "SSIM - default's"], rows)
 
 

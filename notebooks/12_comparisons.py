@@ -99,7 +99,7 @@ RECORDS = Path(records or DATA / "records")
 #
 # `mkdir -p runs && papermill notebooks/12_comparisons.ipynb runs/12.ipynb --cwd notebooks -p rerun "swinir-*" -p scale smoke` trains both of SwinIR's runs at scale `smoke`, on eight drawn faces. At scale `mini` use the command line, with CelebA at hand ([how](../RESULTS.md)). Its records then stand in the tables below.
 #
-# - `python -m aminet reproduce --scale mini --only '*-mini-0'`: narrow networks, hours on a CPU; those of the ablations and of the GANs are among them.
+# - `python -m aminet reproduce --scale mini --only '*-mini-0'`: narrow networks, a day or more on two CPU cores; those of the ablations and of the GANs are among them.
 # - `python -m aminet reproduce --scale short --only '*-short-0'`: the paper's size, on a GPU.
 # - `python -m aminet reproduce --list --scale short`: how far each run is.
 #
@@ -282,10 +282,10 @@ meet("swinir", swinir.WindowAttention.forward)
 #
 # <details><summary>What to look for in the drawings</summary>
 #
-# - FSRNet estimates its prior from a *coarse result*, since 16 pixels show no landmarks. Most of its work redraws the face at 128×128.
+# - FSRNet estimates its prior from a *coarse result*, since 16 pixels show no landmarks. Half of its work is at 128×128, shared by the coarse net and the decoder.
 # - DICNet takes four turns. The first has a feedback block of its own, the others share one. Each block jumps between 32 and 256 pixels (the stripes). Behind it the hourglass finds the landmarks, which steer the next turn's fusion.
 # - SPARNet multiplies by a map. The dips are the small hourglasses that compute the maps.
-# - SISN folds the enlarged face back to 16×16, which makes it the cheapest of all.
+# - SISN folds the enlarged face back to 16×16, which gives it the fewest multiply-adds of all.
 # - AD-GNN lets a patch learn from those most like it, an eye from the other one. Its graphs cost almost nothing: the work is at 64×64 and 128×128.
 #
 # </details>
@@ -307,7 +307,7 @@ meet("ad_gnn", ad_gnn.DynamicGraph.edges, ad_gnn.DynamicGraph.forward)
 #
 # - Attention between all pixels of 128×128 would cost 268 million products per channel; between channels it does not. The "-M" of Restormer-M is defined nowhere. We take C = 32, which fits AMINet's budget.
 # - LAAT attends coarsely first, and finely only where the first attention says that it matters.
-# - CTCNet puts convolutions and Transformer one after the other within a level, SCTANet side by side within a block, ELSFace in two streams. Each of these runs several times with the same weights, hence its few parameters.
+# - CTCNet puts convolutions and Transformer one after the other within a level, SCTANet side by side within a block, ELSFace in two streams. Each of ELSFace's streams runs several times with the same weights, hence its 6.7 M parameters.
 # - CTCNet's FRM refines low and high frequencies apart. A 1×1 crosses them once, so the high part sees the low one, and the low part does not see the high one. AMINet's part of the same name is another one.
 # - SFMNet's second branch convolves amplitude and phase of the Fourier transform, where a 3×3 touches the whole image. Its loss compares both branches' faces, and amplitude and phase of the second one.
 # - SPADNet's second branch draws heatmaps. They decide for every pixel which of its neighbours a convolution listens to.
@@ -337,7 +337,7 @@ table([[name, *(round(100 * share) for share in shares), layers] for name, *shar
 # %% [markdown]
 # ## Tables VII and X, the paper's and ours
 #
-# We trained the methods twice, with the same data, budget and protocol:
+# Each method gets two trainings, with the same data, budget and protocol:
 #
 # - **own start**: the output layer is as its authors made it;
 # - **from bicubic**: the last convolution starts at zero, and the output adds the enlarged LR face, as AMINet's does.
@@ -392,7 +392,9 @@ for number, *faces in ((7, "CelebA"), (7, "Helen"), (10, "CelebA", "")):
     numeral = {7: "Table VII", 10: "Table X"}[number]
     display(Markdown(f"**{numeral} on {faces[0]}** (ours on {TABLES[number].sources.get(faces[0], 'nothing yet')})"))
     compared(number, *faces)
-notes = dict.fromkeys([*TABLES[7].trainings.values(), *TABLES[7].notes, *TABLES[10].notes])
+notes = dict.fromkeys(TABLES[7].trainings.values())
+for number, other, numeral in ((7, 10, "VII"), (10, 7, "X")):
+    notes |= dict.fromkeys(f"Table {numeral}: " * (note not in TABLES[other].notes) + note for note in TABLES[number].notes)
 points = "".join("<li>" + escape(re.sub(r"\bx(?=\d)", "×", note), quote=False) + "</li>" for note in notes)
 display(HTML(f"<details><summary>How ours were trained, and notes on the records</summary><ul>{points}</ul></details>"))
 
@@ -499,10 +501,10 @@ for row in by_place:
     own_cells = [ours(PSNR[row]), place_of(row, PSNR)] if row in PSNR else ["pending", ""]
     second = [ours(SECOND[row]), place_of(row, SECOND)] if row in SECOND else ["pending", ""]
     both = row in PSNR and row in SECOND and PSNR[row].scale == SECOND[row].scale
-    gain = f"{SECOND[row].ours - PSNR[row].ours:+.2f}" if both else ""
+    gain = f"{round(SECOND[row].ours - PSNR[row].ours, 2) + 0.0:+.2f}" if both else ""  # + 0.0: no minus before zero
     extra = [minus_aminet(SECOND[row], SECOND), *step_size(SECOND[row])] if row in SECOND else ["", "", ""]
     rows.append(["+" if ADDS[row] else "", row, *own_cells, *second, gain, *extra])
-table(rows, ["adds the face", "method", "own start: PSNR, dB", "place", "from bicubic: PSNR, dB", "place", "gain, dB",
+table(rows, ["adds the face", "method", "own start: PSNR, dB", "place", "from bicubic: PSNR, dB", "place then", "gain, dB",
              "minus AMINet", "step size", "better than the next by, dB"],
       {f"{block}: PSNR, dB": max for block, cells in (("own start", PSNR), ("from bicubic", SECOND)) if cells})
 
@@ -549,7 +551,7 @@ for plus, group in ((False, "those that drew the whole face"), (True, "those tha
     few = [row for row in METHODS if row in first and row in second and ADDS[row] == plus]
     if len(few) > 1:
         gains = [second[row] - first[row] for row in few]
-        rows.append([group, len(few), f"{min(gains):+.2f} to {max(gains):+.2f}",
+        rows.append([group, len(few), " to ".join(f"{round(end, 2) + 0.0:+.2f}" for end in (min(gains), max(gains))),
                      np.ptp([first[row] for row in few]), np.ptp([second[row] for row in few])])
 if rows:
     table(rows, ["methods", "number", "gain, dB", "own start: within, dB", "from bicubic: within, dB"])
@@ -564,7 +566,7 @@ table([[title, *split(values)] for title, values in (("own start", first), ("fro
 #
 # ## How certain is a place?
 #
-# The ± is half of a 95 % interval over trainings: Student's, where both methods have three. Else we assume that both spread as AMINet's three do, by 0.04 dB. Such an interval is right up to a spread of about 0.09 dB; some of the ablations spread more. It is not corrected for the number of methods. An interval over faces would be 4 to 20 times narrower ([11](11_ablations.ipynb)).
+# The ± is half of a 95 % interval over trainings: Student's, where both methods have three. Else we assume that both spread as AMINet's three do, by 0.04 dB. Such an interval is right up to a spread of about 0.09 dB; SFMNet's three trainings spread by 0.10. It is not corrected for the number of methods. An interval over faces would be 3 to 29 times narrower ([11](11_ablations.ipynb)).
 #
 # A method **cannot be told from AMINet** when this interval holds zero. So a place is an interval, too. PSNR has the methods of both tables; the other metrics stand in Table VII alone.
 
@@ -600,11 +602,11 @@ print("The published claim, the best PSNR of Table VII, needs the full networks 
 #
 # <details><summary>Details of our trainings</summary>
 #
-# - **Length.** A full training is 100 or 150 epochs of 18,000 faces in earlier papers (CTCNet, WFEN). Our networks are 8 to 56 channels wide where the originals have 32 to 184.
+# - **Length.** A full training is 100 or 150 epochs of 18,000 faces in earlier papers (CTCNet, WFEN). Our networks are 8 to 56 channels wide where the originals have 28 to 184.
 # - **The start.** The zero of AMINet's last layer is our interpretation, not the paper's word. With PyTorch's random tail two of AMINet's three trainings lose 0.3 dB, and the third 1.2 dB ([chapter 11](11_ablations.ipynb)). SCTANet's zero is our choice, too.
 # - **The recipe.** The step size was found with AMINet. From bicubic validation chooses among three step sizes, by 800 pictures of one seed. The last column of the table shows how narrow some choices are.
 # - **Initial weights.** They are PyTorch's for some. For others the authors', or we, chose them, as the file of each method says.
-# - **Priors.** Prior-based methods are taught more, and pay for it in the beginning. Here they learn landmarks only, found by a network. Our CelebA faces come without the parsing maps that FSRNet would learn from, too, and without FACN's attributes.
+# - **Priors.** FSRNet, SPADNet and DICNet also learn landmarks, found by a network. Our CelebA faces come without the parsing maps that FSRNet would learn from, too, and without FACN's attributes.
 # - **Second looks.** Some networks were changed after a first look at the test faces: [RESULTS](../RESULTS.md#how-does-it-compare) lists both looks.
 #
 # </details>
@@ -850,8 +852,8 @@ else:
 # - **Metrics.** FACN has the second-lowest PSNR and the second-best LPIPS on CelebA, as sharp results tend to ([chapter 13](13_compared_gans.ipynb)).
 # - **Equal digits.** SPARNet and SFMNet have the digits of Table VII in Table VI. So the baselines of Table VI come from the long setting, not from that of the other ablations.
 # - **Missing rows.** CTCNet's 28.37 dB is what its own paper prints, as the best of 396 checkpoints on the test set.
-# - **Sizes.** Where both counts agree, somebody ran thop on this very code: the authors of this paper or of an earlier one. FSRNet's 27.5 M is its authors' own network, which nobody else can run. ELSFace's public code is for ×4. SPARNet's 7.1 G is its true count; 16.6 M looks like a slip for the 10.6 M of Table VI.
-# - **Earlier tables.** The rows from Bicubic to SISN without DICNet equal those of [CTCNet's paper](https://arxiv.org/abs/2204.08696), which shares two authors with this one, [digit for digit](../data/published/README.md). Two trainings do not agree so far: our short ones spread by 0.01 to 0.2 dB over seeds, and more where one fails. Whole trainings may spread less; we have none. Exercise 3 computes how unlikely equal digits are.
+# - **Sizes.** Where both counts agree, somebody ran thop on this very code: the authors of this paper or of an earlier one. FSRNet's 27.5 M seem to be its authors' own network, which is not public. ELSFace's public code is for ×4. SPARNet's 7.1 G is its true count; 16.6 M looks like a slip for the 10.6 M of Table VI.
+# - **Earlier tables.** The rows from Bicubic to SISN without DICNet equal those of [CTCNet's paper](https://arxiv.org/abs/2204.08696), which shares two authors with this one, [digit for digit](../data/published/README.md). Two trainings do not agree so far: our short ones spread by 0.004 to 0.2 dB over seeds, and more where one fails. Whole trainings may spread less; we have none. Exercise 3 computes how unlikely equal digits are.
 #
 # </details>
 
@@ -1009,7 +1011,7 @@ passed = check("12.3", chance)
 # ## What to remember
 #
 # 1. Most methods differ in the size they work at, and in how they weigh a feature.
-# 2. Compare only with the same data, budget, start and measurement. A start can decide a whole order.
+# 2. Compare only with the same data, budget, start and measurement. A start can decide who stands in the upper half.
 # 3. A place is an interval. One training each tells large differences only.
 # 4. A printed table has a history: look for equal digits and missing rows.
 #

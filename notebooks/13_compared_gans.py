@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13 · The GANs compared
 #
-# FSRGAN, DICGAN, SPARGAN, SFMGAN and AMIGAN: five generators trained against five different discriminators. What does that change, and what does Table VIII tell?
+# FSRGAN, DICGAN, SPARGAN, SFMGAN and AMIGAN: five generators, each trained against its own discriminators. What does that change, and what does Table VIII tell?
 #
 # *75 minutes to study, about 1 minute on a CPU* · [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/aminet-course/aminet/blob/main/notebooks/13_compared_gans.ipynb) · previous: [12 · Comparisons](12_comparisons.ipynb) · next: [14 · Faces at work](14_faces_at_work.ipynb)
 #
@@ -334,7 +334,7 @@ table([[name, f"{SPARGAN.WEIGHTS[name]:g}", *(norms[name] for norms in pull.valu
       ["part of the loss", "weight", *(f"pull at step {step}" for step in pull)])
 
 # %% [markdown]
-# The pulls do not follow the weights, so equal weights do not make equal trainings. SPARGAN's 100 to 1 of pixels and adversarial loss is also AMIGAN's 1 to 0.01, but behind them stand a hinge loss on patches and a cross-entropy of the whole face.
+# The pulls do not follow the weights, so equal weights do not make equal trainings. SPARGAN weighs pixels and adversarial loss 100 to 1, AMIGAN 1 to 0.01. But SPARGAN has a hinge loss on patches, AMIGAN a cross-entropy of the whole face.
 #
 # ## Why PSNR and FID disagree
 #
@@ -675,7 +675,7 @@ table([[name, *(float(f(SCORE[name][drawn])) for f in (np.mean, np.min, np.max))
       best={"PSNR, dB": max, "lowest": max, "highest": max})
 
 # %% [markdown]
-# Adversarial training shows where L1 left nothing: at edges, hair, teeth and skin. (A `variety` near 1 means no collapse.) The errors did not go away. To *recognise* somebody, trust neither face: at 16 pixels details are guesses.
+# Adversarial training shows where L1 left nothing: at edges, hair, teeth and skin. (A `variety` near 1 means no collapse; FSRGAN's is the lowest.) The errors did not go away. To *recognise* somebody, trust neither face: at 16 pixels details are guesses.
 #
 # <details><summary>What the paper leaves open</summary>
 #

@@ -1,4 +1,4 @@
-"""SCTANet: Bao et al., "SCTANet: A Spatial Attention-Guided CNN-Transformer Aggregation Network for Deep Face Image
+"""SCTANet: Q. Bao et al., "SCTANet: A Spatial Attention-Guided CNN-Transformer Aggregation Network for Deep Face Image
 Super-Resolution", IEEE TMM 2023.
 
 Two branches in each block of a chain on the LR face: attention in windows, guided by a mask of where the face needs

@@ -1,4 +1,4 @@
-"""SwinIR: Liang et al., "SwinIR: Image Restoration Using Swin Transformer", ICCV Workshops 2021.
+"""SwinIR: J. Liang et al., "SwinIR: Image Restoration Using Swin Transformer", ICCV Workshops 2021.
 
 A long chain of Transformer blocks on the LR image itself, enlarged only at the end. Pixels attend to each other inside
 windows of 8x8, and every second block shifts the windows by half, so that neighbours exchange what they know.
