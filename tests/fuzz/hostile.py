@@ -11,11 +11,10 @@ ODD = [0, 1, -1, 2**31, 2**63, -2**63, 10**30, 1e308, float("inf"), float("nan")
        "\n", "\0", "\ud800", "x" * 300, [], {}, [[]], {"a": None}]
 
 
-def written(path: Path, data: bytes) -> Path:
+def rewrite(path: Path, data: bytes) -> None:
     """Write bytes to a new file: emptying an old one takes milliseconds on some disks."""
     path.unlink(missing_ok=True)
     path.write_bytes(data)
-    return path
 
 
 def survives(read: Callable, *arguments: Any) -> Any:

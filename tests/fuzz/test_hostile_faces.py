@@ -5,7 +5,7 @@ import warnings
 import zipfile
 
 import pytest
-from hostile import mutated, survives, written
+from hostile import mutated, rewrite, survives
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
@@ -42,7 +42,7 @@ def zips() -> list[bytes]:
 
 @given(data=mutated(zips()))
 def test_zips(work, data):
-    written(work / "set.zip", data)
+    rewrite(work / "set.zip", data)
 
     def read():
         faces = Faces(work / "set.zip")
@@ -87,7 +87,7 @@ def listed(work):
 
 @given(data=mutated([ROWS, b"\xef\xbb\xbf" + ROWS.replace(b"\n", b"\r\n")]))
 def test_manifests(listed, work, data):
-    written(work / "listed/manifest.csv", data)
+    rewrite(work / "listed/manifest.csv", data)
     rows = survives(manifest, listed.files)
     assert isinstance(rows, Exception) or len(rows) == 2
 
@@ -113,9 +113,9 @@ ATTRIBUTES = b"3\nnames\n" + b"".join(b"%d.png" % i + b"  1 -1" * 20 + b"\n" for
 
 @given(partition=mutated([PARTITION]), identity=mutated([IDENTITY]), attributes=mutated([ATTRIBUTES]))
 def test_celeba_lists(celeba_root, partition, identity, attributes):
-    written(celeba_root / "list_eval_partition.txt", partition)
-    written(celeba_root / "identity_CelebA.txt", identity)
-    written(celeba_root / "list_attr_celeba.txt", attributes)
+    rewrite(celeba_root / "list_eval_partition.txt", partition)
+    rewrite(celeba_root / "identity_CelebA.txt", identity)
+    rewrite(celeba_root / "list_attr_celeba.txt", attributes)
     parts = survives(lambda: official.celeba(celeba_root, "identity", train=1, test=1, val=1))
     if isinstance(parts, dict):
         survives(official.celeba_attributes, celeba_root, parts["train"])
@@ -131,8 +131,8 @@ def test_helen_annotations(work, annotation, tests):
         (root / "annotation").mkdir(parents=True)
         (root / "helen_1").mkdir()
         (root / "helen_1/1.jpg").write_bytes(PICTURE)
-    written(root / "annotation/1.txt", annotation)
-    written(root / "testnames.txt", tests)
+    rewrite(root / "annotation/1.txt", annotation)
+    rewrite(root / "testnames.txt", tests)
     survives(lambda: official.helen(root)["test"][0])
 
 
@@ -143,5 +143,5 @@ def test_scface_landmarks(work, data):
     for folder in folders if not (work / "scface").exists() else ():
         (work / "scface" / folder).mkdir(parents=True)
         (work / "scface" / folder / "001_frontal.jpg").write_bytes(PICTURE)
-    written(work / "eyes.txt", data)
+    rewrite(work / "eyes.txt", data)
     survives(lambda: official.scface(work / "scface", work / "eyes.txt")["gallery"][0])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import mutated, replaced, survives, written
+from hostile import mutated, replaced, rewrite, survives
 from hypothesis import given, settings
 
 from aminet.metrics.statistics import summary
@@ -51,7 +51,7 @@ def one_training_is_enough():
 def put(name: str, data: bytes) -> Path:
     """Write a file with a time of its own, as readings are cached."""
     path, tick = FOLDER / name, next(TICK)
-    written(path, data)
+    rewrite(path, data)
     os.utime(path, ns=(tick, tick))
     return path
 

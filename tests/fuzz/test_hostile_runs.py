@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hostile import ODD, mutated, replaced, survives, written
+from hostile import ODD, mutated, replaced, rewrite, survives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,7 +45,7 @@ THIRD = settings(max_examples=settings.default.max_examples // 3)  # 5,000 in al
 @THIRD
 @given(mutated([STATE]))
 def test_state(data):
-    written(OUT / "state.safetensors", data)
+    rewrite(OUT / "state.safetensors", data)
     resume()
 
 
@@ -60,7 +60,7 @@ def test_header(header):
 @given(mutated([LOG]), st.lists(st.builds(json.dumps, st.sampled_from(ODD) | replaced({"images": 4, "val_psnr": 20.5})),
                                 max_size=3))
 def test_log(data, lines):
-    written(OUT / "log.jsonl", data + "\n".join(["", *lines]).encode())
+    rewrite(OUT / "log.jsonl", data + "\n".join(["", *lines]).encode())
     TRAINER.folder.trim(4, 4)
     for line in (OUT / "log.jsonl").read_bytes().splitlines():
         assert json.loads(line)["images"] <= 4

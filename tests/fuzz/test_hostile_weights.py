@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from hostile import mutated, replaced, survives, written
+from hostile import mutated, replaced, rewrite, survives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
@@ -22,7 +22,7 @@ FILE = Path(tempfile.mkdtemp()) / "net.safetensors"
 
 
 def load(data: bytes) -> None:
-    written(FILE, data)
+    rewrite(FILE, data)
     network = survives(load_weights, FILE)
     if isinstance(network, tuple):
         assert all(value.isfinite().all() for value in network[0].state_dict().values())
